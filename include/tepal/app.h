@@ -1,0 +1,128 @@
+/* Applications: routes, middlewares, state, and what happens at the start and at the end. */
+#ifndef TEPAL_APP_H
+#define TEPAL_APP_H
+
+#include <tepal/async.h>
+#include <tepal/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tepal_app tepal_app;   /* an application */
+typedef struct tepal_req tepal_req;   /* a request, see req.h */
+typedef struct tepal_res tepal_res;   /* a response, see res.h */
+typedef struct tepal_next tepal_next; /* what a middleware calls */
+
+/* A handler gets a request and returns the response to it, made by one of the calls of res.h. It
+ * runs in a task of its own, so it may call anything that suspends. One that returns NULL is
+ * answered with the cause that a call recorded on the request (413, 400, ...), or 500. */
+typedef tepal_res *tepal_handler(tepal_req *req);
+
+/* A middleware stands around all handlers of an application, and around its 404, 405 and 400. It
+ * calls tepal_next_call() for the response of what is inside, and returns that or another one. */
+typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
+
+/* The response of the next middleware or the handler. Suspends if they do. Never NULL. */
+TEPAL_API tepal_res *tepal_next_call(tepal_next *next, tepal_req *req);
+
+/* A new application. Returns NULL only when memory is short; the calls below accept that, and
+ * tepal_run() reports it. */
+TEPAL_API tepal_app *tepal_app_new(void);
+
+/* Frees the application. Not while it is served. tepal_run() does it itself. NULL is allowed. */
+TEPAL_API void tepal_app_close(tepal_app *app);
+
+/* Registration never returns an error: the first one is kept in the application, and tepal_run(),
+ * tepal_serve() and tepal_testclient_new() refuse to start with it. This tells it: NULL when all is
+ * well, else a text such as "route GET /a/{b: '{' is never closed". It lives as long as app. */
+TEPAL_API const char *tepal_app_error(const tepal_app *app);
+
+/* --- Routes --------------------------------------------------------------------------------------
+ *
+ * A pattern is a path. A segment of it, or a part of one, may be a variable:
+ *
+ *   {name}        anything but nothing, within the segment
+ *   {name:int}    a decimal integer that fits int64_t, with an optional '-'
+ *   {name:path}   the rest of the path, slashes and all; may be empty; only as the last segment
+ *   {name:REGEX}  what the PCRE2 regular expression matches, within the segment
+ *
+ * Names are identifiers. A fixed segment wins over a variable one; among variable ones int wins
+ * over a regular expression, that (in order of registration) over a plain one, and path comes last.
+ * Matching takes time by the length of the path, not by the number of routes.
+ *
+ * The path is matched as it was sent, segment by segment, each decoded once: an encoded slash is
+ * part of its segment. A path that no pattern matches is a 404; one that is there, but not for this
+ * method, a 405 with Allow. */
+
+typedef struct tepal_route {
+    const char *method;  /* "GET", ...; "*" is any that has no route of its own there */
+    const char *pattern; /* begins with '/' */
+    tepal_handler *handler;
+    const char *name;   /* for tepal_req_url(); NULL: none */
+    size_t max_body;    /* octets; default that of the server; max_request_memory bounds it, too */
+    int64_t timeout_ms; /* deadline of the handler, then 504; default none */
+    bool no_head;       /* a GET route does not answer HEAD */
+} tepal_route;
+
+/* Adds all routes of a table, which ends with an entry without a method. The strings are copied. */
+TEPAL_API void tepal_routes(tepal_app *app, const tepal_route *table);
+
+/* Adds a route for any method, and for the usual ones. A GET route also answers HEAD: the handler
+ * runs, and the body is not sent. */
+TEPAL_API void tepal_any(tepal_app *app, const char *pattern, tepal_handler *handler);
+TEPAL_API void tepal_get(tepal_app *app, const char *pattern, tepal_handler *handler);
+TEPAL_API void tepal_post(tepal_app *app, const char *pattern, tepal_handler *handler);
+TEPAL_API void tepal_put(tepal_app *app, const char *pattern, tepal_handler *handler);
+TEPAL_API void tepal_patch(tepal_app *app, const char *pattern, tepal_handler *handler);
+TEPAL_API void tepal_delete(tepal_app *app, const char *pattern, tepal_handler *handler);
+
+/* Adds a middleware; the first one added is the outermost. */
+TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware);
+
+/* What error pages are for a client that likes all the same: "text/plain", the default,
+ * "text/html", or "application/json", as an API may want. One that prefers something gets that in
+ * any case. */
+TEPAL_API void tepal_error_pages(tepal_app *app, const char *content_type);
+
+/* --- State ---------------------------------------------------------------------------------------
+ *
+ * A key is a constant of the program; its address is what counts, the name is for people:
+ * static const tepal_key DB = { "db" }; */
+
+typedef struct tepal_key {
+    const char *name;
+} tepal_key;
+
+/* Keeps value under the key; tepal does not look into it nor free it. */
+TEPAL_API void tepal_app_set(tepal_app *app, const tepal_key *key, void *value);
+
+/* The value of the key, NULL when there is none. */
+TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
+
+/* --- Start and end -------------------------------------------------------------------------------
+ *
+ * Order: contexts are entered and then startup hooks run, before the first connection is accepted.
+ * At the end: no more connections are accepted; shutdown hooks run; running requests have
+ * shutdown_timeout_ms to finish and are then cancelled; background tasks are cancelled; contexts
+ * are left in reverse; cleanup hooks run. All of them run in a task and may suspend. */
+
+/* Returns 0, or a negative error: logged, and at startup the application does not start. */
+typedef int tepal_app_hook(tepal_app *app);
+
+TEPAL_API void tepal_on_startup(tepal_app *app, tepal_app_hook *hook);
+TEPAL_API void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook);
+TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook);
+
+/* A pair: what enter opened, leave closes. leave runs exactly when enter returned 0, also when
+ * something else kept the application from starting. */
+TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave);
+
+/* The application's background tasks; for tepal_spawn() in hooks and handlers. NULL before the
+ * application is served. */
+TEPAL_API tepal_group *tepal_app_group(tepal_app *app);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

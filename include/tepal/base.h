@@ -1,0 +1,79 @@
+/* The vocabulary that every room of tepal shares: bytes, errors, "never", and the export mark.
+ *
+ * Conventions that hold for the whole API:
+ *  - A function returns 0 (or a count) on success and a negative number on failure: -errno, or one
+ *    of the TEPAL_E codes below. A function that returns a pointer returns NULL on failure. The C
+ *    variable errno is not part of the API.
+ *  - You close what you got from a call named _new or _open. Everything else lives as long as the
+ *    first argument it was asked from.
+ *  - Options are plain structs: zero means the default, a NULL pointer means all defaults.
+ *  - Text is a NUL-terminated const char *, in UTF-8 where tepal itself writes it. Bytes are a
+ *    tepal_bytes. A getter returns NULL where there is nothing.
+ *  - A call that may suspend the calling task says "Suspends" in its comment.
+ */
+#ifndef TEPAL_BASE_H
+#define TEPAL_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define TEPAL_API __attribute__((visibility("default")))
+#define TEPAL_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
+#define TEPAL_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define TEPAL_API
+#define TEPAL_PRINTF(text, first)
+#define TEPAL_MUST_CHECK
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the headers; tepal_version() is that of the library. */
+#define TEPAL_VERSION "0.1.0"
+
+/* For a timeout in an option: no timeout. For a deadline: none. */
+#define TEPAL_NEVER INT64_MAX
+
+/* For a count or a size in an option: no limit. */
+#define TEPAL_UNLIMITED SIZE_MAX
+
+/* A run of bytes that somebody else owns. Not NUL-terminated unless the call says so. */
+typedef struct tepal_bytes {
+    const char *data;
+    size_t len;
+} tepal_bytes;
+
+/* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. */
+enum tepal_error_code {
+    TEPAL_ECLOSED = -4097,    /* the peer closed the connection before the message was complete */
+    TEPAL_EMESSAGE = -4098,   /* the peer sent a malformed message */
+    TEPAL_EBODY_SIZE = -4099, /* the body is larger than max_body */
+    TEPAL_EJSON = -4100,      /* the text is not the JSON that was expected */
+    TEPAL_ECHARSET = -4101,   /* the text is not in the charset it says */
+    TEPAL_EREQUEST_MEMORY = -4102, /* the request used more than max_request_memory */
+    TEPAL_ELENGTH = -4103,  /* a response body is not as long as its declared Content-Length */
+    TEPAL_EFIELD = -4104,   /* a field name or value has characters that HTTP forbids */
+    TEPAL_ESENT = -4105,    /* the head of the response has been sent: too late to change it */
+    TEPAL_EPATTERN = -4106, /* a route pattern is malformed or conflicts with another one */
+};
+
+/* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and
+ * positive numbers, "EUNKNOWN" for what has no name. Static storage; never NULL. */
+TEPAL_API const char *tepal_error_name(int error);
+
+/* A short English text for an error number, such as "connection refused". Static storage; never
+ * NULL. */
+TEPAL_API const char *tepal_error_text(int error);
+
+/* The version of the linked library, such as "0.1.0". Static storage. */
+TEPAL_API const char *tepal_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,147 @@
+/* Requests. Everything that these calls return lives as long as the request: until its response has
+ * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. */
+#ifndef TEPAL_REQ_H
+#define TEPAL_REQ_H
+
+#include <tepal/app.h>
+
+#include <jansson.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- The head (none of these suspends) -------------------------------------------------------- */
+
+/* The method, such as "GET"; case-sensitive (RFC 9110 section 9.1). "UNKNOWN" for a request that
+ * could not be read, which only middlewares see. */
+TEPAL_API const char *tepal_req_method(const tepal_req *req);
+
+/* The path, decoded, such as "/hello/wo rld"; "/" for a request that could not be read. NULL when
+ * memory is short. */
+TEPAL_API const char *tepal_req_path(tepal_req *req);
+
+/* The target as it was sent (RFC 9112 section 3.2), such as "/hello/wo%20rld?x=1". */
+TEPAL_API const char *tepal_req_target(const tepal_req *req);
+
+/* The query as it was sent, without '?'; "" when there is none. */
+TEPAL_API const char *tepal_req_query_string(tepal_req *req);
+
+/* The first value of a name in the query, decoded, or NULL. With n, the n-th value (from 0) of a
+ * name that is repeated. */
+TEPAL_API const char *tepal_req_query(tepal_req *req, const char *name);
+TEPAL_API const char *tepal_req_query_nth(tepal_req *req, const char *name, size_t n);
+
+/* Goes through the query: size_t at = 0; while (tepal_req_each_query(req, &at, &name, &value))
+ * ... */
+TEPAL_API bool tepal_req_each_query(tepal_req *req, size_t *at, const char **name,
+                                    const char **value);
+
+/* The value of a header field (any case), or NULL. A field that is repeated has its values joined
+ * by ", " (RFC 9110 section 5.3), Cookie by "; ". With n, the n-th of them alone, from 0. */
+TEPAL_API const char *tepal_req_header(tepal_req *req, const char *name);
+TEPAL_API const char *tepal_req_header_nth(const tepal_req *req, const char *name, size_t n);
+
+/* Goes through all fields in order, like tepal_req_each_query(). Names are as they were sent. */
+TEPAL_API bool tepal_req_each_header(const tepal_req *req, size_t *at, const char **name,
+                                     const char **value);
+
+/* The value of a cookie, or NULL. */
+TEPAL_API const char *tepal_req_cookie(tepal_req *req, const char *name);
+
+/* What a variable of the route's pattern matched, decoded, or NULL when the pattern has none of
+ * that name. */
+TEPAL_API const char *tepal_req_match(const tepal_req *req, const char *name);
+
+/* The same for an int variable; 0 when there is none of that name. */
+TEPAL_API int64_t tepal_req_match_int(const tepal_req *req, const char *name);
+
+/* The pattern of the route, such as "/hello/{name}"; NULL where none matched. Good as a label in
+ * metrics. */
+TEPAL_API const char *tepal_req_pattern(const tepal_req *req);
+
+/* The Host the client asked for, with its port if it sent one; the address of the server when it
+ * sent none (HTTP/1.0). */
+TEPAL_API const char *tepal_req_host(tepal_req *req);
+
+/* The IP address of the peer; "" on a Unix socket. Forwarded fields are not looked at: anybody can
+ * send them. */
+TEPAL_API const char *tepal_req_remote(tepal_req *req);
+
+/* "http" or "https". */
+TEPAL_API const char *tepal_req_scheme(const tepal_req *req);
+
+/* The version: 10 for HTTP/1.0, 11 for HTTP/1.1. */
+TEPAL_API int tepal_req_version(const tepal_req *req);
+
+/* The media type without parameters, in lower case; "application/octet-stream" when there is none
+ * or it is malformed. NULL when memory is short. */
+TEPAL_API const char *tepal_req_content_type(tepal_req *req);
+
+/* The declared length of the body; -1 when it is not known (chunked). */
+TEPAL_API int64_t tepal_req_content_length(const tepal_req *req);
+
+TEPAL_API tepal_app *tepal_req_app(const tepal_req *req);
+
+/* --- State ------------------------------------------------------------------------------------ */
+
+/* Keeps value under the key for this request; returns 0 or a negative error. */
+TEPAL_API int tepal_req_set(tepal_req *req, const tepal_key *key, void *value);
+
+/* The request's value of the key, else the application's, else NULL. */
+TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
+
+/* --- The body ------------------------------------------------------------------------------------
+ *
+ * It is read when it is asked for, and not before. A call that fails returns NULL or a negative
+ * error and records the cause: TEPAL_EBODY_SIZE (413), TEPAL_EMESSAGE (400: bad chunks),
+ * TEPAL_ECLOSED (400: the client stopped in the middle), -ETIMEDOUT (408: nothing came for
+ * body_timeout_ms), TEPAL_EREQUEST_MEMORY (413), TEPAL_EJSON and TEPAL_ECHARSET (400).
+ * A handler that returns NULL then is answered with it. */
+
+/* The next piece of the body; it is valid until the next call. Suspends. Returns 1, 0 at the end,
+ * or a negative error. max_body does not apply: the handler decides what is too much. */
+TEPAL_API int tepal_req_read(tepal_req *req, tepal_bytes *piece);
+
+/* The whole body, at most max_body octets, with a NUL behind; the same again on the next call.
+ * Suspends. NULL on failure, or when tepal_req_read() has taken a part of it. */
+TEPAL_API const tepal_bytes *tepal_req_body(tepal_req *req);
+
+/* The whole body as text: UTF-8 without NUL. Suspends. NULL on failure. */
+TEPAL_API const char *tepal_req_text(tepal_req *req);
+
+/* The whole body as JSON; the request owns it. Nested max_json_depth deep at most. Any content type
+ * is accepted. Suspends. NULL on failure. */
+TEPAL_API json_t *tepal_req_json(tepal_req *req);
+
+/* --- What lives with the request -------------------------------------------------------------- */
+
+/* Memory that is freed with the request: aligned for any type, not zeroed. NULL when
+ * max_request_memory or the system's memory is used up; that is recorded. */
+TEPAL_API void *tepal_req_alloc(tepal_req *req, size_t size);
+
+/* A copy of a string, and formatted text, with the same lifetime. NULL as above. */
+TEPAL_API char *tepal_req_strdup(tepal_req *req, const char *s);
+TEPAL_API char *tepal_req_printf(tepal_req *req, const char *format, ...) TEPAL_PRINTF(2, 3);
+
+/* Calls fn(arg) when the request ends, whatever happens; the latest first. Returns 0, or a negative
+ * error, and then fn has been called already. */
+TEPAL_API int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg);
+
+/* A group for tasks of this request: they are cancelled and joined when the handler has returned.
+ * NULL when memory is short. */
+TEPAL_API tepal_group *tepal_req_group(tepal_req *req);
+
+/* The URL path of the route with this name; the values of its variables follow as pairs of name and
+ * value, and NULL: tepal_req_url(req, "user", "id", "7", NULL). Values are encoded. NULL, and the
+ * cause logged, when the name or a variable is missing. */
+TEPAL_API const char *tepal_req_url(tepal_req *req, const char *name, ...)
+    __attribute__((sentinel));
+
+/* The cause that a failed call recorded, or 0. */
+TEPAL_API int tepal_req_error(const tepal_req *req);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

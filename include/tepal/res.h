@@ -1,0 +1,138 @@
+/* Responses. They live as long as their request. A call that makes one returns NULL when memory is
+ * short or its arguments are wrong, such as a status that is not 200 to 999 (recorded on the
+ * request: the answer is then 500); the calls that change one accept NULL and return -EINVAL. None
+ * suspends, but for those that say so. */
+#ifndef TEPAL_RES_H
+#define TEPAL_RES_H
+
+#include <tepal/app.h>
+
+#include <jansson.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- Making a response ------------------------------------------------------------------------ */
+
+/* Text, and HTML, formatted as by printf; both in UTF-8. Nothing is escaped: see
+ * tepal_html_escape(). */
+TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+
+/* Octets, which are not copied: they live at least as long as the request. content_type NULL is
+ * "application/octet-stream". */
+TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_type,
+                                const void *data, size_t len);
+
+/* A response without a body, such as 204. */
+TEPAL_API tepal_res *tepal_empty(tepal_req *req, int status);
+
+/* A JSON value, whose reference the call takes over. NULL is a failure (out of memory), so that
+ * json_pack() can stand in the call. */
+TEPAL_API tepal_res *tepal_json(tepal_req *req, int status, json_t *value);
+
+/* JSON written straight from a format, without building a value. The format is that of jansson's
+ * json_pack(): {s:s, s:i}, [..], s s? s# s% i I f b n o O, and ':', ',' and spaces between; one
+ * more, S, is a NUL-terminated string that is JSON already. Strings must be UTF-8. A bad format is
+ * a misuse; a bad string, or a real that is not finite, makes the response NULL (-EILSEQ, -EDOM
+ * recorded: the answer is a 500). */
+TEPAL_API tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...);
+
+/* 301, 302, 303, 307 or 308 to a location, whose characters that do not belong in a URL are
+ * encoded. */
+TEPAL_API tepal_res *tepal_redirect(tepal_req *req, int status, const char *location);
+
+/* An error page: HTML, JSON ({"status": 404, "error": "..."}) or text, by the request's Accept; see
+ * tepal_error_pages(). The format makes the message; NULL is the reason phrase of the status. */
+TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+
+/* The error page for a negative error, which is logged for 5xx and not shown: 413, 400, 408 for
+ * what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything else, 503 for -EBUSY,
+ * -EAGAIN, -EMFILE and -ECANCELED, 500 for the rest. */
+TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
+
+/* --- Fields and status ------------------------------------------------------------------------ */
+
+/* The status, and changing it; reason NULL is the usual phrase. Returns 0, -EINVAL for a status
+ * that is not 200 to 999 (1xx is no answer) or a reason with control characters, TEPAL_ESENT. */
+TEPAL_API int tepal_res_status(const tepal_res *res);
+TEPAL_API int tepal_res_set_status(tepal_res *res, int status, const char *reason);
+
+/* Sets a field, in the place of those with the same name. The value is formatted as by printf.
+ * Returns 0, TEPAL_EFIELD for a name that is no token, or a value with control characters or of
+ * more than 65535 octets (then the whole response becomes a 500: nothing of it is sent),
+ * TEPAL_ESENT, or -EINVAL for a field that the server writes itself (Content-Length,
+ * Transfer-Encoding, Connection, Keep-Alive, Upgrade: see tepal_res_set_length() and
+ * tepal_res_set_close()). */
+TEPAL_API int tepal_res_header(tepal_res *res, const char *name, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+
+/* The same, besides those that are there. */
+TEPAL_API int tepal_res_add_header(tepal_res *res, const char *name, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+
+/* The value of the first field with this name, or NULL. Fields that the server writes itself (Date,
+ * Server, Content-Length, ...) are not there. */
+TEPAL_API const char *tepal_res_get_header(const tepal_res *res, const char *name);
+
+typedef enum tepal_same_site {
+    TEPAL_SAME_SITE_UNSET,
+    TEPAL_SAME_SITE_LAX,
+    TEPAL_SAME_SITE_STRICT,
+    TEPAL_SAME_SITE_NONE,
+} tepal_same_site;
+
+typedef struct tepal_cookie_options {
+    const char *path;   /* default "/" */
+    const char *domain; /* default: only the host that sent it */
+    int64_t max_age_s;  /* default: until the browser ends */
+    bool secure, http_only, partitioned;
+    tepal_same_site same_site;
+} tepal_cookie_options;
+
+/* Sets a cookie (RFC 6265). Returns 0, TEPAL_EFIELD when a name, value or attribute has characters
+ * that are not allowed there (the response becomes a 500), or TEPAL_ESENT. */
+TEPAL_API int tepal_res_cookie(tepal_res *res, const char *name, const char *value,
+                               const tepal_cookie_options *options);
+
+/* Tells the client to forget a cookie; path and domain must be those it was set with. */
+TEPAL_API int tepal_res_delete_cookie(tepal_res *res, const char *name,
+                                      const tepal_cookie_options *options);
+
+/* Closes the connection after this response. */
+TEPAL_API void tepal_res_set_close(tepal_res *res);
+
+/* --- Streaming -------------------------------------------------------------------------------- */
+
+/* A response whose body is written piece by piece: chunked, or ended by closing the connection for
+ * an HTTP/1.0 client. content_type NULL is "application/octet-stream". */
+TEPAL_API tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type);
+
+/* Declares how long the body will be, instead of chunking it. Returns 0 or TEPAL_ESENT. */
+TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
+
+/* Sends a piece of the body, the head before the first. The response is then the answer to the
+ * request: the handler returns it, and fields can no longer be set. Suspends while the client is
+ * slow. Returns 0, TEPAL_ELENGTH for octets beyond the declared length (they are not sent), -EBUSY
+ * while another task writes to it,
+ * -ETIMEDOUT when the client took nothing for write_timeout_ms, or an error of the connection
+ * (-EPIPE, -ECONNRESET, -ECANCELED: the client is gone). Pieces are dropped where there is no body:
+ * HEAD, 204, 304. */
+TEPAL_API int tepal_write(tepal_res *res, const void *data, size_t len);
+
+/* The same with text, formatted as by printf. */
+TEPAL_API int tepal_writef(tepal_res *res, const char *format, ...) TEPAL_PRINTF(2, 3);
+
+/* --- Help ------------------------------------------------------------------------------------- */
+
+/* A copy of text with & < > " ' as entities, for HTML. It lives with the request. */
+TEPAL_API const char *tepal_html_escape(tepal_req *req, const char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

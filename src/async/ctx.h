@@ -1,0 +1,53 @@
+/* Switching from one stack to another.
+ *
+ * A context is where a stack was left. ctx_<arch>.S or ctx_ucontext.c does the switch; ctx.c tells
+ * the sanitizers about it.
+ */
+#ifndef TEPAL_ASYNC_CTX_H
+#define TEPAL_ASYNC_CTX_H
+
+#include "base/platform.h"
+
+#include <stddef.h>
+
+struct ctx {
+    void *sp; /* where the stack was left; with ucontext, the ucontext_t at the stack's end */
+#ifdef TEPAL_ASAN
+    void *fake_stack;
+    const void *low;
+    size_t size;
+#endif
+#ifdef TEPAL_TSAN
+    void *fiber;
+#endif
+};
+
+/* Makes ctx the current thread's own stack. It is left by the first switch away from it. */
+void ctx_init_thread(struct ctx *ctx);
+void ctx_end_thread(struct ctx *ctx);
+
+/* Makes ctx a fresh one that will call fn(arg) on the stack [low, low + size). fn must not return:
+ * it ends by ctx_leave(). Returns the same again for a stack that has been left for good. */
+void ctx_init(struct ctx *ctx, void *low, size_t size, void (*fn)(void *), void *arg);
+
+/* Forgets a context that has been left for good. */
+void ctx_end(struct ctx *ctx);
+
+/* Saves the current context in from, and goes on in to. */
+void ctx_switch(struct ctx *from, struct ctx *to);
+
+/* As ctx_switch(), never to come back to from. */
+_Noreturn void ctx_leave(struct ctx *from, struct ctx *to);
+
+/* To be called first on a fresh stack, with the context that switched to it. */
+void ctx_entered(struct ctx *from);
+
+/* --- What ctx_<arch>.S or ctx_ucontext.c provides --------------------------------------------- */
+
+/* Saves the callee-saved state on this stack and its place in *save, and restores that at to. */
+void ctx_swap(void **save, void *to);
+
+/* Lays out a stack, whose end is top, such that the first swap to the result calls fn(arg). */
+void *ctx_prepare(void *low, void *top, void (*fn)(void *), void *arg);
+
+#endif

@@ -1,0 +1,209 @@
+/* The turn of the loop, and its life. What happens in a turn is decided by the parts it owns. */
+#include "async/loop.h"
+
+#include "async/offload.h"
+#include "async/overflow.h"
+#include "async/task.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+
+/* How many unused buffers and first chunks stay warm. */
+enum { MAX_FREE_BLOCKS = 32 };
+
+/* How long after the end of a rush memory goes back to the system: the next rush may follow. */
+enum { TRIM_AFTER_MS = 1000 };
+
+_Thread_local struct loop *loop_current;
+
+static int64_t clock_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t loop_clock_us(const struct loop *loop)
+{
+    return loop && loop->fake_time ? loop->now * 1000 : clock_us();
+}
+
+int64_t tepal_now_us(void)
+{
+    return loop_clock_us(loop_current);
+}
+
+int64_t tepal_now_ms(void)
+{
+    return tepal_now_us() / 1000;
+}
+
+struct loop *loop_need(const char *call)
+{
+    if (UNLIKELY(!loop_current))
+        misuse(call, "this thread runs no loop");
+    return loop_current;
+}
+
+static void on_trim(struct timer *timer)
+{
+    struct loop *loop = CONTAINER_OF(timer, struct loop, trim);
+    loop->stacks.n_cooled = 0;
+    mem_trim();
+}
+
+void loop_trim_later(struct loop *loop)
+{
+    if (!timer_is_set(&loop->trim) && !loop->fake_time)
+        timer_set(&loop->timers, &loop->trim, loop->now + TRIM_AFTER_MS);
+}
+
+int loop_open(struct loop *loop, size_t stack_size)
+{
+    if (loop_current)
+        return -EBUSY;
+    memset(loop, 0, sizeof(*loop));
+    int rc = poller_init(&loop->poller);
+    if (rc < 0)
+        return rc;
+    ctx_init_thread(&loop->ctx);
+    list_init(&loop->ready);
+    list_init(&loop->groups);
+    loop->now = clock_us() / 1000;
+    timers_init(&loop->timers, loop->now);
+    timer_init(&loop->trim, on_trim);
+    stack_pool_init(&loop->stacks, stack_size);
+    block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, MAX_FREE_BLOCKS);
+    block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, MAX_FREE_BLOCKS);
+    overflow_watch(&loop->signal_stack);
+    loop_current = loop;
+    return 0;
+}
+
+void loop_close(struct loop *loop)
+{
+    if (loop->n_tasks > 0)
+        misuse("loop_close", "tasks are left");
+    offload_close(loop->offload);
+    overflow_unwatch(&loop->signal_stack);
+    stack_pool_clear(&loop->stacks);
+    block_pool_clear(&loop->buffers);
+    block_pool_clear(&loop->chunks);
+    poller_clear(&loop->poller);
+    ctx_end_thread(&loop->ctx);
+    loop_current = NULL;
+}
+
+static bool run_ready(struct loop *loop)
+{
+    if (list_is_empty(&loop->ready))
+        return false;
+    /* Tasks that become ready meanwhile wait for the next turn, so I/O is never starved. */
+    struct list now;
+    list_init(&now);
+    list_move_all(&now, &loop->ready);
+    while (!list_is_empty(&now)) {
+        struct tepal_task *task = CONTAINER_OF(now.next, struct tepal_task, ready);
+        list_remove(&task->ready);
+        task_run(loop, task);
+    }
+    return true;
+}
+
+/* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
+static bool poll_until(struct loop *loop, int timeout_ms)
+{
+    int n = poller_wait(&loop->poller, timeout_ms);
+    if (timeout_ms != 0 && !loop->fake_time)
+        loop->now = clock_us() / 1000;
+    if (n > 0)
+        poller_dispatch(&loop->poller);
+    return n > 0;
+}
+
+static int timeout_of(struct loop *loop, bool wait)
+{
+    if (!wait || !list_is_empty(&loop->ready))
+        return 0;
+    int64_t next = timers_next(&loop->timers);
+    if (next == INT64_MAX)
+        return -1;
+    int64_t ms = next - loop->now;
+    return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+/* With a fake clock the next timer is due as soon as nothing else is under way. */
+static bool poll_fake(struct loop *loop, bool wait)
+{
+    if (poll_until(loop, 0))
+        return true;
+    if (!wait || !list_is_empty(&loop->ready))
+        return false;
+    if (offload_is_busy(loop->offload))
+        return poll_until(loop, -1);
+    timers_fire(&loop->timers, loop->now); /* the time of a cancelled timer must not come */
+    int64_t next = timers_next(&loop->timers);
+    if (next == INT64_MAX)
+        return poll_until(loop, -1);
+    loop->now = next;
+    return true;
+}
+
+bool loop_turn(struct loop *loop, bool wait)
+{
+    bool done = run_ready(loop);
+    if (UNLIKELY(loop->fake_time)) {
+        done |= poll_fake(loop, wait && !done);
+    } else {
+        done |= poll_until(loop, timeout_of(loop, wait && !done));
+        loop->now = clock_us() / 1000;
+    }
+    timers_advance(&loop->timers, loop->now);
+    return done;
+}
+
+struct root {
+    tepal_task_fn *fn;
+    void *arg;
+    int result;
+    bool ended;
+};
+
+static int run_root(void *arg)
+{
+    struct root *root = arg;
+    root->result = root->fn(root->arg);
+    root->ended = true;
+    return root->result;
+}
+
+int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
+{
+    struct root root = { .fn = fn, .arg = arg };
+    struct tepal_task *task = task_new(loop, run_root, &root, "main", 0);
+    if (!task)
+        return -ENOMEM;
+    task_start(loop, task);
+    while (!root.ended)
+        loop_turn(loop, true);
+    /* Each turn again: what is cancelled may still start something. */
+    for (; loop->n_tasks > 0; loop_turn(loop, true))
+        group_cancel_all(loop);
+    return root.result;
+}
+
+int tepal_main(tepal_task_fn *fn, void *arg)
+{
+    struct loop *loop = mem_alloc(sizeof(*loop));
+    int rc = loop ? loop_open(loop, 0) : -ENOMEM;
+    if (rc == 0) {
+        rc = loop_run(loop, fn, arg);
+        loop_close(loop);
+    }
+    mem_free(loop);
+    return rc;
+}

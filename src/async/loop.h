@@ -1,0 +1,85 @@
+/* The event loop of a thread: its ready tasks, timers, poller, stacks, buffers and clock.
+ *
+ * One loop, one thread, no locks. Everything above reaches it by loop_current, which is NULL in a
+ * thread that runs none.
+ */
+#ifndef TEPAL_ASYNC_LOOP_H
+#define TEPAL_ASYNC_LOOP_H
+
+#include "async/ctx.h"
+#include "async/poll.h"
+#include "async/stack.h"
+#include "async/timer.h"
+#include "base/block.h"
+#include "base/list.h"
+#include "base/platform.h"
+
+#include <tepal/base.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tepal_task;
+struct offload;
+
+/* The size of an I/O buffer, and of the first chunk of a request's arena. */
+enum { LOOP_BUFFER_SIZE = 16 * 1024, LOOP_CHUNK_SIZE = 8 * 1024 };
+
+struct loop {
+    struct ctx ctx;             /* of the loop itself, while a task runs */
+    struct tepal_task *current; /* the task that runs; NULL while the loop itself does */
+    struct list ready;          /* tasks that run in this turn or the next, in order */
+    struct timers timers;
+    struct poller poller;
+    int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
+    bool fake_time;     /* now moves only when nothing else can happen */
+    size_t n_tasks;     /* that have not ended */
+    struct list groups; /* of tasks, that have not been closed */
+    struct stack_pool stacks;
+    struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */
+    struct block_pool buffers, chunks;
+    struct offload *offload; /* made at first use */
+    void *signal_stack;
+};
+
+extern _Thread_local struct loop *loop_current __attribute__((tls_model("initial-exec")));
+
+/* Makes loop the current thread's. stack_size: of its tasks, 0 is the default. Returns 0, -EBUSY
+ * when the thread has one already, or another negative errno. */
+int loop_open(struct loop *loop, size_t stack_size);
+
+/* Ends the loop. No task may be left. */
+void loop_close(struct loop *loop);
+
+/* Runs one turn: the ready tasks, the timers that are due, and what the poller reports. Waits for
+ * the latter if nothing is ready, but not with wait false. Returns false when nothing was done. */
+bool loop_turn(struct loop *loop, bool wait);
+
+/* Runs fn(arg) as a task, and the loop until no task is left. Returns the result of fn, or
+ * -ENOMEM. */
+int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
+
+/* Lets freed memory go back to the system a little later: malloc() would keep most of it. */
+void loop_trim_later(struct loop *loop);
+
+/* A task has ended: when many did that ran at once, what they have freed is worth giving back. */
+static inline void loop_may_trim(struct loop *loop)
+{
+    enum { RUSH = 64 };
+    if (UNLIKELY(loop->stacks.n_cooled >= RUSH))
+        loop_trim_later(loop);
+}
+
+/* The loop of the calling thread; misuse, named call, when there is none. */
+struct loop *loop_need(const char *call);
+
+/* The clock in microseconds: the loop's, when its time is fake. */
+int64_t loop_clock_us(const struct loop *loop);
+
+/* The time ms milliseconds after the time from, or TEPAL_NEVER. */
+static inline int64_t loop_time_after(int64_t from, int64_t ms)
+{
+    return ms < TEPAL_NEVER - from ? from + ms : TEPAL_NEVER;
+}
+
+#endif

@@ -1,0 +1,247 @@
+/* Blocking calls in threads. The loop's thread and the pool's threads meet only in the two lists
+ * behind the mutex, and in the eventfd that says that the list of done calls is not empty. */
+#include "async/offload.h"
+
+#include "async/task.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { DEFAULT_MAX_THREADS = 32, DEFAULT_MAX_QUEUE = 10000, THREADS_HARD_MAX = 4096 };
+
+/* One call; it lies on the stack of the task that waits for it. */
+struct job {
+    struct list node;
+    int (*fn)(void *);
+    void *arg;
+    int result;
+    bool begun;    /* under the mutex */
+    bool reported; /* the result is here */
+    struct tepal_task *task;
+};
+
+struct offload {
+    struct io wakeup; /* an eventfd */
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    struct list queue, done; /* under the mutex, as is all until closing */
+    size_t n_queued;
+    unsigned n_idle, n_running, max_running;
+    bool closing;
+    size_t n_jobs, max_jobs; /* queued, running, or done and not reported: the loop's own count */
+    pthread_t *threads;      /* the loop's own, too */
+    unsigned n_threads, threads_room;
+};
+
+static void *thread_main(void *arg)
+{
+    struct offload *offload = arg;
+    pthread_mutex_lock(&offload->mutex);
+    while (true) {
+        while (!offload->closing &&
+               (list_is_empty(&offload->queue) || offload->n_running >= offload->max_running)) {
+            offload->n_idle++;
+            pthread_cond_wait(&offload->work, &offload->mutex);
+            offload->n_idle--;
+        }
+        if (offload->closing)
+            break;
+        struct job *job = CONTAINER_OF(offload->queue.next, struct job, node);
+        list_remove(&job->node);
+        offload->n_queued--;
+        offload->n_running++;
+        job->begun = true;
+        pthread_mutex_unlock(&offload->mutex);
+        int result = job->fn(job->arg);
+        pthread_mutex_lock(&offload->mutex);
+        offload->n_running--;
+        job->result = result;
+        list_append(&offload->done, &job->node);
+        uint64_t one = 1;
+        if (write(offload->wakeup.fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+            misuse("tepal_offload", "the wake-up descriptor was closed by the program");
+    }
+    pthread_mutex_unlock(&offload->mutex);
+    return NULL;
+}
+
+static void on_wakeup(struct io *io)
+{
+    struct offload *offload = CONTAINER_OF(io, struct offload, wakeup);
+    uint64_t count;
+    struct list done;
+    list_init(&done);
+    io->state = 0;
+    pthread_mutex_lock(&offload->mutex);
+    while (read(io->fd, &count, sizeof(count)) > 0)
+        continue;
+    list_move_all(&done, &offload->done);
+    pthread_mutex_unlock(&offload->mutex);
+    while (!list_is_empty(&done)) {
+        struct job *job = CONTAINER_OF(done.next, struct job, node);
+        list_remove(&job->node);
+        offload->n_jobs--;
+        job->reported = true;
+        task_wake(job->task, 0);
+    }
+}
+
+static void set_limits(struct offload *offload, const tepal_offload_options *options)
+{
+    static const tepal_offload_options defaults;
+    options = options ? options : &defaults;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned threads = options->max_threads;
+    if (threads == 0)
+        threads =
+            cpus > 0 && cpus + 4 < DEFAULT_MAX_THREADS ? (unsigned)cpus + 4 : DEFAULT_MAX_THREADS;
+    if (threads > THREADS_HARD_MAX)
+        threads = THREADS_HARD_MAX;
+    size_t queue = options->max_queue ? options->max_queue : DEFAULT_MAX_QUEUE;
+    offload->max_jobs = queue < SIZE_MAX - threads ? queue + threads : SIZE_MAX;
+    pthread_mutex_lock(&offload->mutex);
+    offload->max_running = threads;
+    pthread_cond_broadcast(&offload->work);
+    pthread_mutex_unlock(&offload->mutex);
+}
+
+/* Makes the loop's pool if there is none. Returns 0 or a negative errno. */
+static int offload_open(struct loop *loop)
+{
+    if (loop->offload)
+        return 0;
+    struct offload *offload = mem_zalloc(sizeof(*offload));
+    if (!offload)
+        return -ENOMEM;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int rc = fd < 0 ? -errno : 0;
+    offload->wakeup = (struct io){ .fd = fd, .fn = on_wakeup };
+    if (rc == 0 && (rc = poller_add(&loop->poller, &offload->wakeup)) < 0)
+        close(fd);
+    if (rc < 0) {
+        mem_free(offload);
+        return rc;
+    }
+    pthread_mutex_init(&offload->mutex, NULL);
+    pthread_cond_init(&offload->work, NULL);
+    list_init(&offload->queue);
+    list_init(&offload->done);
+    set_limits(offload, NULL);
+    loop->offload = offload;
+    return 0;
+}
+
+void offload_close(struct offload *offload)
+{
+    if (!offload)
+        return;
+    pthread_mutex_lock(&offload->mutex);
+    offload->closing = true;
+    pthread_cond_broadcast(&offload->work);
+    pthread_mutex_unlock(&offload->mutex);
+    for (unsigned i = 0; i < offload->n_threads; i++)
+        pthread_join(offload->threads[i], NULL);
+    pthread_mutex_destroy(&offload->mutex);
+    pthread_cond_destroy(&offload->work);
+    close(offload->wakeup.fd);
+    mem_free(offload->threads);
+    mem_free(offload);
+}
+
+bool offload_is_busy(const struct offload *offload)
+{
+    return offload && offload->n_jobs > 0;
+}
+
+/* Starts one more thread; signals stay with the program's own threads. */
+static int add_thread(struct offload *offload)
+{
+    if (offload->n_threads == offload->threads_room) {
+        unsigned room = offload->threads_room ? offload->threads_room * 2 : 8;
+        pthread_t *threads = mem_resize(offload->threads, room * sizeof(*threads));
+        if (!threads)
+            return -ENOMEM;
+        offload->threads = threads;
+        offload->threads_room = room;
+    }
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&offload->threads[offload->n_threads], NULL, thread_main, offload);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc == 0)
+        offload->n_threads++;
+    return -rc;
+}
+
+/* Queues the job and sees that a thread will take it. */
+static int submit(struct offload *offload, struct job *job)
+{
+    if (offload->n_jobs >= offload->max_jobs)
+        return -EBUSY;
+    pthread_mutex_lock(&offload->mutex);
+    bool more = offload->n_queued >= offload->n_idle && offload->n_threads < offload->max_running;
+    pthread_mutex_unlock(&offload->mutex);
+    if (more && add_thread(offload) < 0 && offload->n_threads == 0)
+        return -EAGAIN;
+    pthread_mutex_lock(&offload->mutex);
+    list_append(&offload->queue, &job->node);
+    offload->n_queued++;
+    pthread_cond_signal(&offload->work);
+    pthread_mutex_unlock(&offload->mutex);
+    offload->n_jobs++;
+    return 0;
+}
+
+/* Takes a job back that no thread has begun. */
+static bool withdraw(struct offload *offload, struct job *job)
+{
+    pthread_mutex_lock(&offload->mutex);
+    bool waiting = !job->begun;
+    if (waiting) {
+        list_remove(&job->node);
+        offload->n_queued--;
+    }
+    pthread_mutex_unlock(&offload->mutex);
+    if (waiting)
+        offload->n_jobs--;
+    return waiting;
+}
+
+int tepal_offload(int (*fn)(void *arg), void *arg)
+{
+    struct tepal_task *task = task_need("tepal_offload");
+    struct loop *loop = loop_current;
+    int rc = task_check(loop, task);
+    if (rc == 0)
+        rc = offload_open(loop);
+    if (rc < 0)
+        return rc;
+    struct job job = { .fn = fn, .arg = arg, .task = task };
+    list_init(&job.node);
+    rc = submit(loop->offload, &job);
+    if (rc < 0)
+        return rc;
+    rc = task_wait(loop, TEPAL_NEVER);
+    if (job.reported)
+        return job.result;
+    if (withdraw(loop->offload, &job))
+        return rc;
+    while (!job.reported)
+        task_wait_shielded(loop);
+    return job.result;
+}
+
+int tepal_offload_configure(const tepal_offload_options *options)
+{
+    struct loop *loop = loop_need("tepal_offload_configure");
+    int rc = offload_open(loop);
+    if (rc == 0)
+        set_limits(loop->offload, options);
+    return rc;
+}

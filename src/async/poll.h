@@ -1,0 +1,53 @@
+/* Readiness of descriptors, as one thread waits for it. The only part that knows the kernel's
+ * interface: poll_epoll.c.
+ *
+ * A descriptor is registered once, edge-triggered, for everything. What is known of it is kept in
+ * its struct io, so that no system call is made to ask again.
+ */
+#ifndef TEPAL_ASYNC_POLL_H
+#define TEPAL_ASYNC_POLL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tepal_task;
+
+/* What is known of a descriptor. IO_READ and IO_WRITE: an attempt may succeed. IO_EOF: the peer has
+ * ended its side. IO_HUP: both sides have ended, or it failed; nothing can come or go. */
+enum io_state { IO_READ = 1, IO_WRITE = 2, IO_EOF = 4, IO_HUP = 8 };
+
+struct io {
+    int fd; /* -1 when closed */
+    uint32_t state;
+    void (*fn)(struct io *);            /* called when state has gained bits */
+    struct tepal_task *reader, *writer; /* the tasks that wait for IO_READ and IO_WRITE */
+};
+
+struct poller {
+    int fd;
+    int n_events, next_event; /* of the batch that is being handed out */
+    void *events;
+};
+
+/* Returns 0 or a negative errno. */
+int poller_init(struct poller *poller);
+void poller_clear(struct poller *poller);
+
+/* Begins to watch io->fd. Returns 0 or a negative errno. */
+int poller_add(struct poller *poller, struct io *io);
+
+/* Forgets io, whose descriptor is still open: its function is not called any more. */
+void poller_remove(struct poller *poller, struct io *io);
+
+/* For a listener that must rest: stops and resumes reports about io. */
+int poller_pause(struct poller *poller, struct io *io);
+int poller_resume(struct poller *poller, struct io *io);
+
+/* Waits at most timeout_ms (-1: for ever) until something happens. Returns to how many io;
+ * poller_dispatch() must follow if there are any. */
+int poller_wait(struct poller *poller, int timeout_ms);
+
+/* Calls the function of every io that something has happened to. */
+void poller_dispatch(struct poller *poller);
+
+#endif

@@ -1,0 +1,98 @@
+/* The poller on Linux's epoll. It never reads or writes a descriptor. */
+#include "async/poll.h"
+
+#include "base/mem.h"
+#include "base/platform.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { MAX_EVENTS = 256 };
+
+int poller_init(struct poller *poller)
+{
+    *poller = (struct poller){ .fd = -1 };
+    poller->events = mem_alloc(MAX_EVENTS * sizeof(struct epoll_event));
+    if (!poller->events)
+        return -ENOMEM;
+    poller->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (poller->fd < 0) {
+        int rc = -errno;
+        mem_free(poller->events);
+        return rc;
+    }
+    return 0;
+}
+
+void poller_clear(struct poller *poller)
+{
+    close(poller->fd);
+    mem_free(poller->events);
+}
+
+static int control(struct poller *poller, int op, struct io *io, uint32_t events)
+{
+    struct epoll_event event = { .events = events, .data.ptr = io };
+    return epoll_ctl(poller->fd, op, io->fd, &event) < 0 ? -errno : 0;
+}
+
+int poller_add(struct poller *poller, struct io *io)
+{
+    return control(poller, EPOLL_CTL_ADD, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+int poller_pause(struct poller *poller, struct io *io)
+{
+    return control(poller, EPOLL_CTL_MOD, io, EPOLLET);
+}
+
+int poller_resume(struct poller *poller, struct io *io)
+{
+    return control(poller, EPOLL_CTL_MOD, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+void poller_remove(struct poller *poller, struct io *io)
+{
+    /* Closing the descriptor would not end the registration while a child process of the program,
+     * between fork() and exec(), has a copy of it. */
+    control(poller, EPOLL_CTL_DEL, io, 0);
+    struct epoll_event *events = poller->events;
+    for (int i = poller->next_event; i < poller->n_events; i++)
+        if (events[i].data.ptr == io)
+            events[i].data.ptr = NULL;
+}
+
+static uint32_t state_of(uint32_t events)
+{
+    uint32_t state = 0;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        state |= IO_READ;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        state |= IO_WRITE;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        state |= IO_EOF;
+    if (events & (EPOLLHUP | EPOLLERR))
+        state |= IO_HUP;
+    return state;
+}
+
+int poller_wait(struct poller *poller, int timeout_ms)
+{
+    int n = epoll_wait(poller->fd, poller->events, MAX_EVENTS, timeout_ms);
+    return poller->n_events = n > 0 ? n : 0;
+}
+
+void poller_dispatch(struct poller *poller)
+{
+    struct epoll_event *events = poller->events;
+    for (int i = 0; i < poller->n_events; i++) {
+        poller->next_event = i + 1;
+        struct io *io = events[i].data.ptr;
+        if (UNLIKELY(!io))
+            continue;
+        io->state |= state_of(events[i].events);
+        io->fn(io);
+    }
+    poller->n_events = poller->next_event = 0;
+}

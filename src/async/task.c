@@ -1,0 +1,191 @@
+/* The life of a task: on its stack, in the ready list, in a wait. A task's struct lies on top of
+ * its own stack and goes with it. */
+#include "async/task.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdalign.h>
+
+struct tepal_task *task_need(const char *call)
+{
+    struct loop *loop = loop_current;
+    if (UNLIKELY(!loop || !loop->current))
+        misuse(call, "must be called from a task");
+    return loop->current;
+}
+
+static void end_wait(struct tepal_task *task, int result)
+{
+    task->waiting = false;
+    task->result = result;
+    timer_cancel(&task->timer);
+}
+
+static void on_timer(struct timer *timer)
+{
+    task_wake(CONTAINER_OF(timer, struct tepal_task, timer), -ETIMEDOUT);
+}
+
+/* The first function on a task's stack. */
+static void task_main(void *arg)
+{
+    struct tepal_task *task = arg;
+    struct loop *loop = loop_current;
+    ctx_entered(&loop->ctx);
+    task->result = task->fn(task->arg);
+    task->fn = NULL;
+    ctx_leave(&task->ctx, &loop->ctx);
+}
+
+struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, const char *name,
+                            size_t stack_size)
+{
+    struct stack *stack = stack_take(&loop->stacks, stack_size);
+    if (!stack)
+        return NULL;
+    uintptr_t at = ((uintptr_t)stack->top - sizeof(struct tepal_task)) & ~(uintptr_t)63;
+    struct tepal_task *task = (struct tepal_task *)at;
+    task->fn = fn;
+    task->arg = arg;
+    task->group = NULL;
+    task->name = name;
+    task->stack = stack;
+    task->before_wait = NULL;
+    task->deadline = TEPAL_NEVER;
+    task->result = 0;
+    task->waiting = task->interruptible = task->cancelled = false;
+    task->n_unwaited = 0;
+    list_init(&task->ready);
+    list_init(&task->in_group);
+    timer_init(&task->timer, on_timer);
+    ctx_init(&task->ctx, stack->low, (size_t)((char *)task - stack->low), task_main, task);
+    loop->n_tasks++;
+    return task;
+}
+
+void task_start(struct loop *loop, struct tepal_task *task)
+{
+    list_append(&loop->ready, &task->ready);
+}
+
+static void task_end(struct loop *loop, struct tepal_task *task)
+{
+    tepal_group *group = task->group;
+    int result = task->result;
+    ctx_end(&task->ctx);
+    loop->n_tasks--;
+    if (group)
+        group_task_ended(group, task, result);
+    stack_give(&loop->stacks, task->stack);
+    loop_may_trim(loop);
+}
+
+void task_run(struct loop *loop, struct tepal_task *task)
+{
+    loop->current = task;
+    ctx_switch(&loop->ctx, &task->ctx);
+    loop->current = NULL;
+    if (UNLIKELY(!stack_is_intact(task->stack)))
+        misuse(task->name, "the task overflowed its stack");
+    if (!task->fn)
+        task_end(loop, task);
+}
+
+/* Leaves the task's stack, until the loop comes back to it. */
+static void leave(struct loop *loop, struct tepal_task *task)
+{
+    if (task->before_wait)
+        task->before_wait(task->before_wait_arg);
+    ctx_switch(&task->ctx, &loop->ctx);
+}
+
+static int suspend(struct loop *loop, struct tepal_task *task)
+{
+    task->waiting = true;
+    leave(loop, task);
+    return task->result;
+}
+
+int task_check(const struct loop *loop, const struct tepal_task *task)
+{
+    if (UNLIKELY(task->cancelled))
+        return -ECANCELED;
+    return UNLIKELY(task->deadline <= loop->now) ? -ETIMEDOUT : 0;
+}
+
+int task_wait(struct loop *loop, int64_t until)
+{
+    struct tepal_task *task = loop->current;
+    int rc = task_check(loop, task);
+    if (rc < 0)
+        return rc;
+    if (task->deadline < until)
+        until = task->deadline;
+    if (until != TEPAL_NEVER)
+        timer_set(&loop->timers, &task->timer, until);
+    task->interruptible = true;
+    return suspend(loop, task);
+}
+
+int task_wait_shielded(struct loop *loop)
+{
+    loop->current->interruptible = false;
+    return suspend(loop, loop->current);
+}
+
+void task_wake(struct tepal_task *task, int result)
+{
+    if (!task->waiting)
+        return;
+    end_wait(task, result);
+    list_append(&loop_current->ready, &task->ready);
+}
+
+void task_cancel(struct tepal_task *task)
+{
+    task->cancelled = true;
+    if (task->waiting && task->interruptible)
+        task_wake(task, -ECANCELED);
+}
+
+bool tepal_is_cancelled(void)
+{
+    return task_need("tepal_is_cancelled")->cancelled;
+}
+
+int tepal_sleep_ms(int64_t ms)
+{
+    struct tepal_task *task = task_need("tepal_sleep_ms");
+    struct loop *loop = loop_current;
+    int rc;
+    if (ms <= 0) {
+        rc = task_check(loop, task);
+        if (rc < 0)
+            return rc;
+        list_append(&loop->ready, &task->ready);
+        leave(loop, task);
+        return task_check(loop, task);
+    }
+    /* From this very moment, not from the beginning of the turn, and never too short. */
+    int64_t until = loop_time_after((loop_clock_us(loop) + 999) / 1000, ms);
+    rc = task_wait(loop, until);
+    return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
+}
+
+int64_t tepal_deadline_in(int64_t ms)
+{
+    struct tepal_task *task = task_need("tepal_deadline_in");
+    int64_t before = task->deadline;
+    if (ms != TEPAL_NEVER) {
+        int64_t at = loop_time_after((loop_clock_us(loop_current) + 999) / 1000, ms);
+        if (at < before)
+            task->deadline = at;
+    }
+    return before;
+}
+
+void tepal_deadline_restore(int64_t before)
+{
+    task_need("tepal_deadline_restore")->deadline = before;
+}

@@ -1,0 +1,88 @@
+/* Tasks as the layers above see them: starting, waiting and waking.
+ *
+ * All waiting goes through task_wait(): it is the one place where cancellation and deadlines are
+ * looked at.
+ */
+#ifndef TEPAL_ASYNC_TASK_H
+#define TEPAL_ASYNC_TASK_H
+
+#include "async/ctx.h"
+#include "async/loop.h"
+#include "async/stack.h"
+#include "async/timer.h"
+#include "base/list.h"
+#include "base/platform.h"
+
+#include <tepal/async.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tepal_task {
+    struct ctx ctx;
+    struct list ready;    /* in the loop's list */
+    struct list in_group; /* in the group's list */
+    tepal_task_fn *fn;
+    void *arg;
+    tepal_group *group; /* NULL: nobody joins it */
+    const char *name;
+    struct stack *stack;
+    void (*before_wait)(void *arg); /* called each time before the task suspends; may not suspend */
+    void *before_wait_arg;
+    struct timer timer; /* the deadline of the present wait */
+    int64_t deadline;   /* the ambient one */
+    int result;         /* that the present wait will return */
+    bool waiting;       /* in task_wait(), and not woken */
+    bool interruptible; /* by cancellation, in the present wait */
+    bool cancelled;
+    uint8_t n_unwaited; /* see task_may_wait() */
+};
+
+/* The running task; misuse, named call, when there is none. */
+struct tepal_task *task_need(const char *call);
+
+/* A task on a stack from the pool (stack_size 0) that has not begun. NULL when memory is short. */
+struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, const char *name,
+                            size_t stack_size);
+
+/* Lets a new task run in its turn. */
+void task_start(struct loop *loop, struct tepal_task *task);
+
+/* Runs a new or woken task at once, until it waits or ends. Only for the loop itself: not for use
+ * in a task. */
+void task_run(struct loop *loop, struct tepal_task *task);
+
+/* Suspends the running task until task_wake(), and returns the result given there; -ETIMEDOUT when
+ * until (TEPAL_NEVER for none) or the ambient deadline has come first; -ECANCELED when the task was
+ * cancelled. A task that is cancelled or late already does not suspend. */
+int task_wait(struct loop *loop, int64_t until);
+
+/* The same, but nothing ends it except task_wake(): for memory that others hold. */
+int task_wait_shielded(struct loop *loop);
+
+/* What a suspending call must return before it does anything: 0, -ECANCELED or -ETIMEDOUT. */
+int task_check(const struct loop *loop, const struct tepal_task *task);
+
+/* For a task that could have waited and did not have to: every so often lets the others run, so
+ * that a peer that is always ready does not have the loop to itself. Returns what task_check()
+ * does. */
+static inline int task_may_wait(struct loop *loop, struct tepal_task *task)
+{
+    enum { AT_ONCE = 16 };
+    return UNLIKELY(++task->n_unwaited % AT_ONCE == 0) ? tepal_sleep_ms(0) : task_check(loop, task);
+}
+
+/* Ends the wait of a task with this result; a task that does not wait, or was woken, is left as it
+ * is. */
+void task_wake(struct tepal_task *task, int result);
+
+/* Cancels a task: its present and all further waits return -ECANCELED. */
+void task_cancel(struct tepal_task *task);
+
+/* Called by a task that ends. Part of group.c. */
+void group_task_ended(tepal_group *group, struct tepal_task *task, int result);
+
+/* Cancels the tasks of all groups that have not been closed. Part of group.c. */
+void group_cancel_all(struct loop *loop);
+
+#endif

@@ -1,0 +1,57 @@
+/* The memory of one owner, freed all at once: a bump pointer over a chain of chunks.
+ *
+ * The first chunk comes from a block pool, later ones from the system. What is over the owner's
+ * limit is refused.
+ */
+#ifndef TEPAL_BASE_ARENA_H
+#define TEPAL_BASE_ARENA_H
+
+#include "base/block.h"
+#include "base/platform.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+
+struct arena_chunk; /* one piece from the system */
+
+struct arena {
+    char *next, *end;           /* the free part of the current chunk */
+    struct arena_chunk *chunks; /* all but the first, latest first */
+    void *first;
+    struct block_pool *pool;
+    size_t used, limit; /* octets of all chunks, and how many there may be */
+};
+
+/* An arena whose first chunk is a block of the pool and which takes no more than limit octets in
+ * all. Returns 0 or -ENOMEM. */
+int arena_init(struct arena *arena, struct block_pool *pool, size_t limit);
+
+/* Gives all memory back. */
+void arena_clear(struct arena *arena);
+
+/* Forgets all that was allocated, keeping the first chunk. */
+void arena_reset(struct arena *arena);
+
+/* size octets, aligned for any type and not zeroed; NULL when the limit or the system's memory is
+ * reached. */
+void *arena_alloc(struct arena *arena, size_t size);
+
+/* The same with 1 as alignment, for text. */
+char *arena_alloc_text(struct arena *arena, size_t size);
+
+/* Zeroed. */
+void *arena_zalloc(struct arena *arena, size_t size);
+
+/* Makes the allocation at old (NULL: none yet), of old_size octets, new_size octets long: in place
+ * when that is not more, or it is the latest one and there is room; else by a copy that is aligned
+ * for any type. NULL leaves old as it is. */
+void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_size);
+
+/* A copy of len octets with a NUL behind. */
+char *arena_strndup(struct arena *arena, const char *s, size_t len);
+
+/* Formatted text; the length goes to *len unless len is NULL. NULL on failure. */
+char *arena_vprintf(struct arena *arena, size_t *len, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+#endif

@@ -1,0 +1,79 @@
+/* The hash map. Keys come from the program's own tables (paths, names), not from peers; entries are
+ * never removed one by one. */
+#include "base/map.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint32_t hash_of(const char *key, size_t len)
+{
+    uint64_t h = 0x9e3779b97f4a7c15u ^ len, word = 0;
+    for (; len >= 8; key += 8, len -= 8) {
+        memcpy(&word, key, 8);
+        h = (h ^ word) * 0xff51afd7ed558ccdu;
+        h ^= h >> 32;
+    }
+    word = 0;
+    for (size_t i = 0; i < len; i++)
+        word = word << 8 | (unsigned char)key[i];
+    h = (h ^ word) * 0xff51afd7ed558ccdu;
+    return (uint32_t)(h >> 32);
+}
+
+/* The entry of the key, or the free one where it belongs. The table is not full. */
+static struct map_entry *find(struct map_entry *entries, size_t size, const char *key, size_t len,
+                              uint32_t hash)
+{
+    for (size_t i = hash & (size - 1);; i = (i + 1) & (size - 1)) {
+        struct map_entry *e = &entries[i];
+        if (!e->value || (e->hash == hash && e->len == len && memcmp(e->key, key, len) == 0))
+            return e;
+    }
+}
+
+static int grow(struct map *map)
+{
+    size_t size = map->size ? map->size * 2 : 8;
+    struct map_entry *entries = mem_zalloc(size * sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    for (size_t i = 0; i < map->size; i++) {
+        struct map_entry *e = &map->entries[i];
+        if (e->value)
+            *find(entries, size, e->key, e->len, e->hash) = *e;
+    }
+    mem_free(map->entries);
+    map->entries = entries;
+    map->size = size;
+    return 0;
+}
+
+void map_clear(struct map *map)
+{
+    mem_free(map->entries);
+    *map = (struct map){ 0 };
+}
+
+void *map_get(const struct map *map, const char *key, size_t len)
+{
+    if (map->used == 0)
+        return NULL;
+    return find(map->entries, map->size, key, len, hash_of(key, len))->value;
+}
+
+int map_set(struct map *map, const char *key, size_t len, void *value)
+{
+    if ((map->used + 1) * 2 > map->size) {
+        int rc = grow(map);
+        if (rc < 0)
+            return rc;
+    }
+    uint32_t hash = hash_of(key, len);
+    struct map_entry *e = find(map->entries, map->size, key, len, hash);
+    if (!e->value)
+        map->used++;
+    *e = (struct map_entry){ .key = key, .len = len, .hash = hash, .value = value };
+    return 0;
+}

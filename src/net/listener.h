@@ -1,0 +1,37 @@
+/* Listening sockets as the server sees them: a function that is called with each new connection. */
+#ifndef TEPAL_NET_LISTENER_H
+#define TEPAL_NET_LISTENER_H
+
+#include "async/loop.h"
+#include "net/addr.h"
+
+#include <tepal/net.h>
+
+#include <stdbool.h>
+
+enum { LISTENER_MAX_SOCKETS = 4 };
+
+struct listener_socket {
+    struct io io;
+    struct tepal_listener *listener;
+};
+
+struct tepal_listener {
+    struct loop *loop;
+    struct listener_socket sockets[LISTENER_MAX_SOCKETS];
+    int n_sockets;
+    /* Called with each connection; the descriptor is its own from then on. NULL: tepal_accept()
+     * is used. */
+    void (*on_accept)(struct tepal_listener *listener, int fd, const struct addr *peer);
+    void *arg;
+    char *path;        /* of a Unix socket, to be removed */
+    struct timer rest; /* set while out of descriptors or memory */
+    bool paused;       /* by listener_pause() */
+    bool complained;   /* about descriptors, and the shortage has not ended */
+};
+
+/* Stops accepting; connections wait in the backlog. */
+void listener_pause(struct tepal_listener *listener);
+void listener_resume(struct tepal_listener *listener);
+
+#endif

@@ -1,0 +1,74 @@
+/* The stream as the layers above see it: one small vtable, so that what is below (TCP, a Unix
+ * socket, TLS) makes no difference to them.
+ *
+ * The operations only try; stream.c waits. The struct is small and can be embedded in the struct of
+ * a connection.
+ */
+#ifndef TEPAL_NET_STREAM_H
+#define TEPAL_NET_STREAM_H
+
+#include "async/poll.h"
+#include "base/platform.h"
+
+#include <tepal/net.h>
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct loop;
+
+struct stream_ops {
+    /* Each tries once. -EAGAIN: io.state says what to wait for. read returns 0 at the end. */
+    ssize_t (*read)(struct tepal_conn *stream, void *buffer, size_t size);
+    ssize_t (*writev)(struct tepal_conn *stream, const struct iovec *pieces, int n);
+    ssize_t (*sendfile)(struct tepal_conn *stream, int file, int64_t *offset, size_t len);
+    int (*shutdown)(struct tepal_conn *stream);
+    void (*close)(struct tepal_conn *stream);
+};
+
+struct tepal_conn {
+    struct io io;
+    const struct stream_ops *ops;
+};
+
+/* Streams straight on a socket: TCP and Unix. */
+extern const struct stream_ops stream_socket_ops;
+
+/* Makes stream one on this connected, non-blocking socket, and registers it with the loop. io.fn is
+ * stream_on_event(). Returns 0 or a negative errno; then the socket is still the caller's. */
+int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd);
+
+/* Closes an embedded stream, without freeing it. */
+void stream_close(struct tepal_conn *stream);
+
+/* Lets the close be a reset, so that the peer does not take it for a proper end. */
+void stream_reset_at_close(struct tepal_conn *stream);
+
+/* Wakes the tasks that wait on the stream. */
+void stream_on_event(struct io *io);
+
+/* Tries to read; see ops->read. Does not suspend. */
+static inline ssize_t stream_try_read(struct tepal_conn *stream, void *buffer, size_t size)
+{
+    return stream->ops->read(stream, buffer, size);
+}
+
+/* Waits until the stream may be readable or writable, or until the time until. Returns 0,
+ * -ETIMEDOUT, -ECANCELED or -EBUSY. */
+int stream_wait_read(struct tepal_conn *stream, int64_t until);
+int stream_wait_write(struct tepal_conn *stream, int64_t until);
+
+/* As the public calls, but each wait ends after timeout_ms without progress (-ETIMEDOUT). writev
+ * may change the pieces. */
+ssize_t stream_read(struct tepal_conn *stream, void *buffer, size_t size, int64_t timeout_ms);
+int stream_writev(struct tepal_conn *stream, struct iovec *pieces, int n, int64_t timeout_ms);
+int stream_sendfile(struct tepal_conn *stream, int file, int64_t offset, size_t len,
+                    int64_t timeout_ms);
+
+/* A non-blocking, close-on-exec socket with the options that every TCP stream has. Returns the
+ * descriptor or a negative errno. */
+int socket_new(int family);
+void socket_set_stream_options(int fd, int family);
+
+#endif

@@ -1,0 +1,33 @@
+/* The access log: a line for each response, by a format of aiohttp's atoms.
+ *
+ * %% a percent sign, %a the peer's address, %t the time, %P the process, %r the request line, %s
+ * the status, %b the octets of the body, %O all octets of the response, %T seconds, %Tf seconds
+ * with fraction, %D microseconds, %{NAME}i a request field, %{NAME}o a response field, %{NAME}e an
+ * environment variable. What is not there is "-".
+ */
+#ifndef TEPAL_WEB_ACCESS_LOG_H
+#define TEPAL_WEB_ACCESS_LOG_H
+
+#include <tepal/app.h>
+
+#include <stdint.h>
+
+#define ACCESS_LOG_DEFAULT "%a %t \"%r\" %s %b \"%{Referer}i\" \"%{User-Agent}i\""
+
+/* The longest line; what is longer is cut. */
+enum { ACCESS_LOG_LINE_MAX = 8192 };
+
+struct access_log;
+
+/* A log that writes to the descriptor. Atoms that are unknown are a line in the log and stand for
+ * themselves. NULL when memory is short. */
+struct access_log *access_log_new(const char *format, int fd);
+
+/* NULL is allowed. */
+void access_log_free(struct access_log *log);
+
+/* Writes the line of a response that has been sent; start_us is when the request had arrived. */
+void access_log_write(struct access_log *log, tepal_req *req, const tepal_res *res,
+                      int64_t start_us);
+
+#endif

@@ -1,0 +1,261 @@
+/* Registration: routes, middlewares, hooks and state are collected, and the first mistake is
+ * kept. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "web/application.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+tepal_app *tepal_app_new(void)
+{
+    tepal_app *app = mem_zalloc(sizeof(*app));
+    if (app && router_init(&app->router) < 0) {
+        mem_free(app);
+        return NULL;
+    }
+    return app;
+}
+
+static void free_state(struct state_entry *list)
+{
+    while (list) {
+        struct state_entry *next = list->next;
+        mem_free(list);
+        list = next;
+    }
+}
+
+void tepal_app_close(tepal_app *app)
+{
+    if (!app)
+        return;
+    if (app->server)
+        misuse("tepal_app_close", "the application is being served");
+    router_clear(&app->router);
+    free_state(app->state);
+    mem_free(app->middlewares);
+    mem_free(app->startup.fns);
+    mem_free(app->shutdown.fns);
+    mem_free(app->cleanup.fns);
+    mem_free(app->contexts);
+    mem_free(app->error);
+    mem_free(app);
+}
+
+const char *tepal_app_error(const tepal_app *app)
+{
+    if (!app || app->out_of_memory)
+        return "out of memory";
+    return app->error;
+}
+
+/* Keeps the first error of registration. */
+static void TEPAL_PRINTF(2, 3) keep_error(tepal_app *app, const char *format, ...)
+{
+    char text[512];
+    if (app->error || app->out_of_memory)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    app->error = mem_strdup(text);
+    app->out_of_memory = !app->error;
+}
+
+/* Whether the application may still be changed by this call. */
+static bool is_open(tepal_app *app, const char *call)
+{
+    if (!app)
+        return false;
+    if (app->server)
+        misuse(call, "the application is being served already");
+    return true;
+}
+
+static void add_route(tepal_app *app, const char *call, const tepal_route *route)
+{
+    const char *why = NULL;
+    if (!is_open(app, call))
+        return;
+    if (!route->pattern) {
+        keep_error(app, "route %s: the pattern is NULL", route->method);
+        return;
+    }
+    int rc = router_add(&app->router, route, &why);
+    if (rc == -ENOMEM)
+        app->out_of_memory = true;
+    else if (rc < 0)
+        keep_error(app, "route %s %s: %s", route->method, route->pattern, why);
+}
+
+void tepal_routes(tepal_app *app, const tepal_route *table)
+{
+    for (; table->method; table++)
+        add_route(app, "tepal_routes", table);
+}
+
+static void add_simple(tepal_app *app, const char *call, const char *method, const char *pattern,
+                       tepal_handler *handler)
+{
+    add_route(app, call,
+              &(tepal_route){ .method = method, .pattern = pattern, .handler = handler });
+}
+
+void tepal_any(tepal_app *app, const char *pattern, tepal_handler *handler)
+{
+    add_simple(app, "tepal_any", "*", pattern, handler);
+}
+
+void tepal_get(tepal_app *app, const char *pattern, tepal_handler *handler)
+{
+    add_simple(app, "tepal_get", "GET", pattern, handler);
+}
+
+void tepal_post(tepal_app *app, const char *pattern, tepal_handler *handler)
+{
+    add_simple(app, "tepal_post", "POST", pattern, handler);
+}
+
+void tepal_put(tepal_app *app, const char *pattern, tepal_handler *handler)
+{
+    add_simple(app, "tepal_put", "PUT", pattern, handler);
+}
+
+void tepal_patch(tepal_app *app, const char *pattern, tepal_handler *handler)
+{
+    add_simple(app, "tepal_patch", "PATCH", pattern, handler);
+}
+
+void tepal_delete(tepal_app *app, const char *pattern, tepal_handler *handler)
+{
+    add_simple(app, "tepal_delete", "DELETE", pattern, handler);
+}
+
+/* Makes room for one more item of this size in an array of n. Returns the new item, or NULL. */
+static void *grow(tepal_app *app, void *array, size_t n, size_t size)
+{
+    char *grown;
+    void *old;
+    memcpy(&old, array, sizeof(old));
+    grown = mem_resize(old, (n + 1) * size);
+    if (!grown) {
+        app->out_of_memory = true;
+        return NULL;
+    }
+    memcpy(array, &grown, sizeof(grown));
+    return grown + n * size;
+}
+
+void tepal_use(tepal_app *app, tepal_middleware *middleware)
+{
+    if (!is_open(app, "tepal_use"))
+        return;
+    if (!middleware) {
+        keep_error(app, "tepal_use: the middleware is NULL");
+        return;
+    }
+    tepal_middleware **room = grow(app, &app->middlewares, app->n_middlewares, sizeof(*room));
+    if (room) {
+        *room = middleware;
+        app->n_middlewares++;
+    }
+}
+
+void tepal_error_pages(tepal_app *app, const char *content_type)
+{
+    static const char *const types[] = { "text/plain", "text/html", "application/json" };
+    if (!is_open(app, "tepal_error_pages"))
+        return;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (strcmp(content_type, types[i]) == 0) {
+            app->error_pages = types[i];
+            return;
+        }
+    keep_error(app, "tepal_error_pages: no pages are made of type %s", content_type);
+}
+
+static void add_hook(tepal_app *app, struct app_hooks *hooks, tepal_app_hook *hook,
+                     const char *call)
+{
+    if (!hook) {
+        keep_error(app, "%s: the hook is NULL", call);
+        return;
+    }
+    tepal_app_hook **room = grow(app, &hooks->fns, hooks->n, sizeof(*room));
+    if (room) {
+        *room = hook;
+        hooks->n++;
+    }
+}
+
+void tepal_on_startup(tepal_app *app, tepal_app_hook *hook)
+{
+    if (is_open(app, "tepal_on_startup"))
+        add_hook(app, &app->startup, hook, "tepal_on_startup");
+}
+
+void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook)
+{
+    if (is_open(app, "tepal_on_shutdown"))
+        add_hook(app, &app->shutdown, hook, "tepal_on_shutdown");
+}
+
+void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook)
+{
+    if (is_open(app, "tepal_on_cleanup"))
+        add_hook(app, &app->cleanup, hook, "tepal_on_cleanup");
+}
+
+void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave)
+{
+    if (!is_open(app, "tepal_context"))
+        return;
+    if (!enter || !leave) {
+        keep_error(app, "tepal_context: a hook is NULL");
+        return;
+    }
+    struct app_context *room = grow(app, &app->contexts, app->n_contexts, sizeof(*room));
+    if (room) {
+        *room = (struct app_context){ .enter = enter, .leave = leave };
+        app->n_contexts++;
+    }
+}
+
+void *state_get(const struct state_entry *list, const tepal_key *key)
+{
+    while (list && list->key != key)
+        list = list->next;
+    return list ? list->value : NULL;
+}
+
+void tepal_app_set(tepal_app *app, const tepal_key *key, void *value)
+{
+    if (!app)
+        return;
+    for (struct state_entry *entry = app->state; entry; entry = entry->next)
+        if (entry->key == key) {
+            entry->value = value;
+            return;
+        }
+    struct state_entry *entry = mem_alloc(sizeof(*entry));
+    if (!entry) {
+        app->out_of_memory = true;
+        return;
+    }
+    *entry = (struct state_entry){ .key = key, .value = value, .next = app->state };
+    app->state = entry;
+}
+
+void *tepal_app_state(const tepal_app *app, const tepal_key *key)
+{
+    return app ? state_get(app->state, key) : NULL;
+}
+
+tepal_group *tepal_app_group(tepal_app *app)
+{
+    return app ? app->group : NULL;
+}

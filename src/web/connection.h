@@ -1,0 +1,37 @@
+/* One connection of a server: idle, at work, or being closed. */
+#ifndef TEPAL_WEB_CONNECTION_H
+#define TEPAL_WEB_CONNECTION_H
+
+#include "async/timer.h"
+#include "conn/conn.h"
+#include "net/addr.h"
+#include "web/server.h"
+
+struct partial_head;
+
+/* While no request is under way this struct is all that there is of a connection; its size is what
+ * an idle keep-alive connection costs, and a test holds it to its bound. */
+struct connection {
+    struct http_conn http;
+    struct server *server;
+    struct list node; /* in the server's list */
+    struct timer timer;
+    int64_t deadline;             /* of what the connection waits for while it has no task */
+    struct tepal_task *task;      /* that runs its requests; NULL while it waits for one */
+    struct partial_head *partial; /* a head of which a part has come, while it waits for the rest */
+    struct addr_peer peer;
+    uint32_t n_requests;
+    bool in_head; /* the first octets of a head have come; deadline is that of its end */
+};
+
+/* Takes over a connected socket. Returns 0, or a negative errno, and then it is still the
+ * caller's. */
+int connection_open(struct server *server, int fd, const struct addr *peer);
+
+/* Ends the connection as soon as it has answered what it is at. */
+void connection_end_gently(struct connection *connection);
+
+/* Ends it now; the request that runs is cancelled. */
+void connection_cancel(struct connection *connection);
+
+#endif

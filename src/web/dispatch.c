@@ -1,0 +1,72 @@
+/* From a request to its response: routing, middlewares, handler. */
+#include "async/task.h"
+#include "web/request.h"
+
+#include <errno.h>
+
+/* What stands in for a handler where no route has been found. */
+static tepal_res *not_routed(tepal_req *req)
+{
+    if (req->refused)
+        return tepal_error(req, req->refused, NULL);
+    if (req->error)
+        return NULL;
+    if (!req->match.path_exists)
+        return tepal_error(req, 404, NULL);
+    tepal_res *res = tepal_error(req, 405, NULL);
+    const char *allow =
+        router_allow(&req->app->router, &req->arena, req->target.path, req->target.path_len);
+    if (allow)
+        tepal_res_header(res, "Allow", "%s", allow);
+    return res;
+}
+
+/* A response in place of none, and of one that must not be sent. */
+static tepal_res *make_sure(tepal_req *req, tepal_res *res)
+{
+    if (UNLIKELY(!res)) {
+        /* One that was interrupted need not say so. */
+        int error = req->error ? req->error : task_check(loop_current, req->connection->task);
+        return response_for_error(req, error);
+    }
+    if (UNLIKELY(res->error < 0) && !res->head_sent)
+        return response_for_error(req, res->error);
+    return res;
+}
+
+tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
+{
+    tepal_app *app = req->app;
+    if (next->index == app->n_middlewares)
+        return make_sure(req, next->handler(req));
+    tepal_next inner = { .handler = next->handler, .index = next->index + 1 };
+    return make_sure(req, app->middlewares[next->index](req, &inner));
+}
+
+tepal_res *dispatch(tepal_req *req)
+{
+    struct tepal_task *task = req->connection->task;
+    tepal_next next = { .handler = not_routed };
+    int64_t deadline = task->deadline;
+    if (!req->refused) {
+        int rc = router_match(&req->app->router, &req->arena, tepal_req_method(req),
+                              req->target.path, req->target.path_len, &req->match);
+        if (UNLIKELY(rc < 0))
+            request_fail(req, rc);
+    }
+    const struct route *route = req->match.route;
+    if (route && !req->error) {
+        next.handler = route->handler;
+        task->name = route->pattern.source;
+        if (route->timeout_ms > 0)
+            tepal_deadline_in(route->timeout_ms);
+    }
+    tepal_res *res = tepal_next_call(&next, req);
+    if (UNLIKELY(req->group != NULL)) {
+        tepal_group_close(req->group);
+        req->group = NULL;
+    }
+    task->deadline = deadline;
+    task->name = "connection";
+    return res;
+}

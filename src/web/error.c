@@ -1,0 +1,119 @@
+/* Error pages, and what becomes of a cause that was recorded. */
+#include "base/log.h"
+#include "http/accept.h"
+#include "http/status.h"
+#include "web/json_format.h"
+#include "web/request.h"
+#include "web/utf8.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+enum page { PAGE_TEXT, PAGE_HTML, PAGE_JSON, N_PAGES };
+
+static const char *const page_types[N_PAGES] = { "text/plain", "text/html", "application/json" };
+
+/* The kind of page that the client likes best, and among equal ones the application's. */
+static enum page page_for(tepal_req *req)
+{
+    const char *accept = tepal_req_header(req, "Accept"), *preferred = req->app->error_pages;
+    enum page best = PAGE_TEXT;
+    int best_quality = -1;
+    for (enum page page = PAGE_TEXT; page < N_PAGES; page++) {
+        int quality = 2 * accept_quality(accept, page_types[page]);
+        if (preferred && strcmp(preferred, page_types[page]) == 0)
+            quality++;
+        if (quality > best_quality) {
+            best_quality = quality;
+            best = page;
+        }
+    }
+    return best;
+}
+
+static tepal_res *make_page(tepal_req *req, int status, const char *message)
+{
+    const char *reason = http_status_reason(status), *escaped;
+    switch (page_for(req)) {
+    case PAGE_JSON:
+        return tepal_jsonf(req, status, "{s:i,s:s}", "status", status, "error", message);
+    case PAGE_HTML:
+        escaped = tepal_html_escape(req, message);
+        if (!escaped)
+            return NULL;
+        return tepal_html(req, status,
+                          "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                          "<title>%d %s</title></head>\n<body><h1>%d %s</h1>\n<p>%s</p></body>"
+                          "</html>\n",
+                          status, reason, status, reason, escaped);
+    default:
+        return tepal_text(req, status, "%d %s%s%s\n", status, reason,
+                          strcmp(message, reason) == 0 ? "" : ": ",
+                          strcmp(message, reason) == 0 ? "" : message);
+    }
+}
+
+tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
+{
+    const char *message = http_status_reason(status);
+    if (format) {
+        va_list args;
+        va_start(args, format);
+        message = request_vprintf(req, NULL, format, args);
+        va_end(args);
+        if (!message)
+            return NULL;
+        if (!utf8_is_text(message, strlen(message)))
+            message = http_status_reason(status);
+    }
+    return make_page(req, status, message);
+}
+
+/* The status that tells the client of an error. */
+static int status_of(int error)
+{
+    switch (error) {
+    case TEPAL_EBODY_SIZE:
+    case TEPAL_EREQUEST_MEMORY:
+        return 413;
+    case TEPAL_EMESSAGE:
+    case TEPAL_ECLOSED:
+    case TEPAL_EJSON:
+    case TEPAL_ECHARSET:
+        return 400;
+    case -ETIMEDOUT:
+        return 504;
+    case -EBUSY:
+    case -EAGAIN:
+    case -EMFILE:
+    case -ECANCELED:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+tepal_res *response_for_error(tepal_req *req, int error)
+{
+    int status = status_of(error);
+    /* The client's own silence, not that of somebody behind us. */
+    if (error == -ETIMEDOUT && req->body.error == -ETIMEDOUT)
+        status = 408;
+    if (error == 0)
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: the handler returned no response", tepal_req_method(req),
+                  tepal_req_target(req));
+    else if (status >= 500 && error != -ECANCELED)
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
+                  tepal_error_text(error));
+    tepal_res *res = tepal_error(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,
+                                 tepal_error_text(error));
+    if (!res)
+        res = response_last_resort(req, status);
+    return res;
+}
+
+tepal_res *tepal_fail(tepal_req *req, int error)
+{
+    return response_for_error(req, error < 0 ? error : -EINVAL);
+}

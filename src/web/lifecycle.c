@@ -1,0 +1,86 @@
+/* The start and the end of a served application: contexts, hooks and background tasks, in the order
+ * that tepal/app.h promises. */
+#include "base/log.h"
+#include "web/application.h"
+
+#include <errno.h>
+
+/* Calls all hooks; all of them, whatever one returns. Returns the first error. */
+static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *which)
+{
+    int first = 0;
+    for (size_t i = 0; i < hooks->n; i++) {
+        int rc = hooks->fns[i](app);
+        if (rc < 0)
+            tepal_log(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
+                      tepal_error_text(rc));
+        first = first < 0 ? first : rc;
+    }
+    return first;
+}
+
+static void leave_contexts(tepal_app *app)
+{
+    while (app->n_entered > 0) {
+        int rc = app->contexts[--app->n_entered].leave(app);
+        if (rc < 0)
+            tepal_log(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
+                      tepal_error_text(rc));
+    }
+}
+
+static int enter_contexts(tepal_app *app)
+{
+    for (; app->n_entered < app->n_contexts; app->n_entered++) {
+        int rc = app->contexts[app->n_entered].enter(app);
+        if (rc < 0) {
+            tepal_log(TEPAL_LOG_ERROR, "entering context %zu failed: %s", app->n_entered + 1,
+                      tepal_error_text(rc));
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int run_startup(tepal_app *app)
+{
+    for (size_t i = 0; i < app->startup.n; i++) {
+        int rc = app->startup.fns[i](app);
+        if (rc < 0) {
+            tepal_log(TEPAL_LOG_ERROR, "startup hook %zu failed: %s", i + 1, tepal_error_text(rc));
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void end(tepal_app *app)
+{
+    tepal_group_close(app->group);
+    app->group = NULL;
+    leave_contexts(app);
+}
+
+int app_start(tepal_app *app)
+{
+    app->group = tepal_group_new();
+    if (!app->group)
+        return -ENOMEM;
+    int rc = enter_contexts(app);
+    if (rc == 0)
+        rc = run_startup(app);
+    if (rc < 0)
+        end(app);
+    return rc;
+}
+
+void app_shutdown(tepal_app *app)
+{
+    run_all(app, &app->shutdown, "shutdown");
+}
+
+void app_cleanup(tepal_app *app)
+{
+    end(app);
+    run_all(app, &app->cleanup, "cleanup");
+}

@@ -1,0 +1,67 @@
+/* One allocation for the parser's state, the fields it has found, and the octets. */
+#include "web/partial_head.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct partial_head {
+    struct h1_head head; /* without its table of fields */
+    uint32_t len;
+    struct h1_field fields[]; /* and then the octets */
+};
+
+int partial_head_keep(struct partial_head **partial, struct http_conn *conn,
+                      const struct h1_head *head)
+{
+    uint32_t len = conn->in_end - conn->in_start;
+    size_t fields_size = head->n_fields * sizeof(head->fields[0]);
+    struct partial_head *kept = mem_alloc(sizeof(*kept) + fields_size + len);
+    if (!kept)
+        return -ENOMEM;
+    kept->head = *head;
+    kept->len = len;
+    memcpy(kept->fields, head->fields, fields_size);
+    memcpy((char *)kept->fields + fields_size, conn->in + conn->in_start, len);
+    *partial = kept;
+    conn->in_start = conn->in_end = 0;
+    return 0;
+}
+
+static int make_room(struct http_conn *conn, uint32_t len)
+{
+    int rc = conn_reserve_input(conn);
+    while (rc == 0 && conn->in_cap <= len) {
+        conn->in_end = conn->in_cap; /* full: so it grows */
+        rc = conn_reserve_input(conn);
+    }
+    conn->in_start = conn->in_end = 0;
+    return rc;
+}
+
+long partial_head_restore(struct partial_head **partial, struct http_conn *conn,
+                          struct h1_head *head)
+{
+    struct partial_head *kept = *partial;
+    if (!kept)
+        return 0;
+    int rc = make_room(conn, kept->len);
+    if (rc < 0)
+        return rc;
+    struct h1_field *table = head->fields;
+    size_t fields_size = kept->head.n_fields * sizeof(*table);
+    *head = kept->head;
+    head->fields = table;
+    memcpy(table, kept->fields, fields_size);
+    memcpy(conn->in, (char *)kept->fields + fields_size, kept->len);
+    conn->in_end = kept->len;
+    partial_head_free(kept);
+    *partial = NULL;
+    return 0;
+}
+
+void partial_head_free(struct partial_head *partial)
+{
+    mem_free(partial);
+}

@@ -1,0 +1,48 @@
+/* Route patterns: from text to segments, and from segments and values to a URL.
+ *
+ * The text is described in tepal/app.h. Matching is the router's.
+ */
+#ifndef TEPAL_WEB_PATTERN_H
+#define TEPAL_WEB_PATTERN_H
+
+#include "base/platform.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How many variables a pattern may have. */
+enum { PATTERN_MAX_VARIABLES = 32 };
+
+/* In the order in which the router tries them. */
+enum segment_kind { SEGMENT_FIXED, SEGMENT_INT, SEGMENT_REGEX, SEGMENT_ANY, SEGMENT_PATH };
+
+/* A piece of a segment: text, or a variable. A segment of several pieces is matched by a regular
+ * expression made of them. */
+struct pattern_piece {
+    char *text;  /* fixed text (decoded), or the name of the variable */
+    char *regex; /* of a variable with one, else NULL */
+    bool variable, is_int, is_path;
+};
+
+struct pattern_segment {
+    enum segment_kind kind;
+    char *text; /* FIXED: the decoded text. REGEX: the whole expression, without anchors */
+    struct pattern_piece *pieces;
+    size_t n_pieces;
+};
+
+struct pattern {
+    char *source;
+    struct pattern_segment *segments;
+    size_t n_segments;
+    const char *names[PATTERN_MAX_VARIABLES]; /* of the variables, in order */
+    bool is_int[PATTERN_MAX_VARIABLES];
+    size_t n_names;
+};
+
+/* Parses a pattern. Returns 0; TEPAL_EPATTERN with *why, a constant text; or -ENOMEM. */
+int pattern_parse(struct pattern *pattern, const char *source, const char **why);
+
+void pattern_clear(struct pattern *pattern);
+
+#endif

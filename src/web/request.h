@@ -1,0 +1,79 @@
+/* The inside of a request: its head in place in the connection's buffer, and all that lives with it
+ * in its arena.
+ */
+#ifndef TEPAL_WEB_REQUEST_H
+#define TEPAL_WEB_REQUEST_H
+
+#include "base/arena.h"
+#include "conn/body.h"
+#include "http/h1_parse.h"
+#include "http/uri.h"
+#include "web/application.h"
+#include "web/connection.h"
+#include "web/response.h"
+
+#include <tepal/req.h>
+
+struct deferred {
+    void (*fn)(void *arg);
+    void *arg;
+    struct deferred *next;
+};
+
+struct tepal_req {
+    struct arena arena; /* in which this struct lies, too */
+    struct connection *connection;
+    tepal_app *app;
+    const char *data; /* the octets that the offsets in head count from */
+    struct h1_head head;
+    struct uri_target target;
+    struct router_match match;
+    struct body_reader body;
+    int refused;      /* the status that the request was refused with before it was routed, or 0 */
+    int error;        /* the first cause that was recorded */
+    int64_t start_us; /* when its head was complete, if somebody wants to know */
+    struct state_entry *state;
+    struct deferred *deferred;
+    tepal_group *group;
+    tepal_res *sending;                              /* the response whose head has been sent */
+    const char *path, *host, *remote, *content_type; /* made when asked for */
+    tepal_bytes whole_body;
+    bool has_whole_body, body_taken;
+    json_t *json;
+    struct tepal_res last_resort; /* when there is no memory for another response */
+};
+
+/* A request without a head in memory from the loop's pools. NULL when memory is short. */
+tepal_req *request_new(struct connection *connection);
+
+/* Runs what was deferred and gives all memory back. Its group has been closed. */
+void request_free(tepal_req *req);
+
+/* Looks at the complete head: terminates it and takes the target apart. Sets refused. */
+void request_head_complete(tepal_req *req);
+
+/* Makes the request one that could not be read: UNKNOWN / HTTP/1.0 without fields. */
+void request_refuse(tepal_req *req, int status);
+
+/* Records the first cause of a failure. Returns error. */
+int request_fail(tepal_req *req, int error);
+
+/* The arena's calls, with failure recorded. */
+void *request_alloc(tepal_req *req, size_t size);
+char *request_alloc_text(tepal_req *req, size_t size);
+char *request_vprintf(tepal_req *req, size_t *len, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+/* Records why the arena had no size octets. Returns the error. */
+int request_no_memory(tepal_req *req, size_t size);
+
+/* Whether the method is this literal. */
+static inline bool request_is(const tepal_req *req, const char *method, size_t len)
+{
+    return req->head.method_len == len && memcmp(req->data + req->head.method, method, len) == 0;
+}
+
+/* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */
+tepal_res *dispatch(tepal_req *req);
+
+#endif

@@ -1,0 +1,294 @@
+/* Getters of a request's head: straight from the connection's buffer where they can, made in the
+ * arena on the first call where they cannot. */
+#include "http/cookie.h"
+#include "http/field.h"
+#include "web/request.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+const char *tepal_req_method(const tepal_req *req)
+{
+    return req->data + req->head.method;
+}
+
+const char *tepal_req_target(const tepal_req *req)
+{
+    return req->data + req->head.target;
+}
+
+int tepal_req_version(const tepal_req *req)
+{
+    return req->head.minor >= 1 ? 11 : 10;
+}
+
+const char *tepal_req_scheme(const tepal_req *req)
+{
+    (void)req; /* no stream below carries TLS yet: whatever is served here is plain */
+    return "http";
+}
+
+const char *tepal_req_path(tepal_req *req)
+{
+    if (req->path)
+        return req->path;
+    char *path = request_alloc_text(req, req->target.path_len + 1);
+    if (!path)
+        return NULL;
+    path[uri_decode(path, req->target.path, req->target.path_len, false)] = '\0';
+    return req->path = path;
+}
+
+const char *tepal_req_query_string(tepal_req *req)
+{
+    /* The query is the end of the target, so it is terminated already. */
+    return req->target.query ? req->target.query : "";
+}
+
+/* A part of the query, decoded. */
+static const char *decode(tepal_req *req, const char *text, size_t len)
+{
+    char *out = request_alloc_text(req, len + 1);
+    if (out)
+        out[uri_decode(out, text, len, true)] = '\0';
+    return out;
+}
+
+/* Whether the encoded name is this one. */
+static bool name_is(tepal_req *req, const struct uri_pair *pair, const char *name)
+{
+    if (!memchr(pair->name, '%', pair->name_len) && !memchr(pair->name, '+', pair->name_len))
+        return strlen(name) == pair->name_len && memcmp(name, pair->name, pair->name_len) == 0;
+    const char *decoded = decode(req, pair->name, pair->name_len);
+    return decoded && strcmp(decoded, name) == 0;
+}
+
+const char *tepal_req_query_nth(tepal_req *req, const char *name, size_t n)
+{
+    const char *rest = req->target.query;
+    size_t len = req->target.query_len;
+    struct uri_pair pair;
+    while (rest && uri_next_pair(&rest, &len, &pair))
+        if (name_is(req, &pair, name) && n-- == 0)
+            return decode(req, pair.value, pair.value_len);
+    return NULL;
+}
+
+const char *tepal_req_query(tepal_req *req, const char *name)
+{
+    return tepal_req_query_nth(req, name, 0);
+}
+
+bool tepal_req_each_query(tepal_req *req, size_t *at, const char **name, const char **value)
+{
+    if (!req->target.query || *at >= req->target.query_len)
+        return false;
+    const char *rest = req->target.query + *at;
+    size_t len = req->target.query_len - *at;
+    struct uri_pair pair;
+    if (!uri_next_pair(&rest, &len, &pair))
+        return false;
+    *at = req->target.query_len - len;
+    *name = decode(req, pair.name, pair.name_len);
+    *value = decode(req, pair.value, pair.value_len);
+    return *name && *value;
+}
+
+/* --- Fields ----------------------------------------------------------------------------------- */
+
+struct lookup {
+    enum http_field id;
+    const char *name;
+    size_t len;
+};
+
+static struct lookup lookup_of(const char *name)
+{
+    size_t len = strlen(name);
+    return (struct lookup){ .id = http_field_id(name, len), .name = name, .len = len };
+}
+
+/* The index of the first field from i on that has the name, n_fields when there is none. */
+static size_t find(const tepal_req *req, const struct lookup *what, size_t i)
+{
+    const struct h1_head *head = &req->head;
+    for (; i < head->n_fields; i++) {
+        const struct h1_field *field = &head->fields[i];
+        if (field->id == what->id && field->name_len == what->len &&
+            (what->id != HTTP_FIELD_OTHER ||
+             strncasecmp(req->data + field->name, what->name, what->len) == 0))
+            break;
+    }
+    return i;
+}
+
+static const char *value_at(const tepal_req *req, size_t i)
+{
+    return req->data + req->head.fields[i].value;
+}
+
+const char *tepal_req_header_nth(const tepal_req *req, const char *name, size_t n)
+{
+    struct lookup what = lookup_of(name);
+    size_t i = find(req, &what, 0);
+    while (n-- > 0 && i < req->head.n_fields)
+        i = find(req, &what, i + 1);
+    return i < req->head.n_fields ? value_at(req, i) : NULL;
+}
+
+/* The values of a field that is there several times, as one (RFC 9110 section 5.3). */
+static const char *joined(tepal_req *req, const struct lookup *what, size_t first)
+{
+    const char *between = what->id == HTTP_FIELD_COOKIE ? "; " : ", ";
+    const struct h1_field *fields = req->head.fields;
+    size_t size = 1, n = req->head.n_fields;
+    for (size_t i = first; i < n; i = find(req, what, i + 1))
+        size += fields[i].value_len + 2;
+    char *text = request_alloc_text(req, size), *p = text;
+    for (size_t i = first; text && i < n; i = find(req, what, i + 1)) {
+        if (i != first)
+            p = stpcpy(p, between);
+        memcpy(p, value_at(req, i), fields[i].value_len);
+        p += fields[i].value_len;
+    }
+    if (text)
+        *p = '\0';
+    return text;
+}
+
+const char *tepal_req_header(tepal_req *req, const char *name)
+{
+    struct lookup what = lookup_of(name);
+    size_t first = what.id == HTTP_FIELD_OTHER ? find(req, &what, 0)
+                   : req->head.known[what.id]  ? req->head.known[what.id] - 1u
+                                               : req->head.n_fields;
+    if (first == req->head.n_fields)
+        return NULL;
+    if (find(req, &what, first + 1) == req->head.n_fields)
+        return value_at(req, first);
+    return joined(req, &what, first);
+}
+
+bool tepal_req_each_header(const tepal_req *req, size_t *at, const char **name, const char **value)
+{
+    if (*at >= req->head.n_fields)
+        return false;
+    *name = req->data + req->head.fields[*at].name;
+    *value = value_at(req, *at);
+    ++*at;
+    return true;
+}
+
+const char *tepal_req_cookie(tepal_req *req, const char *name)
+{
+    const char *rest = tepal_req_header(req, "Cookie");
+    size_t len = rest ? strlen(rest) : 0, name_len = strlen(name);
+    struct cookie_pair pair;
+    while (rest && cookie_next(&rest, &len, &pair)) {
+        if (pair.name_len != name_len || memcmp(pair.name, name, name_len) != 0)
+            continue;
+        char *value = request_alloc_text(req, pair.value_len + 1);
+        if (value) {
+            memcpy(value, pair.value, pair.value_len);
+            value[pair.value_len] = '\0';
+        }
+        return value;
+    }
+    return NULL;
+}
+
+/* --- What the route and the connection say ---------------------------------------------------- */
+
+const char *tepal_req_match(const tepal_req *req, const char *name)
+{
+    const struct route *route = req->match.route;
+    for (size_t i = 0; route && i < route->pattern.n_names; i++)
+        if (strcmp(route->pattern.names[i], name) == 0)
+            return req->match.values[i].data;
+    return NULL;
+}
+
+int64_t tepal_req_match_int(const tepal_req *req, const char *name)
+{
+    const char *text = tepal_req_match(req, name);
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+const char *tepal_req_pattern(const tepal_req *req)
+{
+    return req->match.route ? req->match.route->pattern.source : NULL;
+}
+
+/* The address of this side, for a client that does not say whom it wants. */
+static const char *local_address(tepal_req *req)
+{
+    struct addr addr = { .len = sizeof(addr.storage) };
+    char ip[INET6_ADDRSTRLEN];
+    if (getsockname(req->connection->http.stream.io.fd, &addr.sa, &addr.len) < 0)
+        return "";
+    struct addr_peer local = addr_to_peer(&addr);
+    if (local.family == AF_UNIX)
+        return "";
+    addr_peer_write(&local, ip);
+    return tepal_req_printf(req, local.family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, local.port);
+}
+
+const char *tepal_req_host(tepal_req *req)
+{
+    if (req->host)
+        return req->host;
+    /* RFC 9112 section 3.2.2: absolute-form overrides the field. */
+    if (req->target.authority && req->target.authority_len > 0) {
+        char *host = request_alloc_text(req, req->target.authority_len + 1);
+        if (host) {
+            memcpy(host, req->target.authority, req->target.authority_len);
+            host[req->target.authority_len] = '\0';
+        }
+        return req->host = host;
+    }
+    const char *field = tepal_req_header(req, "Host");
+    return req->host = field ? field : local_address(req);
+}
+
+const char *tepal_req_remote(tepal_req *req)
+{
+    if (!req->remote) {
+        char *text = request_alloc_text(req, INET6_ADDRSTRLEN);
+        if (!text)
+            return "";
+        addr_peer_write(&req->connection->peer, text);
+        req->remote = text;
+    }
+    return req->remote;
+}
+
+const char *tepal_req_content_type(tepal_req *req)
+{
+    if (req->content_type)
+        return req->content_type;
+    const char *value = tepal_req_header(req, "Content-Type");
+    size_t len = value ? strcspn(value, "; \t") : 0;
+    if (len > 0 && value[len] && value[len + strspn(value + len, " \t")] != ';')
+        len = 0; /* something else than parameters behind the type */
+    const char *slash = len ? memchr(value, '/', len) : NULL;
+    if (!slash || !http_is_token(value, (size_t)(slash - value)) ||
+        !http_is_token(slash + 1, len - (size_t)(slash - value) - 1))
+        return req->content_type = "application/octet-stream";
+    char *type = request_alloc_text(req, len + 1);
+    if (!type)
+        return NULL;
+    for (size_t i = 0; i < len; i++)
+        type[i] = value[i] >= 'A' && value[i] <= 'Z' ? (char)(value[i] | 0x20) : value[i];
+    type[len] = '\0';
+    return req->content_type = type;
+}
+
+int64_t tepal_req_content_length(const tepal_req *req)
+{
+    if (req->head.framing == H1_BODY_CHUNKED)
+        return -1;
+    return req->head.framing == H1_BODY_LENGTH ? (int64_t)req->head.content_length : 0;
+}

@@ -1,0 +1,65 @@
+/* The inside of a response. Making one is response.c, its fields are fields.c, writing one to the
+ * connection is send.c.
+ */
+#ifndef TEPAL_WEB_RESPONSE_H
+#define TEPAL_WEB_RESPONSE_H
+
+#include <tepal/res.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct res_field {
+    struct res_field *next;
+    const char *name, *value;
+    uint32_t name_len, value_len;
+};
+
+struct tepal_res {
+    tepal_req *req;
+    int status;
+    const char *reason; /* NULL: the usual one */
+    const char *content_type;
+    size_t type_len;
+    const char *body; /* of a whole response */
+    size_t len;
+    struct res_field *fields, *last;
+    size_t fields_size;        /* octets that the fields take in a head */
+    int error;                 /* why the response must not be sent as it is */
+    bool stream;               /* the body is written piece by piece */
+    bool close;                /* the connection ends with it */
+    bool own_date, own_server; /* fields that take the place of the server's own */
+    bool has_length;           /* of a stream: declared */
+    bool head_sent;            /* head and body below are of a response that has begun */
+    bool writing;              /* a task is in tepal_write() */
+    bool chunked, bodiless;
+    bool keep_alive;   /* the connection goes on, as far as the head has said */
+    uint64_t declared; /* octets of the body */
+    uint64_t written;  /* octets of the body so far */
+    uint32_t head_len; /* octets of the head that was sent */
+};
+
+/* Sets the media type, which has been checked or is ours. */
+static inline void response_set_type(tepal_res *res, const char *type)
+{
+    res->content_type = type;
+    res->type_len = strlen(type);
+}
+
+/* A response without a body. Status is that of a final response. NULL with the cause recorded. */
+tepal_res *response_new(tepal_req *req, int status);
+
+/* The response for a cause that was recorded (0: none was): see tepal_fail(). Never NULL. */
+tepal_res *response_for_error(tepal_req *req, int error);
+
+/* The answer when there is no memory to make one: it lies in the request. */
+tepal_res *response_last_resort(tepal_req *req, int status);
+
+/* Sends a response, all of it or what is left of a stream. Suspends. Returns 1 when the connection
+ * may go on, 0 when this was its last response, or a negative error when the response is not
+ * whole. */
+int response_send(tepal_res *res);
+
+#endif

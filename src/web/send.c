@@ -1,0 +1,327 @@
+/* Responses onto the connection: framing, head, body. The one place that decides where a response
+ * ends (RFC 9112 section 6). */
+#include "async/task.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "http/chunk.h"
+#include "http/h1_write.h"
+#include "http/status.h"
+#include "web/request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Bodies up to this size are copied behind the head; larger ones are written from where they
+ * are. */
+enum { MAX_COPIED_BODY = 4096 };
+
+static struct http_conn *conn_of(const tepal_res *res)
+{
+    return &res->req->connection->http;
+}
+
+/* Whether the connection may be used again after this response, as far as is known before it.
+ * early: the handler still runs, and may read the body. */
+static bool may_keep_alive(tepal_res *res, bool early)
+{
+    tepal_req *req = res->req;
+    const struct server *server = req->connection->server;
+    if (res->close || req->refused || !req->head.keep_alive || server->closing ||
+        req->connection->n_requests >= server->options.max_requests)
+        return false;
+    struct body_reader *body = &req->body;
+    if (body->done)
+        return true;
+    /* A client that waits for 100 (Continue) may send the body, or not: nobody can know. And once
+     * it has its answer, no 100 may follow. */
+    if (body->send_continue || body->error < 0) {
+        body->send_continue = false;
+        return false;
+    }
+    if (early)
+        return true;
+    if (body_drop_received(body) < 0)
+        return false;
+    return body->framing != H1_BODY_LENGTH || body->left <= server->options.max_unread_body;
+}
+
+/* Settles how the body is delimited, and what becomes of the connection. */
+static void settle(tepal_res *res, bool early)
+{
+    const tepal_req *req = res->req;
+    bool head = request_is(req, "HEAD", 4);
+    bool tunnel = request_is(req, "CONNECT", 7) && res->status < 300;
+    res->keep_alive = may_keep_alive(res, early) && !tunnel;
+    bool no_length = tunnel || http_status_is_bodiless(res->status);
+    res->bodiless = head || no_length;
+    if (!res->stream) {
+        res->declared = res->len;
+        res->has_length = true;
+    }
+    if (UNLIKELY(res->status == 205)) {
+        /* RFC 9110 section 15.3.6: no content, and it says so. */
+        res->bodiless = res->has_length = true;
+        res->declared = 0;
+        res->content_type = NULL;
+    }
+    if (no_length) {
+        /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it
+         * would be that of the representation, which is not known. */
+        res->has_length = false;
+    } else if (!res->has_length) {
+        /* HTTP/1.0 knows no chunks: there the body ends with the connection. */
+        res->chunked = req->head.minor >= 1;
+        if (!res->chunked && !head)
+            res->keep_alive = false;
+    }
+}
+
+static char *write_fields(char *p, const tepal_res *res)
+{
+    for (const struct res_field *field = res->fields; field; field = field->next)
+        p = h1_write_field(p, field->name, field->name_len, field->value, field->value_len);
+    return p;
+}
+
+/* The Date and Server fields, but for those that the handler has set itself. */
+static char *write_common(char *p, const tepal_res *res)
+{
+    size_t len;
+    struct server *server = res->req->connection->server;
+    const char *common = server_common_fields(server, &len);
+    if (LIKELY(!res->own_date && !res->own_server))
+        return h1_write_bytes(p, common, len);
+    size_t date_len = sizeof("Date: \r\n") - 1 + HTTP_DATE_LEN;
+    if (!res->own_date)
+        p = h1_write_bytes(p, common, date_len);
+    if (!res->own_server)
+        p = h1_write_bytes(p, common + date_len, len - date_len);
+    return p;
+}
+
+static const char ok_line[] = "HTTP/1.1 200 OK\r\n";
+static const char type_name[] = "Content-Type: ";
+static const char chunked_field[] = "Transfer-Encoding: chunked\r\n";
+static const char close_field[] = "Connection: close\r\n";
+static const char keep_alive_field[] = "Connection: keep-alive\r\n";
+
+/* More than all that write_head() writes besides the parts that are counted. */
+enum {
+    FIXED_ROOM = 64 + sizeof(type_name) + H1_CONTENT_LENGTH_MAX + sizeof(chunked_field) +
+                 sizeof(keep_alive_field)
+};
+
+static const char *reason_of(const tepal_res *res)
+{
+    return res->reason ? res->reason : http_status_reason(res->status);
+}
+
+/* The octets that the head takes at most. */
+static size_t head_room(const tepal_res *res)
+{
+    size_t common_len, reason_len = res->status == 200 && !res->reason ? 0 : strlen(reason_of(res));
+    server_common_fields(res->req->connection->server, &common_len);
+    return FIXED_ROOM + reason_len + res->type_len + common_len + res->fields_size;
+}
+
+static char *write_head(char *p, const tepal_res *res)
+{
+    const tepal_req *req = res->req;
+    if (LIKELY(res->status == 200 && !res->reason)) {
+        p = h1_write_bytes(p, ok_line, sizeof(ok_line) - 1);
+    } else {
+        const char *reason = reason_of(res);
+        p = h1_write_status_line(p, res->status, reason, strlen(reason));
+    }
+    p = write_common(p, res);
+    if (res->content_type && !http_status_is_bodiless(res->status)) {
+        p = h1_write_bytes(p, type_name, sizeof(type_name) - 1);
+        p = h1_write_bytes(p, res->content_type, res->type_len);
+        p = h1_write_bytes(p, "\r\n", 2);
+    }
+    if (res->has_length)
+        p = h1_write_content_length(p, res->declared);
+    else if (res->chunked)
+        p = h1_write_bytes(p, chunked_field, sizeof(chunked_field) - 1);
+    p = write_fields(p, res);
+    if (!res->keep_alive)
+        p = h1_write_bytes(p, close_field, sizeof(close_field) - 1);
+    else if (req->head.minor == 0)
+        p = h1_write_bytes(p, keep_alive_field, sizeof(keep_alive_field) - 1);
+    return h1_write_bytes(p, "\r\n", 2);
+}
+
+/* Writes the head, and the first len octets behind it if there is room. Returns 0, 1 when the
+ * octets are written, too, or a negative error. */
+static int send_head(tepal_res *res, const char *body, size_t len, bool early)
+{
+    struct http_conn *conn = conn_of(res);
+    settle(res, early);
+    res->req->sending = res;
+    res->head_sent = true;
+    if (res->bodiless)
+        len = 0;
+    size_t room = head_room(res);
+    bool together = len <= MAX_COPIED_BODY && room + len <= LOOP_BUFFER_SIZE;
+    if (room > LOOP_BUFFER_SIZE) {
+        char *head = request_alloc_text(res->req, room);
+        if (!head)
+            return -ENOMEM;
+        res->head_len = (uint32_t)(write_head(head, res) - head);
+        return conn_write(conn, head, res->head_len);
+    }
+    char *start = conn_output(conn, (uint32_t)(room + (together ? len : 0)));
+    if (UNLIKELY(!start))
+        return conn->error < 0 ? conn->error : -ENOMEM;
+    char *p = write_head(start, res);
+    res->head_len = (uint32_t)(p - start);
+    if (together && len > 0)
+        p = h1_write_bytes(p, body, len);
+    conn_commit(conn, (size_t)(p - start));
+    return together;
+}
+
+static int send_whole(tepal_res *res)
+{
+    int rc = send_head(res, res->body, res->len, false);
+    if (rc < 0)
+        return rc;
+    if (rc == 0 && !res->bodiless)
+        rc = conn_write(conn_of(res), res->body, res->len);
+    res->written = res->bodiless ? 0 : res->len;
+    return rc < 0 ? rc : 0;
+}
+
+/* The end of a stream. A body that is too short leaves nothing but to close. */
+static int finish_stream(tepal_res *res)
+{
+    /* What was cancelled in the middle must not look complete. */
+    if (res->head_sent && !res->bodiless && res->req->connection->task->cancelled)
+        return -ECANCELED;
+    int rc = res->head_sent ? res->error : send_head(res, NULL, 0, false);
+    if (rc < 0)
+        return rc;
+    if (!res->bodiless && res->chunked)
+        return conn_write(conn_of(res), CHUNK_END, sizeof(CHUNK_END) - 1);
+    if (!res->bodiless && res->has_length && res->written != res->declared) {
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body has %llu octets, not the declared %llu",
+                  tepal_req_method(res->req), tepal_req_target(res->req),
+                  (unsigned long long)res->written, (unsigned long long)res->declared);
+        return TEPAL_ELENGTH;
+    }
+    return 0;
+}
+
+/* Where the end of the connection is the end of the body, only a reset tells the client that it has
+ * not got all of it. */
+static void break_off(const tepal_res *res)
+{
+    if (!res->head_sent || res->chunked || res->has_length || res->bodiless)
+        return;
+    conn_flush(conn_of(res));
+    stream_reset_at_close(&conn_of(res)->stream);
+}
+
+int response_send(tepal_res *res)
+{
+    tepal_req *req = res->req;
+    int rc = -EPIPE;
+    if (req->sending && req->sending != res) {
+        /* Another response has begun: it cannot be taken back, and must not look complete. */
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: a stream was begun and not returned",
+                  tepal_req_method(req), tepal_req_target(req));
+        res = req->sending;
+    } else {
+        rc = res->stream ? finish_stream(res) : send_whole(res);
+    }
+    if (UNLIKELY(rc < 0)) {
+        break_off(res);
+        return rc;
+    }
+    return res->keep_alive;
+}
+
+/* One piece of a stream's body, framed. */
+static int send_piece(tepal_res *res, const void *data, size_t len)
+{
+    struct http_conn *conn = conn_of(res);
+    int rc = 0;
+    if (res->chunked) {
+        char head[CHUNK_HEAD_MAX];
+        rc = conn_write(conn, head, chunk_write_head(head, len));
+    }
+    if (rc == 0)
+        rc = conn_write(conn, data, len);
+    if (rc == 0 && res->chunked)
+        rc = conn_write(conn, CHUNK_TAIL, sizeof(CHUNK_TAIL) - 1);
+    if (rc == 0)
+        res->written += len;
+    return rc;
+}
+
+static int write_piece(tepal_res *res, struct tepal_task *task, const void *data, size_t len)
+{
+    int rc = res->head_sent ? 0 : send_head(res, NULL, 0, true);
+    if (rc >= 0)
+        rc = task_check(loop_current, task);
+    if (rc < 0)
+        return rc;
+    if (res->has_length && !res->bodiless && len > res->declared - res->written)
+        return TEPAL_ELENGTH;
+    if (len > 0 && !res->bodiless)
+        rc = send_piece(res, data, len);
+    /* What the connection's own task writes goes out when it next suspends; nobody sees to what
+     * another one writes. */
+    if (rc >= 0 && task != res->req->connection->task)
+        rc = conn_flush(conn_of(res));
+    return rc < 0 ? rc : 0;
+}
+
+int tepal_write(tepal_res *res, const void *data, size_t len)
+{
+    if (!res)
+        return -EINVAL;
+    if (!res->stream)
+        misuse("tepal_write", "the response was not made by tepal_stream()");
+    if (res->error < 0)
+        return res->error;
+    if (res->req->sending && res->req->sending != res)
+        misuse("tepal_write", "another response to the same request has begun");
+    /* Two pieces that are on their way at once would be mixed up. */
+    if (res->writing)
+        return -EBUSY;
+    struct tepal_task *task = task_need("tepal_write");
+    res->writing = true;
+    int rc = write_piece(res, task, data, len);
+    res->writing = false;
+    /* A body in which a piece is missing must not be ended as if it were whole. */
+    if (rc < 0 && rc != TEPAL_ELENGTH)
+        res->error = rc;
+    return rc;
+}
+
+int tepal_writef(tepal_res *res, const char *format, ...)
+{
+    if (!res)
+        return -EINVAL;
+    char small[512];
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(small, sizeof(small), format, args), rc = -EINVAL;
+    if (n >= 0 && (size_t)n < sizeof(small)) {
+        rc = tepal_write(res, small, (size_t)n);
+    } else if (n >= 0) {
+        /* Not from the arena: a stream may go on for ever. */
+        struct buf text;
+        buf_init(&text, SIZE_MAX / 2);
+        rc = buf_vprintf(&text, format, again);
+        if (rc == 0)
+            rc = tepal_write(res, text.data, text.len);
+        buf_clear(&text);
+    }
+    va_end(again);
+    va_end(args);
+    return rc;
+}

@@ -1,0 +1,76 @@
+/* A server: an application, its limits, and the connections it has open. */
+#ifndef TEPAL_WEB_SERVER_H
+#define TEPAL_WEB_SERVER_H
+
+#include "base/list.h"
+#include "conn/conn.h"
+#include "http/date.h"
+#include "http/h1_parse.h"
+#include "net/addr.h"
+
+#include <tepal/run.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct access_log;
+struct tepal_listener;
+
+struct server {
+    tepal_app *app;
+    struct loop *loop;
+    tepal_run_options options; /* with defaults filled in */
+    struct h1_limits head_limits;
+    struct conn_limits conn_limits;
+    struct tepal_listener *listener; /* NULL: connections are attached one by one */
+    struct access_log *access_log;   /* NULL: none */
+    struct list connections;
+    size_t n_connections;
+    bool closing;              /* connections end with their present request */
+    bool stopped;              /* tepal_app_stop() */
+    struct tepal_task *waiter; /* for stopped, or for the last connection to end */
+    /* The Date and Server fields of responses, and until when (in the loop's ms) they hold. */
+    char *common_fields;
+    size_t common_len;
+    int64_t common_until;
+};
+
+/* Fills in the defaults. Returns 0, or -EINVAL with *why, a constant text. */
+int server_options(tepal_run_options *out, const tepal_run_options *in, const char **why);
+
+/* A server with no connections. Returns NULL when memory is short. */
+struct server *server_new(tepal_app *app, const tepal_run_options *options);
+void server_free(struct server *server);
+
+/* Begins to accept connections. Returns 0 or a negative errno. */
+int server_listen(struct server *server);
+
+/* Takes over a connected socket. Does not fail: when memory is short the socket is closed. */
+void server_attach(struct server *server, int fd, const struct addr *peer);
+
+/* Called by connections that have ended. */
+void server_detached(struct server *server);
+
+/* Accepts no more, and lets every connection end with its present request. */
+void server_close_gently(struct server *server);
+
+/* Waits until all connections have ended, at most until that time. Suspends. Returns 0, -ETIMEDOUT
+ * or -ECANCELED. */
+int server_wait_idle(struct server *server, int64_t until);
+
+/* Cancels all running requests. */
+void server_cancel_all(struct server *server);
+
+/* Makes the Date and Server fields anew. */
+void server_make_common_fields(struct server *server);
+
+/* The Date and Server fields, as of this second. */
+static inline const char *server_common_fields(struct server *server, size_t *len)
+{
+    if (server->loop->now >= server->common_until)
+        server_make_common_fields(server);
+    *len = server->common_len;
+    return server->common_fields;
+}
+
+#endif

@@ -1,0 +1,429 @@
+/* The test client: the real server on one end of a socket pair, and on the other a client that runs
+ * the loop until it has what it waits for. */
+#include "async/task.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/chunk.h"
+#include "http/h1_parse.h"
+#include "web/application.h"
+#include "web/serve.h"
+#include "web/server.h"
+
+#include <tepal/testing.h>
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MAX_REPLY = 256 * 1024 * 1024, MAX_FIELDS = 255, READ_SIZE = 64 * 1024 };
+
+struct kept_reply {
+    tepal_testreply reply; /* first: what the user holds */
+    struct kept_reply *next;
+    json_t *json;
+    size_t head_at; /* where the final head begins in raw */
+    struct h1_head head;
+    struct h1_field fields[MAX_FIELDS];
+    char *values; /* a copy of raw from there on, with terminated fields */
+};
+
+struct tepal_testclient {
+    struct loop loop;
+    tepal_app *app;
+    int fd;         /* of the client's end; -1: not connected */
+    struct buf in;  /* received and not yet part of a reply */
+    bool at_end;    /* the server has closed */
+    bool no_memory; /* to receive what it has sent */
+    struct kept_reply *replies;
+};
+
+/* --- Running the loop until something is done ------------------------------------------------- */
+
+struct step {
+    int (*fn)(tepal_testclient *client);
+    tepal_testclient *client;
+    int result;
+    bool done;
+};
+
+static int run_step(void *arg)
+{
+    struct step *step = arg;
+    step->result = step->fn(step->client);
+    step->done = true;
+    return 0;
+}
+
+/* Runs fn as a task of the loop until it has returned. */
+static int run_task(tepal_testclient *client, int (*fn)(tepal_testclient *))
+{
+    struct step step = { .fn = fn, .client = client };
+    struct tepal_task *task = task_new(&client->loop, run_step, &step, "test client", 0);
+    if (!task)
+        return -ENOMEM;
+    task_start(&client->loop, task);
+    while (!step.done)
+        loop_turn(&client->loop, true);
+    return step.result;
+}
+
+static tepal_run_options test_options(const tepal_run_options *options)
+{
+    tepal_run_options out = options ? *options : (tepal_run_options){ 0 };
+    out.path = NULL;
+    out.host = NULL;
+    out.port = 0;
+    out.no_access_log = !out.access_log_format;
+    return out;
+}
+
+struct start {
+    tepal_app *app;
+    tepal_run_options options;
+    int result;
+    bool done;
+};
+
+static int start_app(void *arg)
+{
+    struct start *start = arg;
+    start->result = serve_open(start->app, &start->options);
+    start->done = true;
+    return 0;
+}
+
+tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *options)
+{
+    tepal_testclient *client = mem_zalloc(sizeof(*client));
+    if (!client)
+        return NULL;
+    struct start start = { .app = app, .options = test_options(options), .result = -ENOMEM };
+    if (loop_open(&client->loop, start.options.stack_size) < 0) {
+        mem_free(client);
+        return NULL;
+    }
+    client->app = app;
+    client->loop.fake_time = true;
+    client->fd = -1;
+    buf_init(&client->in, MAX_REPLY);
+    struct tepal_task *task = task_new(&client->loop, start_app, &start, "test client", 0);
+    if (task) {
+        task_start(&client->loop, task);
+        while (!start.done)
+            loop_turn(&client->loop, true);
+    }
+    if (start.result < 0) {
+        loop_close(&client->loop);
+        mem_free(client);
+        return NULL;
+    }
+    return client;
+}
+
+static int stop_app(tepal_testclient *client)
+{
+    serve_close(client->app);
+    return 0;
+}
+
+static void free_replies(tepal_testclient *client)
+{
+    while (client->replies) {
+        struct kept_reply *kept = client->replies;
+        client->replies = kept->next;
+        json_decref(kept->json);
+        mem_free((char *)(uintptr_t)kept->reply.raw.data);
+        mem_free((char *)(uintptr_t)kept->reply.body.data);
+        mem_free(kept->values);
+        mem_free(kept);
+    }
+}
+
+void tepal_testclient_close(tepal_testclient *client)
+{
+    if (!client)
+        return;
+    tepal_testclient_disconnect(client);
+    if (run_task(client, stop_app) < 0)
+        misuse("tepal_testclient_close", "no memory to stop the application");
+    while (client->loop.n_tasks > 0)
+        loop_turn(&client->loop, true);
+    loop_close(&client->loop);
+    free_replies(client);
+    mem_free(client);
+}
+
+/* --- The connection --------------------------------------------------------------------------- */
+
+static int connect_client(tepal_testclient *client)
+{
+    int pair[2];
+    if (client->fd >= 0)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    struct addr peer = { .un.sun_family = AF_UNIX };
+    server_attach(client->app->server, pair[1], &peer);
+    client->fd = pair[0];
+    client->at_end = false;
+    return 0;
+}
+
+void tepal_testclient_disconnect(tepal_testclient *client)
+{
+    if (client->fd < 0)
+        return;
+    close(client->fd);
+    client->fd = -1;
+    buf_clear(&client->in);
+    while (loop_turn(&client->loop, false))
+        continue;
+}
+
+void tepal_testclient_shutdown(tepal_testclient *client)
+{
+    if (client->fd >= 0)
+        shutdown(client->fd, SHUT_WR);
+}
+
+/* Reads what the server has sent. Returns whether there was something new. */
+static bool receive_some(tepal_testclient *client)
+{
+    if (client->fd < 0 || client->at_end)
+        return false;
+    if (buf_reserve(&client->in, READ_SIZE) < 0) {
+        client->no_memory = true;
+        return false;
+    }
+    ssize_t n = recv(client->fd, client->in.data + client->in.len, READ_SIZE, 0);
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n <= 0)
+        client->at_end = true;
+    else
+        client->in.len += (size_t)n;
+    return true;
+}
+
+int tepal_testclient_send(tepal_testclient *client, const void *data, size_t len)
+{
+    const char *p = data;
+    int rc = connect_client(client);
+    while (rc == 0 && len > 0) {
+        ssize_t n = send(client->fd, p, len, MSG_NOSIGNAL);
+        if (n >= 0) {
+            p += n;
+            len -= (size_t)n;
+        } else if (errno != EAGAIN) {
+            rc = -errno;
+        }
+        /* Let the server read, and do not let it wait for us. */
+        while (receive_some(client) || loop_turn(&client->loop, false))
+            continue;
+        if (n < 0 && rc == 0 && !loop_turn(&client->loop, true))
+            rc = -EPIPE;
+    }
+    return rc;
+}
+
+void tepal_testclient_advance(tepal_testclient *client, int64_t ms)
+{
+    struct loop *loop = &client->loop;
+    int64_t end = loop->now + ms;
+    while (true) {
+        while (receive_some(client) || loop_turn(loop, false))
+            continue;
+        int64_t next = timers_next(&loop->timers);
+        if (next > end)
+            break;
+        loop->now = next;
+        timers_advance(&loop->timers, next);
+    }
+    loop->now = end;
+    timers_advance(&loop->timers, end);
+}
+
+/* --- Replies ---------------------------------------------------------------------------------- */
+
+/* Where the body of the head ends in data[0..len), and the decoded body; 0 when more is to come, -1
+ * when it is malformed. */
+static long body_end(struct kept_reply *kept, const char *data, size_t len, size_t head_len,
+                     bool at_end, struct buf *body)
+{
+    const char *in = data + head_len;
+    size_t left = len - head_len;
+    buf_clear(body);
+    switch (kept->head.framing) {
+    case H1_BODY_LENGTH:
+        if (left < kept->head.content_length)
+            return 0;
+        left = (size_t)kept->head.content_length;
+        break;
+    case H1_BODY_UNTIL_CLOSE:
+        if (!at_end)
+            return 0;
+        break;
+    case H1_BODY_CHUNKED: {
+        struct chunk_decoder decoder = { 0 };
+        const struct chunk_limits limits = { 8192, 32768, MAX_FIELDS };
+        struct chunk_step step;
+        int rc = 0;
+        while (rc == 0 && left > 0) {
+            rc = chunk_decode(&decoder, in, left, &limits, &step);
+            if (rc < 0 || buf_append(body, step.data, step.len) < 0)
+                return -1;
+            in += step.used;
+            left -= step.used;
+        }
+        return rc == 1 ? in - data : 0;
+    }
+    default:
+        left = 0;
+    }
+    return buf_append(body, in, left) < 0 ? -1 : (long)(head_len + left);
+}
+
+/* Tries to make a reply of what has been received. Returns its length, 0 when more is needed, or
+ * -1. */
+static long parse_reply(tepal_testclient *client, struct kept_reply *kept, const char *method,
+                        struct buf *body)
+{
+    const struct h1_limits limits = { 64 * 1024, 1024 * 1024, MAX_FIELDS };
+    const char *data = client->in.data;
+    size_t at = 0;
+    while (client->in.len > at) {
+        h1_head_init(&kept->head, true, kept->fields);
+        long head_len = h1_parse(&kept->head, data + at, client->in.len - at, &limits);
+        if (head_len <= 0)
+            return head_len < 0 ? -1 : 0;
+        h1_response_to(&kept->head, method);
+        kept->head_at = at;
+        if (kept->head.status >= 200) {
+            long end = body_end(kept, data + at, client->in.len - at, (size_t)head_len,
+                                client->at_end, body);
+            return end <= 0 ? end : (long)at + end;
+        }
+        at += (size_t)head_len; /* 1xx: interim */
+    }
+    return 0;
+}
+
+/* Takes the first len octets of the input as the raw octets of the reply. */
+static int take_raw(tepal_testclient *client, struct kept_reply *kept, size_t len)
+{
+    char *raw = mem_strndup(len ? client->in.data : "", len);
+    if (!raw)
+        return -ENOMEM;
+    kept->reply.raw = (tepal_bytes){ .data = raw, .len = len };
+    if (len > 0)
+        memmove(client->in.data, client->in.data + len, client->in.len - len);
+    client->in.len -= len;
+    return 0;
+}
+
+tepal_testreply *tepal_testclient_receive(tepal_testclient *client, const char *method)
+{
+    struct kept_reply *kept = mem_zalloc(sizeof(*kept));
+    struct buf body;
+    if (!kept)
+        return NULL;
+    kept->next = client->replies;
+    client->replies = kept;
+    buf_init(&body, MAX_REPLY);
+    long len;
+    client->no_memory = false;
+    while ((len = parse_reply(client, kept, method, &body)) == 0 && !client->at_end &&
+           client->fd >= 0) {
+        if (receive_some(client))
+            continue;
+        if (client->no_memory) {
+            buf_clear(&body);
+            return NULL;
+        }
+        loop_turn(&client->loop, true);
+    }
+    if (len > 0)
+        kept->reply.status = kept->head.status;
+    if (take_raw(client, kept, len > 0 ? (size_t)len : client->in.len) < 0) {
+        buf_clear(&body);
+        return NULL;
+    }
+    kept->reply.body.len = body.len;
+    kept->reply.body.data = mem_strndup(body.len ? body.data : "", body.len);
+    buf_clear(&body);
+    while (receive_some(client) || loop_turn(&client->loop, false))
+        continue;
+    kept->reply.closed = client->at_end;
+    if (client->at_end && client->in.len == 0)
+        tepal_testclient_disconnect(client);
+    return kept->reply.body.data ? &kept->reply : NULL;
+}
+
+static int build_request(struct buf *out, const char *method, const char *target,
+                         const char *const *headers, const char *body)
+{
+    int rc = buf_printf(out, "%s %s HTTP/1.1\r\nHost: test\r\n", method, target);
+    for (; headers && *headers && rc == 0; headers++)
+        rc = buf_printf(out, "%s\r\n", *headers);
+    if (rc == 0 && body)
+        rc = buf_printf(out, "Content-Length: %zu\r\n", strlen(body));
+    if (rc == 0)
+        rc = buf_append_str(out, "\r\n");
+    return rc == 0 && body ? buf_append_str(out, body) : rc;
+}
+
+tepal_testreply *tepal_testclient_request(tepal_testclient *client, const char *method,
+                                          const char *target, const char *const *headers,
+                                          const char *body)
+{
+    struct buf request;
+    buf_init(&request, MAX_REPLY);
+    int rc = build_request(&request, method, target, headers, body);
+    if (rc == 0)
+        tepal_testclient_send(client, request.data,
+                              request.len); /* a refusal may come before all is sent */
+    buf_clear(&request);
+    return rc == 0 ? tepal_testclient_receive(client, method) : NULL;
+}
+
+tepal_testreply *tepal_testclient_get(tepal_testclient *client, const char *target)
+{
+    return tepal_testclient_request(client, "GET", target, NULL, NULL);
+}
+
+tepal_testreply *tepal_testclient_post(tepal_testclient *client, const char *target,
+                                       const char *content_type, const char *body)
+{
+    char field[256] = "Content-Type: ";
+    strncat(field, content_type, sizeof(field) - 16);
+    const char *const headers[] = { field, NULL };
+    return tepal_testclient_request(client, "POST", target, headers, body);
+}
+
+const char *tepal_testreply_header(const tepal_testreply *reply, const char *name)
+{
+    struct kept_reply *kept = (struct kept_reply *)(uintptr_t)reply;
+    if (reply->status == 0)
+        return NULL;
+    if (!kept->values) {
+        kept->values = mem_strndup(reply->raw.data + kept->head_at, reply->raw.len - kept->head_at);
+        if (!kept->values)
+            return NULL;
+        h1_head_terminate(&kept->head, kept->values);
+    }
+    for (size_t i = 0; i < kept->head.n_fields; i++)
+        if (strcasecmp(kept->values + kept->fields[i].name, name) == 0)
+            return kept->values + kept->fields[i].value;
+    return NULL;
+}
+
+json_t *tepal_testreply_json(tepal_testreply *reply)
+{
+    struct kept_reply *kept = (struct kept_reply *)reply;
+    if (!kept->json)
+        kept->json = json_loadb(reply->body.data, reply->body.len, JSON_DECODE_ANY, NULL);
+    return kept->json;
+}

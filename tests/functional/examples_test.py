@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""The examples, asked over real sockets, as a newcomer would with curl."""
+import concurrent.futures
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+
+from server import EXAMPLES, TIME_FACTOR, Server, free_port, run, wait_for
+
+
+class Hello(unittest.TestCase):
+    def test_says_hello(self):
+        with Server('hello') as server:
+            response = server.request('GET', '/hello/you')
+            self.assertEqual((response.status, response.text), (200, 'Hello, you!\n'))
+            self.assertEqual(response.headers['Content-Type'], 'text/plain; charset=utf-8')
+            response = server.request('GET', '/hello/%C3%A9t%C3%A9%20100%25')
+            self.assertEqual(response.text, 'Hello, été 100%!\n')
+
+    def test_head_404_405(self):
+        with Server('hello') as server:
+            response = server.request('HEAD', '/hello/you')
+            self.assertEqual((response.status, response.body), (200, b''))
+            self.assertEqual(response.headers['Content-Length'], '12')
+            self.assertEqual(server.request('GET', '/').status, 404)
+            self.assertEqual(server.request('GET', '/hello/').status, 404)
+            response = server.request('POST', '/hello/you', b'')
+            self.assertEqual((response.status, allowed(response)), (405, {'GET', 'HEAD'}))
+
+    def test_many_on_one_connection(self):
+        with Server('hello') as server, contextlib.closing(server.connect()) as connection:
+            for i in range(50):
+                connection.request('GET', '/hello/%d' % i)
+                self.assertEqual(connection.getresponse().read(), b'Hello, %d!\n' % i)
+
+    @unittest.skipUnless(shutil.which('curl'), 'there is no curl')
+    def test_curl(self):
+        with Server('hello') as server:
+            output = subprocess.run(['curl', '-sS', '--noproxy', '*', server.url + '/hello/curl'],
+                                    stdout=subprocess.PIPE, check=True, timeout=20).stdout
+            self.assertEqual(output, b'Hello, curl!\n')
+
+    def test_command_line(self):
+        for arguments, status in ((['--port', 'x'], 2), (['--nonsense'], 2), (['--help'], 0)):
+            found, output = run('hello', *arguments)
+            self.assertEqual(found, status, output)
+            self.assertIn('--port', output)
+
+
+class Rest(unittest.TestCase):
+    def test_life_of_items(self):
+        with Server('rest') as server:
+            self.assertEqual(server.request('GET', '/todos').json(), {})
+            milk = {'id': 1, 'title': 'Buy "milk" \u20ac'}
+            tea = {'id': 2, 'title': 'Buy tea'}
+            for item in (milk, tea):
+                response = server.request('POST', '/todos', {'title': item['title']})
+                self.assertEqual((response.status, response.json()), (201, item))
+                self.assertTrue(response.headers['Content-Type'].startswith('application/json'))
+            response = server.request('GET', '/todos')
+            self.assertEqual((response.status, response.json()), (200, {'1': milk, '2': tea}))
+            response = server.request('GET', '/todos/1')
+            self.assertEqual((response.status, response.json()), (200, milk))
+            response = server.request('DELETE', '/todos/1')
+            self.assertEqual((response.status, response.body), (204, b''))
+            self.assertEqual(server.request('GET', '/todos/1').status, 404)
+            self.assertEqual(server.request('DELETE', '/todos/1').status, 404)
+            self.assertEqual(server.request('GET', '/todos').json(), {'2': tea})
+            # An id is not used again.
+            self.assertEqual(server.request('POST', '/todos', {'title': 'x'}).json()['id'], 3)
+
+    def test_what_is_refused(self):
+        with Server('rest') as server:
+            for body in ({}, {'title': ''}, {'title': 7}, {'title': None}, {'name': 'x'}, []):
+                self.assertEqual(server.request('POST', '/todos', body).status, 422, body)
+            for body in ('', '{', '{"title": "x"', 'nonsense', b'{"title": "\xff"}'):
+                self.assertEqual(server.request('POST', '/todos', body).status, 400, body)
+            self.assertEqual(server.request('POST', '/todos', b'"' + b'x' * 2000000).status, 413)
+            for target in ('/', '/todos/', '/todos/7', '/todos/x', '/todos/1/2'):
+                self.assertEqual(server.request('GET', target).status, 404, target)
+            response = server.request('PUT', '/todos', b'')
+            self.assertEqual((response.status, allowed(response)), (405, {'GET', 'HEAD', 'POST'}))
+            response = server.request('PATCH', '/todos/1', b'')
+            self.assertEqual((response.status, allowed(response)), (405, {'GET', 'HEAD', 'DELETE'}))
+            self.assertEqual(server.request('GET', '/todos').json(), {})
+
+    def test_full_list(self):
+        with Server('rest') as server, contextlib.closing(server.connect()) as connection:
+            for i in range(1001):
+                connection.request('POST', '/todos', '{"title": "x"}')
+                response = connection.getresponse()
+                response.read()
+                self.assertEqual(response.status, 201 if i < 1000 else 507)
+            self.assertEqual(len(server.request('GET', '/todos').json()), 1000)
+            self.assertEqual(server.request('DELETE', '/todos/500').status, 204)
+            self.assertEqual(server.request('POST', '/todos', {'title': 'x'}).status, 201)
+
+
+class Ticks(unittest.TestCase):
+    def test_a_line_a_second_until_the_client_leaves(self):
+        with Server('ticks') as server:
+            with contextlib.closing(server.connect()) as connection:
+                connection.request('GET', '/')
+                stream = connection.getresponse()
+                self.assertEqual(stream.status, 200)
+                self.assertEqual(stream.headers['Transfer-Encoding'], 'chunked')
+                times = []
+                for i in range(1, 4):
+                    self.assertEqual(stream.readline(), b'tick %d\n' % i)
+                    times.append(time.monotonic())
+                for before, after in zip(times, times[1:]):
+                    self.assertGreater(after - before, 0.7)
+                    self.assertLess(after - before, 2.5 * TIME_FACTOR)
+                # Others are served meanwhile, and this response is still open: not logged yet.
+                self.assertEqual(server.request('GET', '/other').status, 404)
+                self.assertNotIn('"GET / HTTP/1.1"', server.log())
+                stream.close()
+            # The server sees that the client is gone, and ends the handler: it logs the response.
+            wait_for('the stream ends', lambda: '"GET / HTTP/1.1"' in server.log(), 5)
+            self.assertEqual(server.request('GET', '/other').status, 404)
+
+    def test_stops_while_a_client_listens(self):
+        server = Server('ticks').start()
+        try:
+            with contextlib.closing(server.connect()) as connection:
+                connection.request('GET', '/')
+                stream = connection.getresponse()
+                self.assertEqual(stream.readline(), b'tick 1\n')
+                start = time.monotonic()
+                server.stop()
+                self.assertLess(time.monotonic() - start, 3 * TIME_FACTOR)
+        finally:
+            server.kill()
+
+
+@unittest.skipUnless(os.path.exists(os.path.join(EXAMPLES, 'todo')), 'todo was not built')
+class Todo(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.db = os.path.join(folder.name, 'todo.db')
+
+    def server(self):
+        return Server('todo', '--db', self.db)
+
+    def test_life_of_items(self):
+        with self.server() as server:
+            self.assertEqual(server.request('GET', '/api/todos').json(), [])
+            title = '<b>Buy</b> "milk" \u20ac \U0001f95b'
+            response = server.request('POST', '/api/todos', {'title': title})
+            milk = response.json()
+            self.assertEqual(response.status, 201)
+            self.assertEqual(response.headers['Location'], '/api/todos/1')
+            self.assertRegex(milk.pop('created'), r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$')
+            self.assertEqual(milk, {'id': 1, 'title': title, 'done': False})
+            for change, expected in (({'done': True}, (title, True)),
+                                     ({'title': 'Tea'}, ('Tea', True)),
+                                     ({'title': 'Milk', 'done': False}, ('Milk', False)),
+                                     ({'done': True}, ('Milk', True))):
+                response = server.request('PATCH', '/api/todos/1', change)
+                self.assertEqual(response.status, 200)
+                item = response.json()
+                self.assertEqual((item['title'], item['done']), expected)
+                self.assertEqual(server.request('GET', '/api/todos/1').json(), item)
+            server.request('POST', '/api/todos', {'title': 'Tea'})
+        with self.server() as server:
+            # The data is there after a restart.
+            items = server.request('GET', '/api/todos').json()
+            self.assertEqual([(item['id'], item['title'], item['done']) for item in items],
+                             [(1, 'Milk', True), (2, 'Tea', False)])
+            response = server.request('DELETE', '/api/todos?done=1')
+            self.assertEqual((response.status, response.json()), (200, items[:1]))
+            response = server.request('DELETE', '/api/todos/2')
+            self.assertEqual((response.status, response.body), (204, b''))
+            self.assertEqual(server.request('GET', '/api/todos').json(), [])
+            self.assertEqual(server.request('POST', '/api/todos', {'title': 'x'}).json()['id'], 3)
+
+    def test_what_is_refused(self):
+        with self.server() as server:
+            def status(method, target, *more):
+                response = server.request(method, target, *more, **as_json)
+                if response.status >= 400:
+                    self.assertEqual(response.json()['status'], response.status)
+                    self.assertTrue(response.json()['error'])
+                return response.status
+            as_json = {'headers': {'Accept': 'application/json'}}
+            for body in ({}, {'title': ''}, {'title': ' \t'}, {'title': 7}, {'title': 'x' * 201},
+                         {'title': 'x', 'more': 1}, {'title': 'x', 'done': True}, [], 'x', 1):
+                body = body if isinstance(body, (dict, list)) else [body]
+                self.assertEqual(status('POST', '/api/todos', body), 422, body)
+            self.assertEqual(status('POST', '/api/todos', {'title': '\u20ac' * 200}), 201)
+            for body in ({}, {'title': ''}, {'done': 1}, {'done': 'true'}, {'title': None}):
+                self.assertEqual(status('PATCH', '/api/todos/1', body), 422, body)
+            self.assertEqual(status('DELETE', '/api/todos'), 422)
+            self.assertEqual(status('DELETE', '/api/todos?done=0'), 422)
+            # A page of another site can send this one, without a question before it.
+            self.assertEqual(status('POST', '/api/todos', '{"title": "x"}'), 415)
+            as_json['headers']['Content-Type'] = 'application/json'
+            self.assertEqual(status('POST', '/api/todos', '{"title": '), 400)
+            self.assertEqual(status('POST', '/api/todos', '"' + 'x' * 20000), 413)
+            for method in ('GET', 'DELETE'):
+                self.assertEqual(status(method, '/api/todos/7'), 404)
+            self.assertEqual(status('PATCH', '/api/todos/7', {'done': True}), 404)
+            for target in ('/api/todos/x', '/api/todos/99999999999999999999', '/api', '/nothing'):
+                self.assertEqual(status('GET', target), 404)
+            response = server.request('PUT', '/api/todos/1', b'')
+            self.assertEqual((response.status, allowed(response)),
+                             (405, {'GET', 'HEAD', 'PATCH', 'DELETE'}))
+
+    def test_page(self):
+        with self.server() as server:
+            for target, kind, piece in (('/', 'text/html', '<script src="app.js"'),
+                                        ('/style.css', 'text/css', ':root'),
+                                        ('/app.js', 'text/javascript', "'use strict'")):
+                response = server.request('GET', target)
+                self.assertEqual(response.status, 200)
+                self.assertEqual(response.headers['Content-Type'], kind + '; charset=utf-8')
+                self.assertIn(piece, response.text)
+            for target in ('/', '/api/todos', '/nothing'):
+                headers = server.request('GET', target).headers
+                self.assertIn("default-src 'none'", headers['Content-Security-Policy'])
+                self.assertNotIn('unsafe', headers['Content-Security-Policy'])
+                self.assertEqual(headers['X-Content-Type-Options'], 'nosniff')
+
+    def test_full_list(self):
+        with self.server() as server:
+            with contextlib.closing(sqlite3.connect(self.db, timeout=20)) as db, db:
+                db.executemany('INSERT INTO todos (title) VALUES (?)', [('x',)] * 999)
+            self.assertEqual(server.request('POST', '/api/todos', {'title': 'x'}).status, 201)
+            self.assertEqual(server.request('POST', '/api/todos', {'title': 'x'}).status, 507)
+            self.assertEqual(len(server.request('GET', '/api/todos').json()), 1000)
+
+    def test_waiting_for_the_database_holds_nobody_up(self):
+        with self.server() as server, contextlib.ExitStack() as stack:
+            db = stack.enter_context(contextlib.closing(sqlite3.connect(self.db, timeout=20)))
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor())
+            db.isolation_level = None
+            db.execute('BEGIN IMMEDIATE')
+            post = pool.submit(server.request, 'POST', '/api/todos', {'title': 'x'})
+            time.sleep(0.5)
+            self.assertEqual(server.request('GET', '/').status, 200)
+            self.assertFalse(post.done())
+            db.execute('COMMIT')
+            self.assertEqual(post.result(20 * TIME_FACTOR).status, 201)
+
+    def test_file_that_cannot_be_opened(self):
+        status, output = run('todo', '--port', str(free_port()), '--db', '/nowhere/x')
+        self.assertEqual(status, 1, output)
+        self.assertIn('cannot open /nowhere/x', output)
+
+
+def allowed(response):
+    """The methods in the Allow field."""
+    return {method.strip() for method in response.headers['Allow'].split(',')} - {'OPTIONS'}
+
+
+if __name__ == '__main__':
+    unittest.main()

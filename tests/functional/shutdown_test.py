@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""The end of a server: what runs is finished, what idles is closed, and nothing new is begun."""
+import contextlib
+import os
+import signal
+import threading
+import time
+import unittest
+
+from load import *
+
+SOON = 3 * TIME_FACTOR  # what "at once" means; the shutdown timeout is 60 s
+
+
+class Shutdown(unittest.TestCase):
+    def server(self, program=SLOW_SERVER, **settings):
+        server = Server(program, env=dict(os.environ, **settings)).start()
+        self.addCleanup(server.kill)
+        return server
+
+    def client(self, server, request=b''):
+        sock = connect(server)
+        self.addCleanup(sock.close)
+        sock.sendall(request)
+        return sock
+
+    def end(self, server, how=signal.SIGTERM):
+        """Begins the end, and waits until it has been noticed."""
+        before = server.log().count('ending')
+        server.process.send_signal(how)
+        wait_for('it says so', lambda: server.log().count('ending') > before)
+
+    def ended(self, server, status=0, seconds=SOON):
+        self.assertEqual(server.process.wait(seconds), status, server.log())
+
+    def refused(self, server):
+        with self.assertRaises(ConnectionRefusedError):
+            connect(server)
+
+    def test_idle_connections_do_not_hold_it(self):
+        for how in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(how):
+                server = self.server()
+                never = self.client(server)
+                partial = self.client(server, get()[:-5])
+                idle = self.client(server, get('/sleep?ms=0'))
+                self.assertEqual(read_response(idle)[0], 200)
+                time.sleep(0.1 * SLOWNESS)
+                self.end(server, how)
+                self.ended(server)
+                for sock in (never, partial, idle):
+                    self.assertEqual(read_to_end(sock), b'')
+
+    def test_running_request_is_finished(self):
+        for how in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(how):
+                server = self.server()
+                ms = int(1500 * SLOWNESS)
+                # The second one has not begun: the client is told that it will not.
+                sock = self.client(server, get('/sleep?ms=%d' % ms) + get('/sleep?ms=1'))
+                time.sleep(0.3 * SLOWNESS)
+                self.end(server, how)
+                self.refused(server)
+                self.assertIsNone(server.process.poll())
+                answer = read_to_end(sock)
+                self.assertEqual(answer.count(b'HTTP/1.1'), 1)
+                self.assertTrue(answer.startswith(b'HTTP/1.1 200 OK\r\n'), answer)
+                self.assertIn(b'\r\nConnection: close\r\n', answer)
+                self.assertTrue(answer.endswith(b'\r\n\r\nslept\n'), answer)
+                self.ended(server)
+
+    def test_stream_is_finished(self):
+        server = self.server()
+        sock = self.client(server, get('/stream?lines=10&ms=%d' % (100 * SLOWNESS)))
+        wait_for('a line', lambda: sock.recv(1))
+        self.end(server)
+        answer = read_to_end(sock)
+        self.assertTrue(answer.endswith(b'line 9\n\r\n0\r\n\r\n'), answer)
+        self.ended(server)
+
+    def test_upload_is_finished(self):
+        server = self.server()
+        sock = self.client(server, post('/upload', 'Content-Length: 3000') + b'x' * 1000)
+        time.sleep(0.2 * SLOWNESS)
+        self.end(server)
+        sock.sendall(b'x' * 1000)
+        time.sleep(0.2)
+        sock.sendall(b'x' * 1000)
+        status, body = read_response(sock)
+        self.assertEqual((status, body), (200, b'3000\n'))
+        self.ended(server)
+
+    def test_second_signal_ends_at_once(self):
+        for second in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(second):
+                server = self.server()
+                sock = self.client(server, get('/sleep?ms=60000'))
+                time.sleep(0.3 * SLOWNESS)
+                self.end(server)
+                self.assertIsNone(server.process.poll())
+                self.end(server, second)
+                self.ended(server, 1)
+                self.assertEqual(read_to_end(sock), b'')
+
+    def test_what_takes_too_long_is_cancelled(self):
+        server = self.server(SHUTDOWN_MS='500')
+        sleeping = self.client(server, get('/sleep?ms=60000'))
+        streaming = self.client(server, get('/stream?lines=1000000&ms=100'))
+        old = self.client(server, b'GET /stream?lines=1000000&ms=100 HTTP/1.0\r\n\r\n')
+        not_reading = connect(server, rcvbuf=4096)
+        self.addCleanup(not_reading.close)
+        not_reading.sendall(get('/stream'))
+        uploading = self.client(server, post('/upload', 'Content-Length: 3000') + b'x')
+        time.sleep(0.3 * SLOWNESS)
+        self.end(server)
+        time.sleep(0.2)
+        self.assertIsNone(server.process.poll())
+        self.ended(server, 0, 0.5 + SOON)
+        for sock in (sleeping, uploading):
+            answer = read_to_end(sock)
+            self.assertIn(answer[9:10], (b'', b'5'), answer)
+        # A stream that was cut off must not look complete.
+        self.assertFalse(read_to_end(streaming).endswith(b'\r\n0\r\n\r\n'))
+        # Where the close is the end of the body, it must be a reset.
+        with self.assertRaises(ConnectionResetError):
+            while old.recv(65536):
+                pass
+
+    def test_many_at_once(self):
+        """Requests that come all the time while it ends: each is answered, or was never read."""
+        server = self.server(TEST_SERVER)
+        wrong, n = [], [0]
+
+        def ask():
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    with contextlib.closing(connect(server)) as sock:
+                        for _ in range(5):
+                            sock.sendall(get())
+                            status, body = read_response(sock)
+                            if status != 200 and body:
+                                wrong.append(body)
+                            if status != 200:
+                                break
+                            n[0] += 1
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5 * SLOWNESS)
+        server.process.send_signal(signal.SIGTERM)
+        self.ended(server)
+        for thread in threads:
+            thread.join(20 * TIME_FACTOR)
+        self.assertEqual(wrong, [])
+        self.assertGreater(n[0], 8)
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,72 @@
+/* Handlers that take their time, for the tests of the server's end and of clients that do not read.
+ *
+ *   /sleep?ms=N            answers after N milliseconds
+ *   /stream?ms=N&lines=M   M lines, one every N milliseconds; without lines: large ones without end
+ *   /upload                reads the body piece by piece and tells how many octets it had
+ *
+ * Limits that a test wants small come from the environment: MAX_CONNECTIONS, SHUTDOWN_MS, WRITE_MS,
+ * KEEPALIVE_MS. */
+#include <tepal.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t number(tepal_req *req, const char *name, int64_t otherwise)
+{
+    const char *value = tepal_req_query(req, name);
+    return value ? strtoll(value, NULL, 10) : otherwise;
+}
+
+static tepal_res *sleep_some(tepal_req *req)
+{
+    int rc = tepal_sleep_ms(number(req, "ms", 0));
+    return rc < 0 ? tepal_fail(req, rc) : tepal_text(req, 200, "slept\n");
+}
+
+static tepal_res *stream_lines(tepal_req *req)
+{
+    static char block[8000];
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    int64_t lines = number(req, "lines", 0), ms = number(req, "ms", 0);
+    memset(block, 'x', sizeof(block));
+    int rc = 0;
+    for (int64_t i = 0; rc == 0 && (lines == 0 || i < lines); i++) {
+        rc = lines > 0 ? tepal_writef(res, "line %d\n", (int)i)
+                       : tepal_write(res, block, sizeof(block));
+        if (rc == 0 && lines > 0)
+            rc = tepal_sleep_ms(ms);
+    }
+    return res;
+}
+
+static tepal_res *upload(tepal_req *req)
+{
+    tepal_bytes piece;
+    long long total = 0;
+    int rc;
+    while ((rc = tepal_req_read(req, &piece)) > 0)
+        total += (long long)piece.len;
+    return rc < 0 ? NULL : tepal_text(req, 200, "%lld\n", total);
+}
+
+static int64_t setting(const char *name)
+{
+    const char *value = getenv(name);
+    return value ? strtoll(value, NULL, 10) : 0;
+}
+
+int main(int argc, char **argv)
+{
+    tepal_app *app = tepal_app_new();
+    tepal_get(app, "/sleep", sleep_some);
+    tepal_get(app, "/stream", stream_lines);
+    tepal_post(app, "/upload", upload);
+    return tepal_run_args(app, argc, argv,
+                          &(tepal_run_options){
+                              .no_access_log = true,
+                              .max_connections = (size_t)setting("MAX_CONNECTIONS"),
+                              .shutdown_timeout_ms = setting("SHUTDOWN_MS"),
+                              .write_timeout_ms = setting("WRITE_MS"),
+                              .keepalive_timeout_ms = setting("KEEPALIVE_MS"),
+                          });
+}

@@ -1,0 +1,459 @@
+/* Tests of the loop: its life, its turns and its clock. */
+#include "in_loop.h"
+
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int return_arg(void *arg)
+{
+    return *(int *)arg;
+}
+
+static void result_of_main(void **state)
+{
+    (void)state;
+    int results[] = { 0, 7, -EPIPE, TEPAL_EJSON };
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(run(return_arg, &results[i]), results[i]);
+}
+
+static int nested(void *arg)
+{
+    struct loop *loop = loop_current;
+    assert_int_equal(tepal_main(return_arg, arg), -EBUSY);
+    assert_ptr_equal(loop_current, loop);
+    assert_int_equal(tepal_sleep_ms(0), 0);
+    return 5;
+}
+
+static void nested_main_is_busy(void **state)
+{
+    (void)state;
+    assert_int_equal(run(nested, NULL), 5);
+}
+
+static void no_memory_to_start(void **state)
+{
+    (void)state;
+    int result = 3;
+    for (size_t n = 1;; n++) {
+        mem_fail_nth(n, 0);
+        int rc = run(return_arg, &result);
+        if (mem_failures() == 0) {
+            assert_int_equal(rc, 3);
+            assert_true(n > 3);
+            break;
+        }
+        /* The signal stack alone is no need. */
+        assert_true(rc == -ENOMEM || rc == 3);
+    }
+    mem_fail_nth(0, 0);
+}
+
+static void no_descriptors_to_start(void **state)
+{
+    (void)state;
+    struct rlimit old, tight;
+    int result = 3;
+    getrlimit(RLIMIT_NOFILE, &old);
+    int free_fd = dup(0);
+    close(free_fd);
+    tight = old;
+    tight.rlim_cur = (rlim_t)free_fd;
+    setrlimit(RLIMIT_NOFILE, &tight);
+    int rc = tepal_main(return_arg, &result);
+    setrlimit(RLIMIT_NOFILE, &old);
+    assert_int_equal(rc, -EMFILE);
+    assert_null(loop_current);
+    assert_int_equal(run(return_arg, &result), 3);
+}
+
+/* --- What still runs when the first task ends ------------------------------------------------- */
+
+static int n_cancelled;
+
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    if (tepal_sleep_ms(TEPAL_NEVER) == -ECANCELED)
+        n_cancelled++;
+    return 0;
+}
+
+static tepal_group *left_open[4];
+
+/* A task that, cancelled, leaves one more behind. */
+static int leave_one_more(void *arg)
+{
+    sleep_for_ever(arg);
+    left_open[2] = tepal_group_new();
+    return tepal_spawn(left_open[2], sleep_for_ever, NULL, NULL);
+}
+
+static int leave_tasks_behind(void *arg)
+{
+    left_open[0] = tepal_group_new();
+    left_open[1] = tepal_group_new();
+    assert_int_equal(tepal_spawn(left_open[0], sleep_for_ever, NULL, NULL), 0);
+    assert_int_equal(tepal_spawn(left_open[0], sleep_for_ever, NULL, NULL), 0);
+    assert_int_equal(tepal_spawn(left_open[1], leave_one_more, NULL, NULL), 0);
+    if (arg)
+        settle(); /* else they have not even begun */
+    return 9;
+}
+
+static void main_cancels_and_joins_the_rest(void **state)
+{
+    (void)state;
+    for (int begun = 0; begun < 2; begun++) {
+        n_cancelled = 0;
+        assert_int_equal(run(leave_tasks_behind, begun ? "" : NULL), 9);
+        assert_int_equal(n_cancelled, 4);
+        for (int i = 0; i < 3; i++)
+            free(left_open[i]); /* the mistake of the tasks above */
+    }
+}
+
+/* --- Clocks ----------------------------------------------------------------------------------- */
+
+static int sleep_an_hour(void *arg)
+{
+    (void)arg;
+    int64_t before = tepal_now_ms();
+    assert_true(tepal_now_us() / 1000 == before);
+    assert_int_equal(tepal_sleep_ms(3600 * 1000), 0);
+    assert_true(tepal_now_ms() == before + 3600 * 1000);
+    assert_int_equal(tepal_sleep_ms((int64_t)365 * 24 * 3600 * 1000), 0);
+    return 0;
+}
+
+static int wait_for_bell(void *arg);
+
+/* A timer that was cancelled does not move the clock. */
+static int wait_beside_a_cancelled_timer(void *arg)
+{
+    static struct timer timer;
+    int64_t before = tepal_now_ms();
+    timer_init(&timer, NULL);
+    timer_set(&loop_current->timers, &timer, before + 1000);
+    timer_cancel(&timer);
+    assert_int_equal(wait_for_bell(arg), 0);
+    assert_true(tepal_now_ms() == before);
+    return 0;
+}
+
+static void fake_time_takes_no_time(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(sleep_an_hour, NULL), 0);
+    assert_int_equal(run_fake(wait_beside_a_cancelled_timer, NULL), 0);
+}
+
+static void clock_without_a_loop(void **state)
+{
+    (void)state;
+    int64_t last = tepal_now_us();
+    for (int i = 0; i < 1000; i++) {
+        int64_t now = tepal_now_us();
+        assert_true(now >= last);
+        last = now;
+    }
+    assert_true(tepal_now_ms() >= last / 1000);
+}
+
+static int sleep_a_little(void *arg)
+{
+    (void)arg;
+    for (int64_t ms = 1; ms < 8; ms++) {
+        int64_t before = tepal_now_us();
+        assert_int_equal(tepal_sleep_ms(ms), 0);
+        assert_true(tepal_now_us() - before >= ms * 1000); /* at least, never less */
+        assert_true(loop_current->now <= tepal_now_ms());
+    }
+    return 0;
+}
+
+static void sleeps_are_never_short(void **state)
+{
+    (void)state;
+    assert_int_equal(run(sleep_a_little, NULL), 0);
+}
+
+/* What a descriptor's function reads from loop->now is the time when it is called, not when the
+ * loop went to sleep. */
+static struct io bell;
+static _Atomic int64_t rung_at;
+static int64_t heard_at;
+
+static void *ring(void *arg)
+{
+    (void)arg;
+    struct timespec pause = { .tv_nsec = 30 * 1000 * 1000 };
+    nanosleep(&pause, NULL);
+    rung_at = tepal_now_ms();
+    uint64_t one = 1;
+    assert_int_equal(write(bell.fd, &one, sizeof(one)), sizeof(one));
+    return NULL;
+}
+
+static void on_bell(struct io *io)
+{
+    if (!(io->state & IO_READ))
+        return;
+    heard_at = loop_current->now;
+    task_wake(io->reader, 0);
+}
+
+static int wait_for_bell(void *arg)
+{
+    pthread_t thread;
+    bell = (struct io){ .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .fn = on_bell };
+    bell.reader = loop_current->current;
+    assert_int_equal(poller_add(&loop_current->poller, &bell), 0);
+    settle();
+    assert_int_equal(pthread_create(&thread, NULL, ring, NULL), 0);
+    assert_int_equal(task_wait(loop_current, TEPAL_NEVER), 0);
+    pthread_join(thread, NULL);
+    poller_remove(&loop_current->poller, &bell);
+    close(bell.fd);
+    (void)arg;
+    return 0;
+}
+
+static void time_does_not_stand_still_in_a_wait(void **state)
+{
+    (void)state;
+    assert_int_equal(run(wait_for_bell, NULL), 0);
+    assert_true(heard_at >= rung_at);
+}
+
+/* --- Turns ------------------------------------------------------------------------------------ */
+
+static int count_to_three(void *arg)
+{
+    for (int i = 0; i < 3; i++) {
+        ++*(int *)arg;
+        tepal_sleep_ms(0);
+    }
+    return 0;
+}
+
+static void turn_by_turn(void **state)
+{
+    (void)state;
+    struct loop loop;
+    int n = 0;
+    assert_int_equal(loop_open(&loop, 64 * 1024), 0);
+    assert_ptr_equal(loop_current, &loop);
+    assert_int_equal(loop_open(&loop, 0), -EBUSY);
+    assert_false(loop_turn(&loop, false)); /* nothing to do */
+    struct tepal_task *task = task_new(&loop, count_to_three, &n, "counter", 0);
+    assert_non_null(task);
+    assert_int_equal(task->stack->size, 64 * 1024);
+    assert_int_equal(loop.n_tasks, 1);
+    assert_false(loop_turn(&loop, false)); /* not started */
+    task_start(&loop, task);
+    for (int i = 1; i <= 3; i++) {
+        assert_true(loop_turn(&loop, false));
+        assert_int_equal(n, i);
+    }
+    assert_int_equal(loop.n_tasks, 1);
+    assert_true(loop_turn(&loop, true));
+    assert_int_equal(loop.n_tasks, 0);
+    assert_false(loop_turn(&loop, false));
+    loop_close(&loop);
+    assert_null(loop_current);
+}
+
+/* A task that is always ready does not keep others from what the poller and the timers bring. */
+static bool stop;
+
+static int busy(void *arg)
+{
+    long *n = arg;
+    while (!stop) {
+        ++*n;
+        assert_int_equal(tepal_sleep_ms(0), 0);
+    }
+    return 0;
+}
+
+static int beside_a_busy_task(void *arg)
+{
+    long n = 0;
+    stop = false;
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, busy, &n, NULL), 0);
+    assert_int_equal(sleep_a_little(arg),
+                     0); /* not shorter when the loop looks at the clock often */
+    assert_int_equal(wait_for_bell(arg), 0);
+    stop = true;
+    assert_int_equal(tepal_group_wait(group), 0);
+    assert_true(n > 2);
+    tepal_group_close(group);
+    return 0;
+}
+
+static void io_is_not_starved(void **state)
+{
+    (void)state;
+    assert_int_equal(run(beside_a_busy_task, NULL), 0);
+}
+
+/* --- Threads ---------------------------------------------------------------------------------- */
+
+static int sleep_many(void *arg)
+{
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(tepal_sleep_ms(i % 3), 0);
+        ++*(int *)arg;
+    }
+    return 0;
+}
+
+static int work_in_thread(void *arg)
+{
+    int n = 0;
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(tepal_spawn(group, sleep_many, &n, NULL), 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    *(int *)arg = n;
+    return 0;
+}
+
+static void *thread_main(void *arg)
+{
+    for (int i = 0; i < 3; i++)
+        if (tepal_main(work_in_thread, arg) != 0)
+            *(int *)arg = -1;
+    return loop_current;
+}
+
+static void loops_in_two_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    int n[2] = { 0 };
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, thread_main, &n[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        void *left;
+        pthread_join(threads[i], &left);
+        assert_null(left);
+        assert_int_equal(n[i], 1000);
+    }
+}
+
+/* --- Misuse ----------------------------------------------------------------------------------- */
+
+static void sleep_outside(void)
+{
+    tepal_sleep_ms(1);
+}
+
+static void new_group_outside(void)
+{
+    (void)tepal_group_new();
+}
+
+static void is_cancelled_outside(void)
+{
+    (void)tepal_is_cancelled();
+}
+
+static int close_own_group(void *arg)
+{
+    tepal_group_close(arg);
+    return 0;
+}
+
+static int wait_in_own_group(void *arg)
+{
+    (void)arg;
+    tepal_group *group = tepal_group_new();
+    tepal_spawn(group, close_own_group, group, NULL);
+    return tepal_group_wait(group);
+}
+
+static void close_own_group_inside(void)
+{
+    tepal_main(wait_in_own_group, NULL);
+}
+
+static int wait_for_group(void *arg)
+{
+    return tepal_group_wait(arg);
+}
+
+static int close_awaited_group(void *arg)
+{
+    tepal_group *awaited = tepal_group_new(), *other = tepal_group_new();
+    tepal_spawn(awaited, sleep_for_ever, arg, NULL);
+    tepal_spawn(other, wait_for_group, awaited, NULL);
+    tepal_sleep_ms(0);
+    tepal_group_close(awaited);
+    return 0;
+}
+
+static void close_awaited_group_inside(void)
+{
+    tepal_main(close_awaited_group, NULL);
+}
+
+static void wrong_use_ends_the_program(void **state)
+{
+    (void)state;
+    static void (*const wrong[])(void) = { sleep_outside, new_group_outside, is_cancelled_outside,
+                                           close_own_group_inside, close_awaited_group_inside };
+    static const char *const names[] = { "tepal_sleep_ms", "tepal_group_new", "tepal_is_cancelled",
+                                         "tepal_group_close", "tepal_group_close" };
+    if (SANITIZED || RUNNING_ON_VALGRIND)
+        skip();
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        int ends[2], status;
+        char text[200];
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            dup2(ends[1], STDERR_FILENO);
+            signal(SIGABRT, SIG_DFL);
+            wrong[i]();
+            _exit(0);
+        }
+        close(ends[1]);
+        ssize_t n = read(ends[0], text, sizeof(text) - 1);
+        text[n > 0 ? n : 0] = '\0';
+        close(ends[0]);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        assert_non_null(strstr(text, names[i]));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(result_of_main),
+        cmocka_unit_test(nested_main_is_busy),
+        cmocka_unit_test(no_memory_to_start),
+        cmocka_unit_test(no_descriptors_to_start),
+        cmocka_unit_test(main_cancels_and_joins_the_rest),
+        cmocka_unit_test(fake_time_takes_no_time),
+        cmocka_unit_test(clock_without_a_loop),
+        cmocka_unit_test(sleeps_are_never_short),
+        cmocka_unit_test(time_does_not_stand_still_in_a_wait),
+        cmocka_unit_test(turn_by_turn),
+        cmocka_unit_test(io_is_not_starved),
+        cmocka_unit_test(loops_in_two_threads),
+        cmocka_unit_test(wrong_use_ends_the_program),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

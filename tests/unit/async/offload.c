@@ -1,0 +1,527 @@
+/* Tests of blocking calls in threads. Nothing here depends on how fast a thread is: what must be
+ * under way is held there by a gate until the test opens it. */
+#include "in_loop.h"
+
+#include "async/offload.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool open_gate;
+static int n_called, n_inside, max_inside;
+
+static int setup(void **state)
+{
+    (void)state;
+    open_gate = false;
+    n_called = n_inside = max_inside = 0;
+    return 0;
+}
+
+static int pass_gate(void *arg)
+{
+    pthread_mutex_lock(&mutex);
+    n_called++;
+    if (++n_inside > max_inside)
+        max_inside = n_inside;
+    pthread_cond_broadcast(&changed);
+    while (!open_gate)
+        pthread_cond_wait(&changed, &mutex);
+    n_inside--;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
+    return *(int *)arg;
+}
+
+static void set_gate(bool is_open)
+{
+    pthread_mutex_lock(&mutex);
+    open_gate = is_open;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
+}
+
+/* Waits, blocking the loop, until all calls have left, and gives them the time to say so. */
+static void await_outside(void)
+{
+    struct timespec pause = { .tv_nsec = 1000 * 1000 };
+    pthread_mutex_lock(&mutex);
+    while (n_inside > 0)
+        pthread_cond_wait(&changed, &mutex);
+    pthread_mutex_unlock(&mutex);
+    nanosleep(&pause, NULL);
+}
+
+/* Waits, blocking the loop, until n calls are inside. */
+static void await_inside(int n)
+{
+    pthread_mutex_lock(&mutex);
+    while (n_inside < n)
+        pthread_cond_wait(&changed, &mutex);
+    pthread_mutex_unlock(&mutex);
+}
+
+static int called(void)
+{
+    pthread_mutex_lock(&mutex);
+    int n = n_called;
+    pthread_mutex_unlock(&mutex);
+    return n;
+}
+
+static int offload_gate(void *arg)
+{
+    return tepal_offload(pass_gate, arg);
+}
+
+static int numbers[64];
+
+static tepal_group *start(int n)
+{
+    tepal_group *group = tepal_group_new();
+    assert_non_null(group);
+    for (int i = 0; i < n; i++) {
+        numbers[i] = i;
+        assert_int_equal(tepal_spawn(group, offload_gate, &numbers[i], NULL), 0);
+    }
+    settle();
+    return group;
+}
+
+/* --- Results ---------------------------------------------------------------------------------- */
+
+static int square(void *arg)
+{
+    /* There is no loop in the thread. */
+    return loop_current ? -1 : *(int *)arg * *(int *)arg;
+}
+
+static int call_one_by_one(void *arg)
+{
+    for (int i = 0; i < times(300); i++)
+        assert_int_equal(tepal_offload(square, &i), i * i);
+    int error = -ENOENT;
+    set_gate(true);
+    assert_int_equal(tepal_offload(pass_gate, &error), -ENOENT);
+    assert_false(offload_is_busy(loop_current->offload));
+    (void)arg;
+    return 0;
+}
+
+static int check_square(void *arg)
+{
+    for (int i = 0; i < 20; i++) {
+        int n = *(int *)arg + i;
+        assert_int_equal(tepal_offload(square, &n), n * n);
+    }
+    return 0;
+}
+
+static int call_all_at_once(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < 64; i++) {
+        numbers[i] = i;
+        assert_int_equal(tepal_spawn(group, check_square, &numbers[i], NULL), 0);
+    }
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void returns_the_result(void **state)
+{
+    (void)state;
+    assert_int_equal(run(call_one_by_one, NULL), 0);
+    assert_int_equal(run(call_all_at_once, NULL), 0);
+    assert_int_equal(run_fake(call_all_at_once, NULL), 0);
+    assert_false(offload_is_busy(NULL));
+    offload_close(NULL);
+}
+
+static int go_on_meanwhile(void *arg)
+{
+    tepal_group *group = start(1);
+    assert_int_equal(tepal_sleep_ms(5), 0); /* the loop is not blocked */
+    await_inside(1);
+    assert_true(offload_is_busy(loop_current->offload));
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void others_go_on(void **state)
+{
+    (void)state;
+    assert_int_equal(run(go_on_meanwhile, NULL), 0);
+}
+
+/* --- Bounds ----------------------------------------------------------------------------------- */
+
+static int fill_threads(void *arg)
+{
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 3 }), 0);
+    tepal_group *group = start(20);
+    await_inside(3);
+    settle();
+    assert_int_equal(called(), 3); /* and no fourth one */
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    assert_int_equal(called(), 20);
+    assert_int_equal(max_inside, 3);
+    /* More from now on, */
+    set_gate(false);
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 8 }), 0);
+    group = start(20);
+    await_inside(8);
+    settle();
+    assert_int_equal(called(), 28);
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    /* and less again, though there are threads. */
+    set_gate(false);
+    max_inside = 0;
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 2 }), 0);
+    group = start(20);
+    await_inside(2);
+    assert_int_equal(tepal_sleep_ms(20), 0); /* time for a third one, if there were one */
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    assert_int_equal(max_inside, 2);
+    (void)arg;
+    return 0;
+}
+
+static void no_more_than_max_threads(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fill_threads, NULL), 0);
+}
+
+static int fill_queue(void *arg)
+{
+    int zero = 0;
+    tepal_offload_options options = { .max_threads = 2, .max_queue = 3 };
+    assert_int_equal(tepal_offload_configure(&options), 0);
+    tepal_group *group = start(4);
+    await_inside(2); /* two run, two wait: there is room for one more */
+    tepal_group *last = start(1);
+    assert_int_equal(tepal_offload(pass_gate, &zero), -EBUSY);
+    assert_int_equal(tepal_offload(pass_gate, &zero), -EBUSY);
+    assert_int_equal(called(), 2);
+    tepal_group_close(last); /* one that waits gives up: room again */
+    last = start(1);
+    assert_int_equal(tepal_offload(pass_gate, &zero), -EBUSY);
+    options.max_queue = TEPAL_UNLIMITED;
+    assert_int_equal(tepal_offload_configure(&options), 0);
+    tepal_group *more = start(30);
+    set_gate(true);
+    assert_int_equal(tepal_offload(pass_gate, &zero), 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    assert_int_equal(tepal_group_wait(last), 0);
+    assert_int_equal(tepal_group_wait(more), 0);
+    tepal_group_close(group);
+    tepal_group_close(last);
+    tepal_group_close(more);
+    assert_int_equal(called(), 4 + 1 + 30 + 1);
+    assert_int_equal(tepal_offload_configure(NULL), 0);
+    assert_int_equal(tepal_offload(pass_gate, &zero), 0);
+    (void)arg;
+    return 0;
+}
+
+static void a_full_queue_is_busy(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fill_queue, NULL), 0);
+}
+
+/* All calls of one turn, as many as threads and queue allow, get in, however slow threads begin. */
+static int fill_in_one_turn(void *arg)
+{
+    for (int round = 0; round < 20; round++) {
+        tepal_offload_options options = { .max_threads = 4, .max_queue = 1 };
+        assert_int_equal(tepal_offload_configure(&options), 0);
+        set_gate(false);
+        tepal_group *group = start(5);
+        int zero = 0;
+        assert_int_equal(tepal_offload(pass_gate, &zero), -EBUSY);
+        set_gate(true);
+        assert_int_equal(tepal_group_wait(group), 0);
+        tepal_group_close(group);
+    }
+    (void)arg;
+    return 0;
+}
+
+static void the_limit_does_not_depend_on_chance(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fill_in_one_turn, NULL), 0);
+}
+
+/* --- Interruption ----------------------------------------------------------------------------- */
+
+static int offload_endless(void *arg)
+{
+    return tepal_offload(pass_gate, arg);
+}
+
+/* While it waits for a thread: fn is not called. */
+static int interrupt_queued(void *arg)
+{
+    int one = 1;
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 1 }), 0);
+    tepal_group *group = start(1);
+    await_inside(1);
+    expect_refusal(offload_endless, &one);
+    expect_cancellation(offload_endless, &one);
+    expect_timeout(offload_endless, &one);
+    expect_either(offload_endless, &one);
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    assert_int_equal(tepal_offload(square, &one), 1);
+    assert_int_equal(called(), 1);
+    (void)arg;
+    return 0;
+}
+
+static void cancelled_in_the_queue(void **state)
+{
+    (void)state;
+    assert_int_equal(run(interrupt_queued, NULL), 0);
+}
+
+struct held {
+    int number, result;
+    bool ended;
+    int64_t deadline_in;
+};
+
+static int hold(void *arg)
+{
+    struct held *held = arg;
+    (void)tepal_deadline_in(held->deadline_in);
+    held->result = tepal_offload(pass_gate, &held->number);
+    held->ended = true;
+    return tepal_sleep_ms(0);
+}
+
+/* While fn runs: the call waits for it, returns its result, and the next call is told. */
+static int interrupt_running(void *arg)
+{
+    struct held held[2] = { { .number = 11, .deadline_in = TEPAL_NEVER },
+                            { .number = 12, .deadline_in = 1 } };
+    for (int i = 0; i < 2; i++) {
+        set_gate(false);
+        tepal_group *group = tepal_group_new();
+        assert_int_equal(tepal_spawn(group, hold, &held[i], NULL), 0);
+        /* The second one must have begun within its millisecond, or it has not been called. */
+        int before = called();
+        settle();
+        if (i == 0) {
+            await_inside(1);
+            tepal_group_cancel(group);
+        }
+        assert_int_equal(tepal_sleep_ms(10), 0);
+        bool begun = called() > before;
+        if (begun)
+            assert_false(held[i].ended);
+        set_gate(true);
+        int rc = tepal_group_wait(group);
+        assert_int_equal(rc, i == 0 ? -ECANCELED : -ETIMEDOUT);
+        assert_int_equal(held[i].result, begun ? held[i].number : -ETIMEDOUT);
+        tepal_group_close(group);
+    }
+    (void)arg;
+    return 0;
+}
+
+static void cancelled_while_it_runs(void **state)
+{
+    (void)state;
+    assert_int_equal(run(interrupt_running, NULL), 0);
+}
+
+/* Cancelled in the very turn in which the result comes in. */
+static int interrupt_at_the_end(void *arg)
+{
+    for (int i = 0; i < times(200); i++) {
+        struct held held = { .number = 5, .deadline_in = TEPAL_NEVER };
+        int before = called();
+        set_gate(i % 2);
+        tepal_group *group = tepal_group_new();
+        assert_int_equal(tepal_spawn(group, hold, &held, NULL), 0);
+        assert_int_equal(tepal_sleep_ms(0), 0);
+        if (i % 4 == 0)
+            await_inside(1);
+        set_gate(true);
+        if (i % 4 == 0) /* the result is there, but the loop has not seen it */
+            await_outside();
+        else
+            for (int k = 0; k < i % 5; k++)
+                assert_int_equal(tepal_sleep_ms(0), 0);
+        tepal_group_close(group);
+        assert_int_equal(held.result, called() > before ? 5 : -ECANCELED);
+    }
+    assert_false(offload_is_busy(loop_current->offload));
+    (void)arg;
+    return 0;
+}
+
+static void cancelled_as_it_ends(void **state)
+{
+    (void)state;
+    assert_int_equal(run(interrupt_at_the_end, NULL), 0);
+}
+
+/* --- The test's clock ------------------------------------------------------------------------- */
+
+static int release(void *arg)
+{
+    struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+    nanosleep(&pause, NULL);
+    *(int64_t *)arg = 1;
+    return 0;
+}
+
+static int offload_release(void *arg)
+{
+    return tepal_offload(release, arg);
+}
+
+static int sleep_beside_call(void *arg)
+{
+    int64_t released = 0;
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, offload_release, &released, NULL), 0);
+    settle();
+    assert_int_equal(tepal_sleep_ms(3600 * 1000), 0); /* not before the call is over */
+    assert_int_equal(released, 1);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void fake_time_waits_for_calls(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(sleep_beside_call, NULL), 0);
+}
+
+/* --- Signals, failures ------------------------------------------------------------------------ */
+
+static int read_mask(void *arg)
+{
+    return pthread_sigmask(SIG_SETMASK, NULL, arg);
+}
+
+static int check_masks(void *arg)
+{
+    sigset_t before, after, inside;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    assert_int_equal(tepal_offload(read_mask, &inside), 0);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD };
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(sigismember(&inside, signals[i]), 1);
+        assert_int_equal(sigismember(&after, signals[i]), sigismember(&before, signals[i]));
+    }
+    (void)arg;
+    return 0;
+}
+
+static void signals_stay_with_the_program(void **state)
+{
+    (void)state;
+    assert_int_equal(run(check_masks, NULL), 0);
+}
+
+static int fail_allocations(void *arg)
+{
+    int two = 2;
+    mem_fail_nth(1, 0);
+    assert_int_equal(tepal_offload_configure(NULL), -ENOMEM);
+    mem_fail_nth(1, 0);
+    assert_int_equal(tepal_offload(square, &two), -ENOMEM); /* the pool */
+    mem_fail_nth(2, 0);
+    assert_int_equal(tepal_offload(square, &two), -EAGAIN); /* the first thread */
+    mem_fail_nth(0, 0);
+    assert_int_equal(tepal_offload(square, &two), 4);
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 64 }), 0);
+    tepal_group *group = start(8); /* as many as there is room for without allocating */
+    await_inside(8);
+    tepal_group *more = tepal_group_new();
+    int three = 3;
+    assert_int_equal(tepal_spawn(more, offload_gate, &three, NULL), 0);
+    mem_fail_nth(1, 0);
+    settle(); /* no ninth thread: the call waits for one of the others */
+    assert_int_equal(mem_failures(), 1);
+    assert_int_equal(called(), 8);
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(more), 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(more);
+    tepal_group_close(group);
+    assert_int_equal(called(), 9);
+    (void)arg;
+    return 0;
+}
+
+static int without_descriptors(void *arg)
+{
+    struct rlimit old, tight;
+    int two = 2, free_fd = dup(0);
+    close(free_fd);
+    getrlimit(RLIMIT_NOFILE, &old);
+    tight = old;
+    tight.rlim_cur = (rlim_t)free_fd;
+    setrlimit(RLIMIT_NOFILE, &tight);
+    int rc = tepal_offload(square, &two), configured = tepal_offload_configure(NULL);
+    setrlimit(RLIMIT_NOFILE, &old);
+    assert_int_equal(rc, -EMFILE);
+    assert_int_equal(configured, -EMFILE);
+    assert_int_equal(tepal_offload(square, &two), 4);
+    (void)arg;
+    return 0;
+}
+
+static void failures(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fail_allocations, NULL), 0);
+    assert_int_equal(run(without_descriptors, NULL), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(returns_the_result),
+        TEST(others_go_on),
+        TEST(no_more_than_max_threads),
+        TEST(a_full_queue_is_busy),
+        TEST(the_limit_does_not_depend_on_chance),
+        TEST(cancelled_in_the_queue),
+        TEST(cancelled_while_it_runs),
+        TEST(cancelled_as_it_ends),
+        TEST(fake_time_waits_for_calls),
+        TEST(signals_stay_with_the_program),
+        TEST(failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,362 @@
+/* Tests of the stack pool: its guards, its order, and what it keeps. */
+#include "../check.h"
+
+#include "async/stack.h"
+#include "base/mem.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+static struct stack_pool pool;
+static int probe_ends[2];
+
+/* Whether the octet can be read: the kernel finds out without a fault in this process. */
+static bool is_accessible(const char *p)
+{
+    char c;
+    if (write(probe_ends[1], p, 1) != 1)
+        return false;
+    return read(probe_ends[0], &c, 1) == 1;
+}
+
+static size_t n_resident(const struct stack *stack)
+{
+    static unsigned char pages[1024];
+    size_t len = (size_t)(stack->top - stack->low) & ~(size_t)4095, n = 0;
+    assert_int_equal(mincore(stack->low, len, pages), 0);
+    for (size_t i = 0; i < len / 4096; i++)
+        n += pages[i] & 1;
+    return n;
+}
+
+static void touch(struct stack *stack)
+{
+    for (char *p = stack->low + 8; p < stack->top; p += 4096)
+        *(volatile char *)p = 1;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    stack_pool_init(&pool, 0);
+    return pipe(probe_ends);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    mem_fail_nth(0, 0);
+    stack_pool_clear(&pool);
+    close(probe_ends[0]);
+    close(probe_ends[1]);
+    return 0;
+}
+
+static void lay_out(void **state)
+{
+    (void)state;
+    struct stack *a = stack_take(&pool, 0), *b = stack_take(&pool, STACK_DEFAULT_SIZE);
+    assert_true(a && b && a != b);
+    assert_int_equal(pool.n_used, 2);
+    assert_int_equal(a->size, STACK_DEFAULT_SIZE);
+    assert_int_equal(b->size, STACK_DEFAULT_SIZE); /* the pool's own size is from the pool */
+    assert_true(a->pooled && b->pooled);
+    assert_true((size_t)(a->top - a->low) > STACK_DEFAULT_SIZE - STACK_GUARD_SIZE - 4096);
+    memset(a->low, 1, (size_t)(a->top - a->low)); /* all of it may be written */
+    memset(b->low, 2, (size_t)(b->top - b->low));
+    assert_int_equal(a->low[100], 1);
+    stack_give(&pool, a);
+    stack_give(&pool, b);
+    assert_int_equal(pool.n_used, 0);
+}
+
+/* qemu-user takes every advice and does nothing. */
+static bool has_madvise_guards(void)
+{
+    char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool has = madvise(p, 4096, MADV_GUARD_INSTALL) == 0 && !is_accessible(p);
+    munmap(p, 4096);
+    return has;
+}
+
+static void check_guards(enum stack_guard kind)
+{
+    struct stack *stacks[70];
+    for (int i = 0; i < 70; i++) {
+        stacks[i] = stack_take(&pool, i % 10 == 9 ? 64 * 1024 : 0);
+        assert_non_null(stacks[i]);
+        assert_int_equal(stacks[i]->guard, kind);
+        bool guarded = kind != STACK_GUARD_CANARY;
+        assert_true(is_accessible(stacks[i]->low));
+        assert_true(is_accessible(stacks[i]->top - 1));
+        assert_int_equal(is_accessible(stacks[i]->low - 1), !guarded);
+        assert_int_equal(is_accessible(stacks[i]->low - STACK_GUARD_SIZE), !guarded);
+        touch(stacks[i]);
+        assert_true(stack_is_intact(stacks[i]));
+    }
+    for (int round = 0; round < 2; round++) { /* the guard outlives the use */
+        for (int i = 0; i < 70; i++)
+            stack_give(&pool, stacks[i]);
+        for (int i = 0; i < 70; i++) {
+            stacks[i] = stack_take(&pool, 0);
+            assert_true(stack_is_intact(stacks[i]));
+            if (kind != STACK_GUARD_CANARY)
+                assert_false(is_accessible(stacks[i]->low - 1));
+        }
+    }
+    for (int i = 0; i < 70; i++)
+        stack_give(&pool, stacks[i]);
+}
+
+static void guards_by_madvise(void **state)
+{
+    (void)state;
+    if (!has_madvise_guards())
+        skip();
+    check_guards(STACK_GUARD_MADVISE);
+    assert_int_equal(pool.n_mprotected, 0);
+}
+
+static void guards_by_mprotect(void **state)
+{
+    (void)state;
+    pool.guard = STACK_GUARD_MPROTECT;
+    check_guards(STACK_GUARD_MPROTECT);
+    assert_true(pool.n_mprotected > 0);
+    assert_true(pool.max_mprotected >= 1);
+}
+
+static void guards_by_canary(void **state)
+{
+    (void)state;
+    pool.guard = STACK_GUARD_CANARY;
+    check_guards(STACK_GUARD_CANARY);
+    struct stack *stack = stack_take(&pool, 0);
+    assert_true(stack_is_intact(stack));
+    stack->low[3] ^= 1;
+    assert_false(stack_is_intact(stack));
+    stack->low[3] ^= 1;
+    stack_give(&pool, stack);
+}
+
+/* Near vm.max_map_count the pool goes on without guards. */
+static void few_mappings_left(void **state)
+{
+    (void)state;
+    pool.guard = STACK_GUARD_MPROTECT;
+    pool.max_mprotected = 5;
+    struct stack *stacks[40];
+    int n[3] = { 0 };
+    for (int i = 0; i < 40; i++) {
+        stacks[i] = stack_take(&pool, 0);
+        n[stacks[i]->guard]++;
+    }
+    assert_int_equal(n[STACK_GUARD_MPROTECT], 5);
+    assert_int_equal(n[STACK_GUARD_CANARY], 35);
+    for (int i = 0; i < 40; i++)
+        stack_give(&pool, stacks[i]);
+    /* A stack of its own size gives its guard back. */
+    pool.n_mprotected = 4;
+    struct stack *own = stack_take(&pool, 100000);
+    assert_int_equal(own->guard, STACK_GUARD_MPROTECT);
+    assert_int_equal(pool.n_mprotected, 5);
+    stack_give(&pool, own);
+    assert_int_equal(pool.n_mprotected, 4);
+}
+
+static void last_in_first_out(void **state)
+{
+    (void)state;
+    struct stack *stacks[5];
+    for (int i = 0; i < 5; i++)
+        stacks[i] = stack_take(&pool, 0);
+    for (int i = 0; i < 5; i++)
+        stack_give(&pool, stacks[i]);
+    for (int i = 5; i-- > 0;)
+        assert_ptr_equal(stack_take(&pool, 0), stacks[i]);
+    for (int i = 0; i < 5; i++)
+        stack_give(&pool, stacks[i]);
+}
+
+/* After a burst only max_warm stacks keep their memory, and they are the ones that are used. */
+static void cools(void **state)
+{
+    (void)state;
+    static struct stack *stacks[200];
+    for (int kind = STACK_GUARD_MPROTECT; kind <= STACK_GUARD_CANARY; kind++) {
+        stack_pool_clear(&pool);
+        pool.guard = (enum stack_guard)kind;
+        for (int i = 0; i < 200; i++) {
+            stacks[i] = stack_take(&pool, 0);
+            touch(stacks[i]);
+            assert_true(n_resident(stacks[i]) >= 56);
+        }
+        for (int i = 0; i < 200; i++)
+            stack_give(&pool, stacks[i]);
+        size_t n_warm = 0;
+        for (int i = 0; i < 200; i++) {
+            if (n_resident(stacks[i]) > (kind == STACK_GUARD_CANARY))
+                n_warm++;
+            assert_true(stack_is_intact(stacks[i]));
+        }
+        assert_int_equal(n_warm, pool.max_warm);
+        assert_int_equal(n_warm, pool.n_warm);
+        for (int i = 0; i < 100; i++) { /* from now on one at a time: always the same, and warm */
+            struct stack *stack = stack_take(&pool, 0);
+            assert_true(n_resident(stack) > 56);
+            stack_give(&pool, stack);
+            assert_ptr_equal(stack, pool.warm);
+            assert_true(n_resident(stack) > 56);
+        }
+    }
+}
+
+static void own_size(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {
+        1, 4096, 20000, STACK_DEFAULT_SIZE - 1, STACK_DEFAULT_SIZE + 1, 1 << 20, 64 << 20
+    };
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct stack *stack = stack_take(&pool, sizes[i]);
+        assert_non_null(stack);
+        size_t size = stack->size;
+        assert_true(size >= sizes[i] && size >= STACK_MIN_SIZE && size % 4096 == 0);
+        assert_true(size <= sizes[i] + STACK_MIN_SIZE);
+        stack->low[0] = stack->top[-1] = 1;
+        assert_int_equal(pool.n_used, 1);
+        char *low = stack->low;
+        stack_give(&pool, stack);
+        assert_int_equal(pool.n_used, 0);
+        if (!RUNNING_ON_VALGRIND)
+            assert_false(is_accessible(low)); /* it is gone */
+    }
+    assert_null(stack_take(&pool, (size_t)1 << 60));
+    assert_null(stack_take(&pool, SIZE_MAX));
+    assert_int_equal(pool.n_used, 0);
+    assert_int_equal(pool.n_slabs, 0);
+}
+
+static void size_of_the_pool(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = { 1, 16384, 20000, 1 << 20 };
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct stack_pool other;
+        stack_pool_init(&other, sizes[i]);
+        struct stack *stack = stack_take(&other, 0);
+        assert_true(stack->size >= sizes[i] && stack->size >= STACK_MIN_SIZE);
+        assert_int_equal(stack->size % 4096, 0);
+        touch(stack);
+        stack_give(&other, stack);
+        stack_pool_clear(&other);
+    }
+}
+
+static int count_mappings(void)
+{
+    int c, n = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    assert_non_null(f);
+    while ((c = getc(f)) != EOF)
+        n += c == '\n';
+    fclose(f);
+    return n;
+}
+
+static void check_many(int n)
+{
+    struct stack **stacks = malloc((size_t)n * sizeof(struct stack *));
+    int before = count_mappings();
+    for (int i = 0; i < n; i++) {
+        stacks[i] = stack_take(&pool, 0);
+        assert_non_null(stacks[i]);
+        memcpy(stacks[i]->top - sizeof(i), &i, sizeof(i));
+    }
+    assert_int_equal(pool.n_used, n);
+    int more = count_mappings() - before;
+    assert_true(more < 60000);
+    if (pool.guard != STACK_GUARD_MPROTECT)
+        assert_true(more < n / 16 + 100);
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(memcmp(stacks[i]->top - sizeof(i), &i, sizeof(i)), 0);
+        stack_give(&pool, stacks[i]);
+    }
+    assert_int_equal(pool.n_used, 0);
+    free(stacks);
+    stack_pool_clear(&pool);
+    if (!SANITIZED) /* they map for themselves meanwhile */
+        assert_true(count_mappings() <= before + 4);
+}
+
+static void twenty_thousand(void **state)
+{
+    (void)state;
+    int n = RUNNING_ON_VALGRIND ? 1000 : 20000;
+    check_many(n);
+    pool.guard = STACK_GUARD_MPROTECT;
+    check_many(n / 4);
+    pool.guard = STACK_GUARD_CANARY;
+    check_many(n / 4);
+}
+
+static void out_of_memory(void **state)
+{
+    (void)state;
+    struct stack *stack = NULL;
+    for (size_t n = 1; !stack; n++) {
+        mem_fail_nth(n, 0);
+        stack = stack_take(&pool, 0);
+        assert_true(stack == NULL || mem_failures() == 0);
+        assert_int_equal(pool.n_used, stack != NULL);
+    }
+    mem_fail_nth(0, 0);
+    stack_give(&pool, stack);
+    if (SANITIZED || RUNNING_ON_VALGRIND)
+        return;
+    struct rlimit old, tight;
+    assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
+    tight = old;
+    tight.rlim_cur = 64 << 20;
+    assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+    struct stack *stacks[1000];
+    int n = 0;
+    while (n < 1000 && (stacks[n] = stack_take(&pool, 0)))
+        n++;
+    struct stack *own = stack_take(&pool, 100 << 20);
+    setrlimit(RLIMIT_AS, &old);
+    if (own) /* qemu-user knows no such limit */
+        stack_give(&pool, own);
+    else
+        assert_in_range(n, 1, 999);
+    assert_int_equal(pool.n_used, n);
+    assert_non_null(stack = stack_take(&pool, 0)); /* there is memory again */
+    stack_give(&pool, stack);
+    while (n > 0)
+        stack_give(&pool, stacks[--n]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(lay_out),
+        TEST(guards_by_madvise),
+        TEST(guards_by_mprotect),
+        TEST(guards_by_canary),
+        TEST(few_mappings_left),
+        TEST(last_in_first_out),
+        TEST(cools),
+        TEST(own_size),
+        TEST(size_of_the_pool),
+        TEST(twenty_thousand),
+        TEST(out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,67 @@
+/* Tests of the names and texts of errors. */
+#include "../check.h"
+
+#include <tepal/base.h>
+
+#include <limits.h>
+
+static void of_errno(void **state)
+{
+    (void)state;
+    assert_string_equal(tepal_error_name(-ECONNREFUSED), "ECONNREFUSED");
+    assert_string_equal(tepal_error_name(-ETIMEDOUT), "ETIMEDOUT");
+    assert_string_equal(tepal_error_name(-ECANCELED), "ECANCELED");
+    assert_string_equal(tepal_error_name(-EAGAIN), "EAGAIN");
+    assert_int_equal(strcasecmp(tepal_error_text(-ECONNREFUSED), "connection refused"), 0);
+}
+
+static void of_tepal(void **state)
+{
+    (void)state;
+    assert_string_equal(tepal_error_name(TEPAL_EBODY_SIZE), "TEPAL_EBODY_SIZE");
+    assert_string_equal(tepal_error_name(TEPAL_EPATTERN), "TEPAL_EPATTERN");
+    for (int error = TEPAL_ECLOSED; error >= TEPAL_EPATTERN; error--) {
+        assert_int_equal(strncmp(tepal_error_name(error), "TEPAL_E", 7), 0);
+        assert_string_not_equal(tepal_error_text(error), "unknown error");
+        for (int other = TEPAL_ECLOSED; other > error; other--) {
+            assert_string_not_equal(tepal_error_name(error), tepal_error_name(other));
+            assert_string_not_equal(tepal_error_text(error), tepal_error_text(other));
+        }
+    }
+}
+
+static void of_what_is_none(void **state)
+{
+    (void)state;
+    static const int counts[] = { 0, 1, 4097, INT_MAX };
+    static const int unknown[] = { INT_MIN, -100000, TEPAL_EPATTERN - 1, -4096, -4095, -3000 };
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        assert_string_equal(tepal_error_name(counts[i]), "0");
+        assert_non_null(tepal_error_text(counts[i]));
+    }
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+        assert_string_equal(tepal_error_name(unknown[i]), "EUNKNOWN");
+        assert_string_equal(tepal_error_text(unknown[i]), "unknown error");
+    }
+    for (int error = -5000; error < 10; error++) {
+        assert_true(tepal_error_name(error)[0] != '\0');
+        assert_true(tepal_error_text(error)[0] != '\0');
+    }
+}
+
+static void version(void **state)
+{
+    (void)state;
+    assert_string_equal(tepal_version(), TEPAL_VERSION);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_errno),
+        cmocka_unit_test(of_tepal),
+        cmocka_unit_test(of_what_is_none),
+        cmocka_unit_test(version),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

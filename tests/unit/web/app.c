@@ -1,0 +1,495 @@
+/* Tests of applications: what is registered, and the order in which it starts and ends. */
+#include "web_check.h"
+
+#include "async/loop.h"
+#include "base/mem.h"
+#include "web/serve.h"
+
+/* --- What happens is written down ------------------------------------------------------------- */
+
+static char story[1024];
+static const char *failing; /* the step that fails */
+
+static int step(const char *name)
+{
+    strcat(story, *story ? " " : "");
+    strcat(story, name);
+    return failing && strcmp(failing, name) == 0 ? -EIO : 0;
+}
+
+#define STEP(name)                \
+    static int name(tepal_app *a) \
+    {                             \
+        (void)a;                  \
+        return step(#name);       \
+    }
+
+STEP(enter1)
+STEP(enter2)
+STEP(enter3)
+STEP(leave1)
+STEP(leave2)
+STEP(leave3)
+STEP(start1)
+STEP(start2)
+STEP(shut1)
+STEP(shut2)
+STEP(clean1)
+STEP(clean2)
+
+static void register_all(void)
+{
+    story[0] = '\0';
+    tepal_on_startup(app, start1);
+    tepal_context(app, enter1, leave1);
+    tepal_context(app, enter2, leave2);
+    tepal_on_cleanup(app, clean1);
+    tepal_on_shutdown(app, shut1);
+    tepal_on_startup(app, start2);
+    tepal_context(app, enter3, leave3);
+    tepal_on_cleanup(app, clean2);
+    tepal_on_shutdown(app, shut2);
+}
+
+static int reset(void **state)
+{
+    failing = NULL;
+    story[0] = '\0';
+    return web_setup(state);
+}
+
+static void stop(void)
+{
+    tepal_testclient_close(client);
+    client = NULL;
+}
+
+static void order(void **state)
+{
+    (void)state;
+    register_all();
+    tepal_get(app, "/", ok);
+    start(NULL);
+    assert_string_equal(story, "enter1 enter2 enter3 start1 start2");
+    assert_reply(get("/"), 200, "ok");
+    stop();
+    assert_string_equal(story,
+                        "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
+                        "clean1 clean2");
+    /* It can be served again. */
+    story[0] = '\0';
+    start(NULL);
+    assert_reply(get("/"), 200, "ok");
+    stop();
+    assert_string_equal(story,
+                        "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
+                        "clean1 clean2");
+}
+
+static void failures(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step, *story, *log;
+    } rows[] = {
+        { "enter1", "enter1", "entering context 1 failed" },
+        { "enter2", "enter1 enter2 leave1", "entering context 2 failed" },
+        { "enter3", "enter1 enter2 enter3 leave2 leave1", "entering context 3 failed" },
+        { "start1", "enter1 enter2 enter3 start1 leave3 leave2 leave1", "startup hook 1 failed" },
+        { "start2", "enter1 enter2 enter3 start1 start2 leave3 leave2 leave1",
+          "startup hook 2 failed" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        register_all();
+        failing = rows[i].step;
+        assert_refused(NULL, rows[i].log);
+        assert_string_equal(story, rows[i].story);
+        assert_null(tepal_app_group(app));
+        again();
+    }
+    /* At the end nothing is left out because something else failed. */
+    static const char *const at_end[] = { "shut1",  "shut2",  "leave1", "leave2",
+                                          "leave3", "clean1", "clean2" };
+    for (size_t i = 0; i < sizeof(at_end) / sizeof(*at_end); i++) {
+        failing = at_end[i];
+        register_all();
+        start(NULL);
+        stop();
+        assert_string_equal(story, "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 "
+                                   "leave1 clean1 clean2");
+        assert_non_null(strstr(logged(), "failed: "));
+        again();
+    }
+}
+
+static void null_arguments(void **state)
+{
+    (void)state;
+    tepal_app_close(NULL);
+    assert_string_equal(tepal_app_error(NULL), "out of memory");
+    tepal_get(NULL, "/", ok);
+    tepal_use(NULL, NULL);
+    tepal_on_startup(NULL, start1);
+    tepal_context(NULL, enter1, leave1);
+    tepal_app_set(NULL, NULL, NULL);
+    assert_null(tepal_app_state(NULL, NULL));
+    assert_null(tepal_app_group(NULL));
+    assert_null(tepal_testclient_new(NULL, NULL));
+    tepal_testclient_close(NULL);
+
+    assert_null(tepal_app_error(app));
+    tepal_use(app, NULL);
+    assert_string_equal(tepal_app_error(app), "tepal_use: the middleware is NULL");
+    again();
+    tepal_on_startup(app, NULL);
+    assert_string_equal(tepal_app_error(app), "tepal_on_startup: the hook is NULL");
+    again();
+    tepal_on_shutdown(app, NULL);
+    assert_string_equal(tepal_app_error(app), "tepal_on_shutdown: the hook is NULL");
+    again();
+    tepal_on_cleanup(app, NULL);
+    assert_string_equal(tepal_app_error(app), "tepal_on_cleanup: the hook is NULL");
+    again();
+    tepal_context(app, enter1, NULL);
+    assert_string_equal(tepal_app_error(app), "tepal_context: a hook is NULL");
+    assert_refused(NULL, "tepal_context: a hook is NULL");
+}
+
+/* --- State ------------------------------------------------------------------------------------ */
+
+static const tepal_key A = { "a" }, B = { "b" }, same_name = { "a" };
+
+static int set_state(tepal_app *a)
+{
+    tepal_app_set(a, &B, "from startup");
+    return 0;
+}
+
+static tepal_res *show_state(tepal_req *req)
+{
+    const char *a = tepal_req_state(req, &A), *b = tepal_req_state(req, &B);
+    const char *other = tepal_req_state(req, &same_name);
+    return tepal_text(req, 200, "%s, %s, %s", a ? a : "-", b ? b : "-", other ? other : "-");
+}
+
+static tepal_res *shadow_state(tepal_req *req)
+{
+    assert_int_equal(tepal_req_set(req, &A, "once"), 0);
+    assert_int_equal(tepal_req_set(req, &A, "of the request"), 0);
+    return show_state(req);
+}
+
+static void state_of_app_and_request(void **state)
+{
+    (void)state;
+    tepal_app_set(app, &A, "old");
+    tepal_app_set(app, &A, "of the app");
+    tepal_on_startup(app, set_state);
+    tepal_get(app, "/", show_state);
+    tepal_get(app, "/shadow", shadow_state);
+    assert_null(tepal_app_state(app, &B));
+    start(NULL);
+    assert_reply(get("/"), 200, "of the app, from startup, -");
+    assert_reply(get("/shadow"), 200, "of the request, from startup, -");
+    assert_reply(get("/"), 200, "of the app, from startup, -");
+    assert_string_equal(tepal_app_state(app, &A), "of the app");
+}
+
+/* --- Misuse ----------------------------------------------------------------------------------- */
+
+static tepal_res *through(tepal_req *req, tepal_next *next)
+{
+    return tepal_next_call(next, req);
+}
+
+static void late_route(void *arg)
+{
+    (void)arg;
+    tepal_get(app, "/late", ok);
+}
+static void late_table(void *arg)
+{
+    (void)arg;
+    tepal_routes(app, (const tepal_route[]){ { "GET", "/late", ok }, { 0 } });
+}
+static void late_middleware(void *arg)
+{
+    (void)arg;
+    tepal_use(app, through);
+}
+static void late_hook(void *arg)
+{
+    (void)arg;
+    tepal_on_startup(app, start1);
+}
+static void late_context(void *arg)
+{
+    (void)arg;
+    tepal_context(app, enter1, leave1);
+}
+static void early_close(void *arg)
+{
+    (void)arg;
+    tepal_app_close(app);
+}
+static void second_client(void *arg)
+{
+    (void)arg;
+    loop_current = NULL;
+    tepal_testclient_new(app, NULL);
+}
+
+static void registration_after_the_start(void **state)
+{
+    (void)state;
+    start(NULL);
+    assert_misuse(late_route, NULL, "tepal_get: the application is being served already");
+    assert_misuse(late_table, NULL, "tepal_routes: the application is being served already");
+    assert_misuse(late_middleware, NULL, "tepal_use: the application is being served already");
+    assert_misuse(late_hook, NULL, "tepal_on_startup: the application is being served already");
+    assert_misuse(late_context, NULL, "tepal_context: the application is being served already");
+    assert_misuse(early_close, NULL, "tepal_app_close: the application is being served");
+    assert_misuse(second_client, NULL, "the application is being served already");
+}
+
+/* --- Background tasks ------------------------------------------------------------------------- */
+
+static int ticks, ended_with;
+
+static int tick(void *arg)
+{
+    (void)arg;
+    int rc;
+    while ((rc = tepal_sleep_ms(1000)) == 0)
+        ticks++;
+    strcat(story, " background-ended");
+    return ended_with = rc;
+}
+
+static int spawn_tick(tepal_app *a)
+{
+    step("enter");
+    return tepal_spawn(tepal_app_group(a), tick, NULL, NULL);
+}
+
+static tepal_res *spawn_from_request(tepal_req *req)
+{
+    int rc = tepal_spawn(tepal_app_group(tepal_req_app(req)), tick, NULL, NULL);
+    return tepal_text(req, 200, "%d", rc);
+}
+
+static void background_group(void **state)
+{
+    (void)state;
+    ticks = ended_with = 0;
+    tepal_context(app, spawn_tick, leave1);
+    tepal_on_shutdown(app, shut1);
+    tepal_on_cleanup(app, clean1);
+    tepal_get(app, "/", spawn_from_request);
+    assert_null(tepal_app_group(app));
+    start(NULL);
+    tepal_testclient_advance(client, 5500);
+    assert_int_equal(ticks, 5);
+    assert_reply(get("/"), 200, "0");
+    tepal_testclient_advance(client, 2000);
+    assert_int_equal(ticks, 9);
+    stop();
+    assert_int_equal(ended_with, -ECANCELED);
+    assert_string_equal(story, "enter shut1 background-ended background-ended leave1 clean1");
+    assert_null(tepal_app_group(app));
+}
+
+/* A start that fails ends the background tasks, too. */
+static void background_group_of_a_failed_start(void **state)
+{
+    (void)state;
+    tepal_context(app, spawn_tick, leave1);
+    tepal_on_startup(app, start1);
+    failing = "start1";
+    assert_refused(NULL, "startup hook 1 failed");
+    assert_string_equal(story, "enter start1 background-ended leave1");
+}
+
+/* --- Serving in a task ------------------------------------------------------------------------ */
+
+static int stop_soon(void *arg)
+{
+    (void)arg;
+    int rc = tepal_sleep_ms(5);
+    tepal_app_stop(app);
+    tepal_app_stop(app); /* once more does no harm */
+    return rc;
+}
+
+static char url[128];
+
+static int keep_url(void *arg)
+{
+    (void)arg;
+    tepal_sleep_ms(0);
+    snprintf(url, sizeof(url), "%s", tepal_app_url(app) ? tepal_app_url(app) : "-");
+    return 0;
+}
+
+static int serve_until_stopped(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    int rc = tepal_spawn(group, keep_url, NULL, NULL);
+    if (rc == 0)
+        rc = tepal_spawn(group, stop_soon, NULL, NULL);
+    if (rc == 0)
+        rc = tepal_serve(app, arg);
+    tepal_group_close(group);
+    return rc;
+}
+
+static void stopping(void **state)
+{
+    (void)state;
+    register_all();
+    assert_null(tepal_app_url(app));
+    tepal_app_stop(app); /* not served: nothing to do */
+    tepal_run_options options = { .host = "127.0.0.1",
+                                  .port = TEPAL_ANY_PORT,
+                                  .no_access_log = true };
+    assert_int_equal(tepal_main(serve_until_stopped, &options), 0);
+    assert_string_equal(story,
+                        "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
+                        "clean1 clean2");
+    assert_memory_equal(url, "http://127.0.0.1:", 17);
+    assert_null(tepal_app_url(app));
+    options = (tepal_run_options){ .path = "@tepal-unit-app", .no_access_log = true };
+    assert_int_equal(tepal_main(serve_until_stopped, &options), 0);
+    assert_string_equal(url, "unix:@tepal-unit-app");
+}
+
+static int stop_at_startup(tepal_app *a)
+{
+    tepal_app_stop(a);
+    return 0;
+}
+
+static int serve(void *arg)
+{
+    return tepal_serve(app, arg);
+}
+
+static void stopped_by_a_hook(void **state)
+{
+    (void)state;
+    tepal_on_startup(app, stop_at_startup);
+    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    assert_int_equal(tepal_main(serve, &options), 0);
+}
+
+static void cannot_listen(void **state)
+{
+    (void)state;
+    register_all();
+    tepal_run_options options = { .path = "/nonexistent/socket", .no_access_log = true };
+    assert_int_equal(tepal_main(serve, &options), -ENOENT);
+    assert_string_equal(story,
+                        "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
+                        "clean1 clean2");
+    assert_non_null(strstr(logged(), "cannot listen on /nonexistent/socket"));
+}
+
+static int slow_shutdown(tepal_app *a)
+{
+    (void)a;
+    return tepal_sleep_ms(20);
+}
+
+static int serve_task_result;
+
+static int serve_task(void *arg)
+{
+    return serve_task_result = tepal_serve(app, arg);
+}
+
+/* Cancelled, and cancelled again while it ends: the end is done properly all the same. */
+static int cancel_twice(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    int rc = tepal_spawn(group, serve_task, arg, NULL);
+    if (rc == 0)
+        rc = tepal_sleep_ms(5);
+    tepal_group_cancel(group);
+    if (rc == 0)
+        rc = tepal_sleep_ms(5);
+    tepal_group_close(group);
+    return rc;
+}
+
+static void cancelled_twice(void **state)
+{
+    (void)state;
+    register_all();
+    tepal_on_shutdown(app, slow_shutdown);
+    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    serve_task_result = 1;
+    assert_int_equal(tepal_main(cancel_twice, &options), 0);
+    assert_int_equal(serve_task_result, 0);
+    assert_non_null(strstr(story, "shut1 shut2 leave3 leave2 leave1 clean1 clean2"));
+}
+
+/* --- A shortage of memory --------------------------------------------------------------------- */
+
+static void memory_shortage(void **state)
+{
+    (void)state;
+    tepal_app_close(app);
+    app = NULL;
+    for (size_t n = 1;; n++) {
+        mem_fail_nth(n, 0);
+        app = tepal_app_new();
+        tepal_get(app, "/{x:int}", ok);
+        tepal_use(app, through);
+        tepal_on_startup(app, start1);
+        tepal_context(app, enter1, leave1);
+        tepal_app_set(app, &A, "a");
+        size_t failures_so_far = mem_failures();
+        mem_fail_nth(0, 0);
+        if (failures_so_far == 0)
+            break;
+        assert_string_equal(tepal_app_error(app), "out of memory");
+        assert_null(tepal_testclient_new(app, NULL));
+        tepal_app_close(app);
+        app = NULL;
+    }
+    assert_null(tepal_app_error(app));
+    /* Starting: either it says that it could not, or it works. */
+    for (size_t n = 1;; n++) {
+        mem_fail_nth(n, 0);
+        client = tepal_testclient_new(app, NULL);
+        bool failed = mem_failures() > 0;
+        mem_fail_nth(0, 0);
+        assert_true(client || failed);
+        if (client)
+            assert_reply(get("/7"), 200, "ok");
+        stop();
+        if (!failed)
+            break;
+    }
+}
+
+#define APP_TEST(name) cmocka_unit_test_setup_teardown(name, reset, web_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        APP_TEST(order),
+        APP_TEST(failures),
+        APP_TEST(null_arguments),
+        APP_TEST(state_of_app_and_request),
+        APP_TEST(registration_after_the_start),
+        APP_TEST(background_group),
+        APP_TEST(background_group_of_a_failed_start),
+        APP_TEST(stopping),
+        APP_TEST(stopped_by_a_hook),
+        APP_TEST(cannot_listen),
+        APP_TEST(cancelled_twice),
+        APP_TEST(memory_shortage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

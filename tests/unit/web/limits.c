@@ -1,0 +1,359 @@
+/* Tests of every limit of tepal_run_options: below it, at it, above it. */
+#include "web_check.h"
+
+#include "async/loop.h"
+#include "web/application.h"
+#include "web/server.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static char text[128 * 1024];
+
+/* "GET /aaa... HTTP/1.1" of this many octets, and a Host. */
+static const char *with_line(size_t len)
+{
+    size_t path = len - strlen("GET  HTTP/1.1");
+    char *p = text + sprintf(text, "GET /");
+    memset(p, 'a', path - 1);
+    sprintf(p + path - 1, " HTTP/1.1\r\nHost: a\r\n\r\n");
+    return text;
+}
+
+/* A head of this many octets in all. */
+static const char *with_head(size_t len)
+{
+    int n = sprintf(text, "GET / HTTP/1.1\r\nHost: a\r\n");
+    while (len - (size_t)n > 2) {
+        size_t left = len - (size_t)n - 2, line = left > 3000 ? 2000 : left;
+        n += sprintf(text + n, "X: ");
+        memset(text + n, 'x', line - 5);
+        n += (int)line - 5;
+        n += sprintf(text + n, "\r\n");
+    }
+    strcpy(text + n, "\r\n");
+    assert_int_equal(strlen(text), len);
+    return text;
+}
+
+static const char *with_fields(int count)
+{
+    int n = sprintf(text, "GET / HTTP/1.1\r\nHost: a\r\n");
+    for (int i = 1; i < count; i++)
+        n += sprintf(text + n, "X: %d\r\n", i);
+    strcpy(text + n, "\r\n");
+    return text;
+}
+
+/* At once, octet by octet, and cut in the middle: the limit is the same. */
+static void expect_status(const char *request, int status)
+{
+    for (int way = 0; way < 3; way++) {
+        size_t len = strlen(request), cut = way == 1 ? len / 2 : 0;
+        if (way == 2 && len < 4000) {
+            for (; cut < len - 1 && tepal_testclient_send(client, request + cut, 1) == 0; cut++)
+                continue;
+        } else if (cut > 0) {
+            tepal_testclient_send(client, request, cut);
+        }
+        tepal_testclient_send(client, request + cut, len - cut);
+        tepal_testreply *reply = hear("GET");
+        assert_reply(reply, status, NULL);
+        assert_field(reply, "Connection", status == 200 ? NULL : "close");
+        tepal_testclient_disconnect(client);
+    }
+}
+
+static void request_line(void **state)
+{
+    (void)state;
+    tepal_get(app, "/{rest:path}", ok);
+    start(&(tepal_run_options){ .max_request_line = 100 });
+    expect_status(with_line(99), 200);
+    expect_status(with_line(100), 200);
+    expect_status(with_line(101), 414);
+    expect_status(with_line(50000), 414);
+    again();
+    tepal_get(app, "/{rest:path}", ok);
+    start(NULL);
+    expect_status(with_line(8191), 200);
+    expect_status(with_line(8192), 200);
+    expect_status(with_line(8193), 414);
+}
+
+static void head(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", ok);
+    start(&(tepal_run_options){ .max_head = 1000, .max_request_line = 500 });
+    expect_status(with_head(999), 200);
+    expect_status(with_head(1000), 200);
+    expect_status(with_head(1001), 431);
+    expect_status(with_head(100000), 431);
+    again();
+    tepal_get(app, "/", ok);
+    start(NULL);
+    expect_status(with_head(32767), 200);
+    expect_status(with_head(32768), 200);
+    expect_status(with_head(32769), 431);
+    expect_status(with_head(20000), 200);
+}
+
+static void fields(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", ok);
+    start(&(tepal_run_options){ .max_fields = 10 });
+    expect_status(with_fields(9), 200);
+    expect_status(with_fields(10), 200);
+    expect_status(with_fields(11), 431);
+    again();
+    tepal_get(app, "/", ok);
+    start(NULL);
+    expect_status(with_fields(127), 200);
+    expect_status(with_fields(128), 200);
+    expect_status(with_fields(129), 431);
+    again();
+    tepal_get(app, "/", ok);
+    start(&(tepal_run_options){ .max_fields = 255 });
+    expect_status(with_fields(255), 200);
+    expect_status(with_fields(256), 431);
+}
+
+/* The trailers of a body have the limits of a head, and its chunk heads that of a line. */
+static tepal_res *read_it(tepal_req *req)
+{
+    return tepal_req_body(req) ? ok(req) : NULL;
+}
+
+static int chunked_status(size_t extension, size_t trailer, int n_trailers)
+{
+    say("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;");
+    memset(text, 'e', extension);
+    tepal_testclient_send(client, text, extension);
+    tepal_testclient_send(client, "\r\na\r\n0\r\n", 9 - 1);
+    for (int i = 0; i < n_trailers; i++) {
+        size_t n = (size_t)sprintf(text, "T: ");
+        memset(text + n, 't', trailer);
+        memcpy(text + n + trailer, "\r\n", 2);
+        tepal_testclient_send(client, text, n + trailer + 2);
+    }
+    tepal_testclient_send(client, "\r\n", 2);
+    int status = hear("POST")->status;
+    tepal_testclient_disconnect(client);
+    return status;
+}
+
+static void chunk_heads_and_trailers(void **state)
+{
+    (void)state;
+    tepal_post(app, "/", read_it);
+    start(&(tepal_run_options){ .max_fields = 20, .max_head = 1000, .max_request_line = 100 });
+    assert_int_equal(chunked_status(90, 10, 1), 200);
+    assert_int_equal(chunked_status(200, 10, 1), 413);
+    assert_int_equal(chunked_status(1, 1, 20), 200);
+    assert_int_equal(chunked_status(1, 1, 21), 413);
+    assert_int_equal(chunked_status(1, 90, 10), 200);
+    assert_int_equal(chunked_status(1, 90, 11), 413);
+}
+
+/* A stream of header octets without an end: refused, and then only dropped. */
+static void endless_head(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", ok);
+    start(NULL);
+    int pair[2];
+    struct addr peer = { .un.sun_family = AF_UNIX };
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    server_attach(app->server, pair[1], &peer);
+    static const char begin[] = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+    assert_int_equal(write(pair[0], begin, sizeof(begin) - 1), sizeof(begin) - 1);
+    memset(text, 'x', sizeof(text));
+    size_t sent = 0;
+    while (sent < (size_t)times(20) * 1000 * 1000) {
+        ssize_t n = write(pair[0], text, sizeof(text));
+        sent += n > 0 ? (size_t)n : 0;
+        while (loop_turn(loop_current, false))
+            continue;
+    }
+    char got[64];
+    assert_true(recv(pair[0], got, sizeof(got), 0) > 13);
+    assert_memory_equal(got, "HTTP/1.1 431 ", 13);
+    close(pair[0]);
+    assert_reply(get("/"), 200, "ok");
+}
+
+/* --- Connections ------------------------------------------------------------------------------ */
+
+static int open_client(void)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    unsigned port;
+    assert_int_equal(sscanf(strrchr(tepal_app_url(app), ':') + 1, "%u", &port), 1);
+    addr.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static size_t seen[8];
+
+static int use_connections(void *arg)
+{
+    (void)arg;
+    int fds[5];
+    tepal_sleep_ms(20);
+    for (int i = 0; i < 5; i++)
+        fds[i] = open_client();
+    tepal_sleep_ms(50);
+    seen[0] = app->server->n_connections; /* the others wait in the backlog */
+    close(fds[0]);
+    tepal_sleep_ms(50);
+    seen[1] = app->server->n_connections;
+    close(fds[1]);
+    close(fds[2]);
+    tepal_sleep_ms(50);
+    seen[2] = app->server->n_connections;
+    close(fds[3]);
+    tepal_sleep_ms(50);
+    seen[3] = app->server->n_connections;
+    int fd = open_client();
+    tepal_sleep_ms(50);
+    seen[4] = app->server->n_connections;
+    close(fd);
+    close(fds[4]);
+    tepal_app_stop(app);
+    return 0;
+}
+
+static int serve_and_use(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    int rc = tepal_spawn(group, use_connections, NULL, NULL);
+    if (rc == 0)
+        rc = tepal_serve(app, arg);
+    tepal_group_close(group);
+    return rc;
+}
+
+static void connections(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", ok);
+    tepal_run_options options = {
+        .host = "127.0.0.1", .port = TEPAL_ANY_PORT, .no_access_log = true, .max_connections = 2
+    };
+    assert_int_equal(tepal_main(serve_and_use, &options), 0);
+    static const size_t expected[] = { 2, 2, 2, 1, 2 };
+    assert_memory_equal(seen, expected, sizeof(expected));
+}
+
+/* --- Bad options ------------------------------------------------------------------------------ */
+
+static void bad_options(void **state)
+{
+    (void)state;
+    static const struct {
+        tepal_run_options options;
+        const char *why;
+    } rows[] = {
+        { { .max_fields = 256 }, "max_fields is over 255" },
+        { { .max_json_depth = 513 }, "max_json_depth is over 512" },
+        { { .max_head = 16 * 1024 * 1024 + 1 },
+          "max_head is over 16 MiB or under max_request_line" },
+        { { .max_head = 8191 }, "max_head is over 16 MiB or under max_request_line" },
+        { { .max_request_line = 40000 }, "max_head is over 16 MiB or under max_request_line" },
+        { { .max_request_line = TEPAL_UNLIMITED }, "max_head is over 16 MiB or under" },
+        { { .max_head = TEPAL_UNLIMITED }, "max_head is over 16 MiB or under" },
+        { { .max_request_memory = 64 * 1024 - 1 }, "max_request_memory is under 64 KiB" },
+        { { .head_timeout_ms = -1 }, "a timeout is negative" },
+        { { .keepalive_timeout_ms = -1 }, "a timeout is negative" },
+        { { .body_timeout_ms = -1 }, "a timeout is negative" },
+        { { .write_timeout_ms = -1 }, "a timeout is negative" },
+        { { .lingering_timeout_ms = -1 }, "a timeout is negative" },
+        { { .shutdown_timeout_ms = -1 }, "a timeout is negative" },
+        { { .server = "a\r\nb" }, "server has control characters" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        assert_refused(&rows[i].options, rows[i].why);
+    static const tepal_run_options good[] = {
+        { .max_fields = 255,
+          .max_json_depth = 512,
+          .max_head = 16 * 1024 * 1024,
+          .max_request_line = 16 * 1024 * 1024,
+          .max_request_memory = 64 * 1024 },
+        { .max_fields = 1,
+          .max_json_depth = 1,
+          .max_head = 100,
+          .max_request_line = 100,
+          .max_body = 1,
+          .max_requests = 1,
+          .max_connections = 1,
+          .max_unread_body = 1 },
+        { .max_body = TEPAL_UNLIMITED,
+          .max_request_memory = TEPAL_UNLIMITED,
+          .max_unread_body = TEPAL_UNLIMITED,
+          .max_requests = TEPAL_UNLIMITED,
+          .max_connections = TEPAL_UNLIMITED },
+    };
+    tepal_get(app, "/", ok);
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        start(&good[i]);
+        assert_reply(get("/"), 200, "ok");
+        tepal_testclient_close(client);
+        client = NULL;
+    }
+}
+
+static int serve(void *arg)
+{
+    return tepal_serve(app, arg);
+}
+
+static void bad_ports(void **state)
+{
+    (void)state;
+    static const int ports[] = { -2, 65536, 100000 };
+    for (int i = 0; i < 3; i++) {
+        tepal_run_options options = { .port = ports[i] };
+        assert_int_equal(tepal_main(serve, &options), -EINVAL);
+        assert_non_null(strstr(logged(), "port is not between 1 and 65535"));
+        log_forget();
+    }
+}
+
+/* What max_body allows fits into the memory that a request has by default. */
+static void memory_for_large_bodies(void **state)
+{
+    (void)state;
+    enum { SIZE = 8 << 20 };
+    char *body = malloc(SIZE + 1);
+    assert_non_null(body);
+    memset(body, 'x', SIZE);
+    body[SIZE] = '\0';
+    tepal_post(app, "/", read_it);
+    start(&(tepal_run_options){ .max_body = SIZE });
+    assert_int_equal(tepal_testclient_post(client, "/", "text/plain", body)->status, 200);
+    free(body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WEB_TEST(request_line),
+        WEB_TEST(head),
+        WEB_TEST(fields),
+        WEB_TEST(chunk_heads_and_trailers),
+        WEB_TEST(endless_head),
+        WEB_TEST(connections),
+        WEB_TEST(bad_options),
+        WEB_TEST(bad_ports),
+        WEB_TEST(memory_for_large_bodies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

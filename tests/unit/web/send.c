@@ -1,0 +1,325 @@
+/* Tests of responses on the wire: where they end, and streams. */
+#include "web_check.h"
+
+#define HEAD_OF(type, length) \
+    "HTTP/1.1 200 OK\r\nContent-Type: " type "\r\nContent-Length: " length "\r\n"
+
+static int results[16];
+
+/* --- Responses without a body ----------------------------------------------------------------- */
+
+static tepal_res *any_status(tepal_req *req)
+{
+    int status = (int)tepal_req_match_int(req, "status");
+    if (!*tepal_req_query_string(req))
+        return tepal_text(req, status, "a body");
+    tepal_res *res = tepal_stream(req, status, "text/x");
+    if (tepal_req_query(req, "length"))
+        tepal_res_set_length(res, 6);
+    results[0] = tepal_write(res, "a body", 6);
+    return res;
+}
+
+/* What follows on the connection is the next response, and nothing else. */
+static void expect_bodiless(const char *method, const char *target, const char *expected)
+{
+    char text[256];
+    sprintf(text, "%s %s HTTP/1.1\r\nHost: a\r\n\r\nGET /ok HTTP/1.1\r\nHost: a\r\n\r\n", method,
+            target);
+    say(text);
+    tepal_testreply *reply = hear(method);
+    assert_string_equal(wire(reply), expected);
+    assert_reply(hear("GET"), 200, "ok");
+}
+
+static void bodiless(void **state)
+{
+    (void)state;
+    tepal_any(app, "/{status:int}", any_status);
+    tepal_get(app, "/ok", ok);
+    start(NULL);
+    static const char *const forms[] = { "", "?stream", "?length" };
+    char target[64];
+    for (int i = 0; i < 3; i++) {
+        sprintf(target, "/204%s", forms[i]);
+        expect_bodiless("GET", target, "HTTP/1.1 204 No Content\r\n\r\n");
+        expect_bodiless("HEAD", target, "HTTP/1.1 204 No Content\r\n\r\n");
+        sprintf(target, "/304%s", forms[i]);
+        expect_bodiless("GET", target, "HTTP/1.1 304 Not Modified\r\n\r\n");
+    }
+    expect_bodiless("HEAD", "/200", HEAD_OF("text/plain; charset=utf-8", "6") "\r\n");
+    expect_bodiless("HEAD", "/404",
+                    "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8"
+                    "\r\nContent-Length: 6\r\n\r\n");
+    expect_bodiless("HEAD", "/200?length", HEAD_OF("text/x", "6") "\r\n");
+    expect_bodiless("HEAD", "/200?stream",
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n");
+    expect_bodiless("HEAD", "/none",
+                    "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8"
+                    "\r\nContent-Length: 14\r\n\r\n");
+    /* A HEAD over HTTP/1.0 that streams need not close. */
+    say("HEAD /200?stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_string_equal(wire(hear("HEAD")), "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
+                                            "Connection: keep-alive\r\n\r\n");
+}
+
+/* RFC 9110 section 15.4.6: 205 has no content, and says so. */
+static void reset_content(void **state)
+{
+    (void)state;
+    tepal_any(app, "/{status:int}", any_status);
+    tepal_get(app, "/ok", ok);
+    start(NULL);
+    expect_bodiless("GET", "/205", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n");
+    expect_bodiless("GET", "/205?stream",
+                    "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n");
+    expect_bodiless("GET", "/205?length",
+                    "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n");
+}
+
+static tepal_res *answer_connect(tepal_req *req, tepal_next *next)
+{
+    (void)next;
+    return tepal_text(req, (int)strtol(tepal_req_header(req, "X-Status"), NULL, 10), "text");
+}
+
+static void connect_(void **state)
+{
+    (void)state;
+    tepal_use(app, answer_connect);
+    start(NULL);
+    say("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Status: 200\r\n\r\n");
+    tepal_testreply *reply = hear("CONNECT");
+    assert_string_equal(wire(reply),
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                        "Connection: close\r\n\r\n");
+    assert_true(reply->closed);
+    say("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Status: 403\r\n\r\n");
+    assert_reply(hear("CONNECT"), 403, "text");
+}
+
+/* --- Streams ---------------------------------------------------------------------------------- */
+
+static tepal_res *stream(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/x");
+    results[0] = tepal_writef(res, "%d-", 1);
+    results[1] = tepal_write(res, "", 0); /* not the end */
+    results[2] = tepal_sleep_ms(1000);
+    results[3] = tepal_res_header(res, "X-Late", "x");
+    results[4] = tepal_res_set_status(res, 201, NULL);
+    results[5] = tepal_res_set_length(res, 9);
+    results[6] = tepal_res_cookie(res, "a", "b", NULL);
+    results[7] = tepal_write(res, "23", 2);
+    return res;
+}
+
+static void streams(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", stream);
+    start(NULL);
+    tepal_testreply *reply = get("/");
+    assert_string_equal(wire(reply),
+                        "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\n2\r\n1-\r\n2\r\n23\r\n0\r\n\r\n");
+    static const int expected[] = {
+        0, 0, 0, TEPAL_ESENT, TEPAL_ESENT, TEPAL_ESENT, TEPAL_ESENT, 0
+    };
+    assert_memory_equal(results, expected, sizeof(expected));
+    /* HTTP/1.0 knows no chunks: the end is that of the connection, whatever the client wished. */
+    reply = talk("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_string_equal(wire(reply), "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
+                                     "Connection: close\r\n\r\n1-23");
+    assert_true(reply->closed);
+}
+
+static tepal_res *stream_length(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/x");
+    tepal_res_set_length(res, 5);
+    size_t len = (size_t)tepal_req_match_int(req, "len");
+    for (size_t i = 0; i < len; i++)
+        results[0] = tepal_write(res, "x", 1);
+    return res;
+}
+
+static tepal_res *stream_too_much(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/x");
+    tepal_res_set_length(res, 5);
+    results[0] = tepal_write(res, "123456", 6);
+    results[1] = tepal_write(res, "12345", 5);
+    results[2] = tepal_write(res, "6", 1);
+    return res;
+}
+
+static void declared_lengths(void **state)
+{
+    (void)state;
+    tepal_get(app, "/{len:int}", stream_length);
+    tepal_get(app, "/much", stream_too_much);
+    start(NULL);
+    assert_string_equal(wire(get("/5")), HEAD_OF("text/x", "5") "\r\nxxxxx");
+    assert_string_equal(wire(talk("GET /5 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")),
+                        HEAD_OF("text/x", "5") "Connection: keep-alive\r\n\r\nxxxxx");
+    assert_string_equal(wire(get("/6")), HEAD_OF("text/x", "5") "\r\nxxxxx");
+    assert_int_equal(results[0], TEPAL_ELENGTH);
+    assert_string_equal(wire(get("/much")), HEAD_OF("text/x", "5") "\r\n12345");
+    assert_int_equal(results[0], TEPAL_ELENGTH);
+    assert_int_equal(results[1], 0);
+    assert_int_equal(results[2], TEPAL_ELENGTH);
+    for (int i = 0; i < 2; i++) {
+        tepal_testreply *reply = get(i ? "/0" : "/4");
+        assert_int_equal(reply->status, 0);
+        assert_string_equal(wire(reply),
+                            i ? HEAD_OF("text/x", "5") "\r\n" : HEAD_OF("text/x", "5") "\r\nxxxx");
+        assert_true(reply->closed);
+        assert_non_null(strstr(logged(), "not the declared 5"));
+        log_forget();
+    }
+}
+
+static tepal_res *stream_and_fail(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/x");
+    tepal_write(res, "begun", 5);
+    return *tepal_req_query_string(req) ? tepal_error(req, 500, NULL) : NULL;
+}
+
+static void streams_that_fail(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", stream_and_fail);
+    start(NULL);
+    for (int i = 0; i < 2; i++) {
+        tepal_testreply *reply = get(i ? "/" : "/?error");
+        assert_int_equal(reply->status, 0);
+        assert_string_equal(wire(reply), "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
+                                         "Transfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n");
+        assert_true(reply->closed);
+        assert_non_null(strstr(logged(), "a stream was begun and not returned"));
+        log_forget();
+    }
+}
+
+/* --- A stream that another task writes -------------------------------------------------------- */
+
+static char *big;
+enum { BIG = 3 * 1000 * 1000 };
+
+static int write_big(void *arg)
+{
+    return results[0] = tepal_write(arg, big, BIG);
+}
+
+static int write_small(void *arg)
+{
+    return results[1] = tepal_write(arg, "small", 5);
+}
+
+static tepal_res *stream_by_two(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/x");
+    tepal_group *group = tepal_req_group(req);
+    tepal_spawn(group, write_big, res, NULL);
+    tepal_spawn(group, write_small, res, NULL);
+    tepal_group_wait(group);
+    results[2] = tepal_write(res, "end", 3);
+    return res;
+}
+
+static void two_writers(void **state)
+{
+    (void)state;
+    big = octets(BIG);
+    tepal_get(app, "/", stream_by_two);
+    start(NULL);
+    tepal_testreply *reply = get("/");
+    assert_int_equal(reply->status, 200);
+    assert_int_equal(reply->body.len, BIG + 3);
+    assert_memory_equal(reply->body.data, big, BIG);
+    assert_string_equal(reply->body.data + BIG, "end");
+    assert_int_equal(results[0], 0);
+    assert_int_equal(results[1], -EBUSY);
+    assert_int_equal(results[2], 0);
+    free(big);
+}
+
+static tepal_res *send_big(tepal_req *req)
+{
+    size_t len = (size_t)tepal_req_match_int(req, "len");
+    if (!*tepal_req_query_string(req))
+        return tepal_data(req, 200, NULL, big, len);
+    tepal_res *res = tepal_stream(req, 200, NULL);
+    for (size_t at = 0; at < len; at += 7777)
+        if (tepal_write(res, big + at, len - at < 7777 ? len - at : 7777) < 0)
+            break;
+    tepal_writef(res, "%.*s", 1000, big);
+    return res;
+}
+
+static void large_bodies(void **state)
+{
+    (void)state;
+    static const size_t lens[] = { 4095, 4096, 4097, 16 * 1024, 16 * 1024 + 1, BIG };
+    char target[64];
+    big = octets(BIG);
+    tepal_get(app, "/{len:int}", send_big);
+    start(NULL);
+    for (size_t i = 0; i < 6; i++) {
+        sprintf(target, "/%zu", lens[i]);
+        tepal_testreply *reply = get(target);
+        assert_int_equal(reply->body.len, lens[i]);
+        assert_memory_equal(reply->body.data, big, lens[i]);
+        strcat(target, "?stream");
+        reply = get(target);
+        assert_int_equal(reply->body.len, lens[i] + 1000);
+        assert_memory_equal(reply->body.data, big, lens[i]);
+        assert_memory_equal(reply->body.data + lens[i], big, 1000);
+    }
+    free(big);
+}
+
+/* --- Misuse ----------------------------------------------------------------------------------- */
+
+static tepal_res *write_to_whole(tepal_req *req)
+{
+    tepal_res *res = ok(req);
+    tepal_write(res, "x", 1);
+    return res;
+}
+
+static tepal_res *begin_two(tepal_req *req)
+{
+    tepal_write(tepal_stream(req, 200, NULL), "x", 1);
+    tepal_res *res = tepal_stream(req, 200, NULL);
+    tepal_write(res, "y", 1);
+    return res;
+}
+
+static void ask_for(void *target)
+{
+    get(target);
+}
+
+static void misused(void **state)
+{
+    (void)state;
+    tepal_get(app, "/whole", write_to_whole);
+    tepal_get(app, "/two", begin_two);
+    start(NULL);
+    assert_misuse(ask_for, "/whole", "the response was not made by tepal_stream()");
+    assert_misuse(ask_for, "/two", "another response to the same request has begun");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WEB_TEST(bodiless),    WEB_TEST(reset_content),    WEB_TEST(connect_),
+        WEB_TEST(streams),     WEB_TEST(declared_lengths), WEB_TEST(streams_that_fail),
+        WEB_TEST(two_writers), WEB_TEST(large_bodies),     WEB_TEST(misused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
