@@ -60,7 +60,7 @@ int tepal_group_wait(tepal_group *group)
     int rc = task_check(loop_current, task);
     while (rc == 0 && !list_is_empty(&group->tasks)) {
         group->waiter = task;
-        rc = task_wait(loop_current, TEPAL_NEVER);
+        rc = task_wait(loop_current, "tasks of a group", TEPAL_NEVER);
         group->waiter = NULL;
     }
     return rc < 0 ? rc : group->first_error;
@@ -91,7 +91,7 @@ void tepal_group_close(tepal_group *group)
         if (task->group == group)
             misuse("tepal_group_close", "a task of the group would wait for itself");
         group->waiter = task;
-        task_wait_shielded(loop_current);
+        task_wait_shielded(loop_current, "tasks of a group to end");
     }
     list_remove(&group->node);
     mem_free(group);

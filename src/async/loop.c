@@ -72,6 +72,7 @@ int loop_open(struct loop *loop, size_t stack_size)
         return rc;
     ctx_init_thread(&loop->ctx);
     list_init(&loop->ready);
+    list_init(&loop->tasks);
     list_init(&loop->groups);
     loop->now = clock_us() / 1000;
     timers_init(&loop->timers, loop->now);

@@ -34,6 +34,7 @@ struct loop {
     int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
     bool fake_time;     /* now moves only when nothing else can happen */
     size_t n_tasks;     /* that have not ended */
+    struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
     struct stack_pool stacks;
     struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */

@@ -227,13 +227,13 @@ int tepal_offload(int (*fn)(void *arg), void *arg)
     rc = submit(loop->offload, &job);
     if (rc < 0)
         return rc;
-    rc = task_wait(loop, TEPAL_NEVER);
+    rc = task_wait(loop, "a thread", TEPAL_NEVER);
     if (job.reported)
         return job.result;
     if (withdraw(loop->offload, &job))
         return rc;
     while (!job.reported)
-        task_wait_shielded(loop);
+        task_wait_shielded(loop, "a thread");
     return job.result;
 }
 

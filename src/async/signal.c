@@ -63,7 +63,7 @@ int tepal_signals_next(tepal_signals *signals)
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
         signals->io.reader = task;
-        rc = task_wait(signals->loop, TEPAL_NEVER);
+        rc = task_wait(signals->loop, "a signal", TEPAL_NEVER);
         signals->io.reader = NULL;
         if (rc < 0)
             return rc;

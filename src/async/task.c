@@ -51,6 +51,8 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->group = NULL;
     task->name = name;
     task->stack = stack;
+    task->waits_for = NULL;
+    task->waits_since = loop->now;
     task->before_wait = NULL;
     task->deadline = TEPAL_NEVER;
     task->result = 0;
@@ -58,6 +60,8 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->n_unwaited = 0;
     list_init(&task->ready);
     list_init(&task->in_group);
+    list_init(&task->in_loop);
+    list_append(&loop->tasks, &task->in_loop);
     timer_init(&task->timer, on_timer);
     ctx_init(&task->ctx, stack->low, (size_t)((char *)task - stack->low), task_main, task);
     loop->n_tasks++;
@@ -75,6 +79,7 @@ static void task_end(struct loop *loop, struct tepal_task *task)
     int result = task->result;
     ctx_end(&task->ctx);
     loop->n_tasks--;
+    list_remove(&task->in_loop);
     if (group)
         group_task_ended(group, task, result);
     stack_give(&loop->stacks, task->stack);
@@ -100,8 +105,10 @@ static void leave(struct loop *loop, struct tepal_task *task)
     ctx_switch(&task->ctx, &loop->ctx);
 }
 
-static int suspend(struct loop *loop, struct tepal_task *task)
+static int suspend(struct loop *loop, struct tepal_task *task, const char *what)
 {
+    task->waits_for = what;
+    task->waits_since = loop->now;
     task->waiting = true;
     leave(loop, task);
     return task->result;
@@ -114,7 +121,7 @@ int task_check(const struct loop *loop, const struct tepal_task *task)
     return UNLIKELY(task->deadline <= loop->now) ? -ETIMEDOUT : 0;
 }
 
-int task_wait(struct loop *loop, int64_t until)
+int task_wait(struct loop *loop, const char *what, int64_t until)
 {
     struct tepal_task *task = loop->current;
     int rc = task_check(loop, task);
@@ -125,13 +132,13 @@ int task_wait(struct loop *loop, int64_t until)
     if (until != TEPAL_NEVER)
         timer_set(&loop->timers, &task->timer, until);
     task->interruptible = true;
-    return suspend(loop, task);
+    return suspend(loop, task, what);
 }
 
-int task_wait_shielded(struct loop *loop)
+int task_wait_shielded(struct loop *loop, const char *what)
 {
     loop->current->interruptible = false;
-    return suspend(loop, loop->current);
+    return suspend(loop, loop->current, what);
 }
 
 void task_wake(struct tepal_task *task, int result)
@@ -169,7 +176,7 @@ int tepal_sleep_ms(int64_t ms)
     }
     /* From this very moment, not from the beginning of the turn, and never too short. */
     int64_t until = loop_time_after((loop_clock_us(loop) + 999) / 1000, ms);
-    rc = task_wait(loop, until);
+    rc = task_wait(loop, "sleep", until);
     return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
 }
 

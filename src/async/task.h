@@ -22,6 +22,7 @@ struct tepal_task {
     struct ctx ctx;
     struct list ready;    /* in the loop's list */
     struct list in_group; /* in the group's list */
+    struct list in_loop;  /* in the list of all tasks */
     tepal_task_fn *fn;
     void *arg;
     tepal_group *group; /* NULL: nobody joins it */
@@ -29,11 +30,13 @@ struct tepal_task {
     struct stack *stack;
     void (*before_wait)(void *arg); /* called each time before the task suspends; may not suspend */
     void *before_wait_arg;
-    struct timer timer; /* the deadline of the present wait */
-    int64_t deadline;   /* the ambient one */
-    int result;         /* that the present wait will return */
-    bool waiting;       /* in task_wait(), and not woken */
-    bool interruptible; /* by cancellation, in the present wait */
+    struct timer timer;    /* the deadline of the present wait */
+    const char *waits_for; /* what the present wait is for, as a phrase: "reading" */
+    int64_t waits_since;   /* ms */
+    int64_t deadline;      /* the ambient one */
+    int result;            /* that the present wait will return */
+    bool waiting;          /* in task_wait(), and not woken */
+    bool interruptible;    /* by cancellation, in the present wait */
     bool cancelled;
     uint8_t n_unwaited; /* see task_may_wait() */
 };
@@ -54,11 +57,12 @@ void task_run(struct loop *loop, struct tepal_task *task);
 
 /* Suspends the running task until task_wake(), and returns the result given there; -ETIMEDOUT when
  * until (TEPAL_NEVER for none) or the ambient deadline has come first; -ECANCELED when the task was
- * cancelled. A task that is cancelled or late already does not suspend. */
-int task_wait(struct loop *loop, int64_t until);
+ * cancelled. A task that is cancelled or late already does not suspend. what: what it waits for, as
+ * a phrase that is constant. */
+int task_wait(struct loop *loop, const char *what, int64_t until);
 
 /* The same, but nothing ends it except task_wake(): for memory that others hold. */
-int task_wait_shielded(struct loop *loop);
+int task_wait_shielded(struct loop *loop, const char *what);
 
 /* What a suspending call must return before it does anything: 0, -ECANCELED or -ETIMEDOUT. */
 int task_check(const struct loop *loop, const struct tepal_task *task);

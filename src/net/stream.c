@@ -24,26 +24,27 @@ void stream_close(struct tepal_conn *stream)
     stream->io.fd = -1;
 }
 
-static int wait_for(struct io *io, uint32_t state, struct tepal_task **waiter, int64_t until)
+static int wait_ready(struct io *io, uint32_t state, struct tepal_task **waiter, int64_t until)
 {
     /* First: what the other task is in the middle of must not be cut in two. */
     if (*waiter)
         return -EBUSY;
     struct loop *loop = loop_current;
     *waiter = loop->current;
-    int rc = io->state & state ? task_may_wait(loop, loop->current) : task_wait(loop, until);
+    int rc = io->state & state ? task_may_wait(loop, loop->current)
+                               : task_wait(loop, state == IO_READ ? "reading" : "writing", until);
     *waiter = NULL;
     return rc;
 }
 
 int stream_wait_read(struct tepal_conn *stream, int64_t until)
 {
-    return wait_for(&stream->io, IO_READ, &stream->io.reader, until);
+    return wait_ready(&stream->io, IO_READ, &stream->io.reader, until);
 }
 
 int stream_wait_write(struct tepal_conn *stream, int64_t until)
 {
-    return wait_for(&stream->io, IO_WRITE, &stream->io.writer, until);
+    return wait_ready(&stream->io, IO_WRITE, &stream->io.writer, until);
 }
 
 static int64_t time_limit(int64_t timeout_ms)

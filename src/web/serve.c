@@ -128,7 +128,7 @@ int tepal_serve(tepal_app *app, const tepal_run_options *options)
     struct server *server = app->server;
     while (rc == 0 && !server->stopped) {
         server->waiter = task;
-        int waited = task_wait(loop_current, TEPAL_NEVER);
+        int waited = task_wait(loop_current, "the end of serving", TEPAL_NEVER);
         server->waiter = NULL;
         if (waited < 0)
             break;

@@ -209,7 +209,7 @@ int server_wait_idle(struct server *server, int64_t until)
     int rc = 0;
     while (server->n_connections > 0 && rc == 0) {
         server->waiter = server->loop->current;
-        rc = task_wait(server->loop, until);
+        rc = task_wait(server->loop, "connections to end", until);
         server->waiter = NULL;
     }
     return rc;

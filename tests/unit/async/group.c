@@ -129,7 +129,7 @@ static int slow_end(void *arg)
     assert_true(tepal_is_cancelled());
     in_cleanup = true;
     *self = loop_current->current;
-    assert_int_equal(task_wait_shielded(loop_current), 0);
+    assert_int_equal(task_wait_shielded(loop_current, "a test"), 0);
     cleaned = true;
     return 0;
 }

@@ -218,7 +218,7 @@ static int wait_for_bell(void *arg)
     assert_int_equal(poller_add(&loop_current->poller, &bell), 0);
     settle();
     assert_int_equal(pthread_create(&thread, NULL, ring, NULL), 0);
-    assert_int_equal(task_wait(loop_current, TEPAL_NEVER), 0);
+    assert_int_equal(task_wait(loop_current, "a test", TEPAL_NEVER), 0);
     pthread_join(thread, NULL);
     poller_remove(&loop_current->poller, &bell);
     close(bell.fd);

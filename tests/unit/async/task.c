@@ -210,7 +210,7 @@ static int sleep_for_ever(void *arg)
 static int wait_for_ever(void *arg)
 {
     (void)arg;
-    return task_wait(loop_current, TEPAL_NEVER);
+    return task_wait(loop_current, "a test", TEPAL_NEVER);
 }
 
 static int interrupt_all(void *arg)
@@ -280,8 +280,8 @@ static int waiter_main(void *arg)
     struct waiter *w = arg;
     w->task = loop_current->current;
     for (; w->n < 3; w->n++) {
-        int rc =
-            w->shielded ? task_wait_shielded(loop_current) : task_wait(loop_current, TEPAL_NEVER);
+        int rc = w->shielded ? task_wait_shielded(loop_current, "a test")
+                             : task_wait(loop_current, "a test", TEPAL_NEVER);
         w->results[w->n] = rc;
     }
     return 0;
@@ -350,11 +350,12 @@ static int wait_until(void *arg)
 {
     int64_t now = loop_current->now;
     (void)arg;
-    assert_int_equal(task_wait(loop_current, now + 10), -ETIMEDOUT);
+    assert_int_equal(task_wait(loop_current, "a test", now + 10), -ETIMEDOUT);
     assert_true(loop_current->now == now + 10);
-    assert_int_equal(task_wait(loop_current, now), -ETIMEDOUT); /* past: as soon as may be */
+    assert_int_equal(task_wait(loop_current, "a test", now),
+                     -ETIMEDOUT); /* past: as soon as may be */
     (void)tepal_deadline_in(5);
-    assert_int_equal(task_wait(loop_current, now + 1000), -ETIMEDOUT);
+    assert_int_equal(task_wait(loop_current, "a test", now + 1000), -ETIMEDOUT);
     assert_true(loop_current->now <= now + 30);
     return 0;
 }

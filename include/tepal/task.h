@@ -1,0 +1,88 @@
+/* Tasks, groups and time on an event loop.
+ *
+ * A task is a plain function with a stack of its own. Many tasks share one thread: a task runs
+ * until it calls something that suspends, and then another one runs. So there are no locks between
+ * tasks of a loop, and no surprise between two calls that do not suspend.
+ *
+ * Every call that suspends returns -ECANCELED at once in a task that has been cancelled, and
+ * -ETIMEDOUT once the task's deadline has passed; the two are never confused. All calls belong to
+ * the thread that runs the loop, unless they say otherwise.
+ */
+#ifndef TEPAL_TASK_H
+#define TEPAL_TASK_H
+
+#include <tepal/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a task runs. The result is 0 or a count, or a negative error. */
+typedef int tepal_task_fn(void *arg);
+
+/* Runs an event loop in this thread with fn(arg) as its first task, until that task returns; then
+ * cancels and joins what else still runs, and returns the first task's result. Returns -EBUSY when
+ * this thread runs a loop already, or the error that kept the loop from starting (-ENOMEM,
+ * -EMFILE).
+ */
+TEPAL_API int tepal_main(tepal_task_fn *fn, void *arg);
+
+/* --- Time ------------------------------------------------------------------------------------- */
+
+/* A monotonic clock, in milliseconds and microseconds from an arbitrary beginning. Works without a
+ * loop, too. In a test client it is the test's clock. */
+TEPAL_API int64_t tepal_now_ms(void);
+TEPAL_API int64_t tepal_now_us(void);
+
+/* Sleeps for at least ms milliseconds; 0 lets the other tasks run once. Suspends. Returns 0,
+ * -ECANCELED or -ETIMEDOUT. */
+TEPAL_API int tepal_sleep_ms(int64_t ms);
+
+/* Limits all that this task waits for from now on to ms milliseconds from now. Deadlines only
+ * shrink: an earlier one that is in force stays in force. Returns the deadline that was in force
+ * before, for tepal_deadline_restore(). Does not suspend. */
+TEPAL_API int64_t tepal_deadline_in(int64_t ms);
+
+/* Puts the deadline back that tepal_deadline_in() returned. */
+TEPAL_API void tepal_deadline_restore(int64_t before);
+
+/* --- Tasks and groups ------------------------------------------------------------------------- */
+
+/* A set of tasks that ends as a whole. */
+typedef struct tepal_group tepal_group;
+
+typedef struct tepal_spawn_options {
+    const char *name;  /* of the task, in reports; must outlive it. Default "task" */
+    size_t stack_size; /* octets of address space, 16 KiB of them a guard; default that of the loop,
+                          256 KiB. Memory is used page by page. Large arrays belong elsewhere */
+} tepal_spawn_options;
+
+/* A new, empty group. It belongs to the calling task, which must close it. NULL when memory is
+ * short. */
+TEPAL_API tepal_group *tepal_group_new(void);
+
+/* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
+ * its deadline. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when the group has been
+ * cancelled. */
+TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+                          const tepal_spawn_options *options);
+
+/* Waits until all tasks of the group have ended. Suspends. Returns the first negative result of a
+ * task of the group, or 0; -ECANCELED or -ETIMEDOUT when the wait was cut short (the tasks go on).
+ */
+TEPAL_API int tepal_group_wait(tepal_group *group);
+
+/* Cancels all tasks of the group, now and those that are spawned later. Does not suspend. */
+TEPAL_API void tepal_group_cancel(tepal_group *group);
+
+/* Cancels all tasks of the group, waits until they have ended, and frees the group. Suspends, and
+ * cannot itself be cancelled or time out. NULL is allowed. */
+TEPAL_API void tepal_group_close(tepal_group *group);
+
+/* Whether the calling task has been cancelled. Does not suspend. */
+TEPAL_API bool tepal_is_cancelled(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
