@@ -62,11 +62,11 @@ TEPAL_API size_t tepal_channel_length(const tepal_channel *channel);
 /* Something that tepal_select() waits for: a send or a receive, just as the call of that name. One
  * of send and receive is set. */
 typedef struct tepal_select_case {
-    tepal_channel *channel; /* NULL: this case never happens */
-    const void *send;       /* the item to send */
-    void *receive;          /* where to put the item that is received */
-    int result;             /* once it has happened: 0, or -EPIPE for a closed channel */
-    struct tepal_waiter waiter;
+    tepal_channel *channel;     /* NULL: this case never happens */
+    const void *send;           /* the item to send */
+    void *receive;              /* where to put the item that is received */
+    int result;                 /* once it has happened: 0, or -EPIPE for a closed channel */
+    struct tepal_waiter waiter; /* private */
 } tepal_select_case;
 
 /* Waits until one of n cases can happen, and lets that one happen and no other. When several can,
