@@ -3,6 +3,7 @@
 #ifndef TEPAL_ASYNC_H
 #define TEPAL_ASYNC_H
 
+#include <tepal/inspect.h>
 #include <tepal/log.h>
 #include <tepal/signal.h>
 #include <tepal/task.h>

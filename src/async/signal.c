@@ -1,4 +1,5 @@
 /* Signals by signalfd, so that they arrive between two tasks and never inside one. */
+#include "async/inspect.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -39,6 +40,7 @@ tepal_signals *tepal_signals_open(const int *signals)
         mem_free(s);
         return NULL;
     }
+    dump_signal_leave(loop, &mask);
     sigset_t before;
     pthread_sigmask(SIG_BLOCK, &mask, &before);
     sigemptyset(&s->blocked);
@@ -63,7 +65,7 @@ int tepal_signals_next(tepal_signals *signals)
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
         signals->io.reader = task;
-        rc = task_wait(signals->loop, "a signal", TEPAL_NEVER);
+        rc = task_wait_fd(signals->loop, "a signal on", signals->io.fd, TEPAL_NEVER);
         signals->io.reader = NULL;
         if (rc < 0)
             return rc;
