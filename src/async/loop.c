@@ -1,6 +1,8 @@
 /* The turn of the loop, and its life. What happens in a turn is decided by the parts it owns. */
 #include "async/loop.h"
 
+#include "async/debug.h"
+#include "async/inspect.h"
 #include "async/offload.h"
 #include "async/overflow.h"
 #include "async/task.h"
@@ -82,6 +84,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, MAX_FREE_BLOCKS);
     overflow_watch(&loop->signal_stack);
     loop_current = loop;
+    debug_open(loop);
     return 0;
 }
 
@@ -90,6 +93,8 @@ void loop_close(struct loop *loop)
     if (loop->n_tasks > 0)
         misuse("loop_close", "tasks are left");
     offload_close(loop->offload);
+    dump_signal_close(loop);
+    debug_close(loop);
     overflow_unwatch(&loop->signal_stack);
     stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);

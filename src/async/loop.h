@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 struct tepal_task;
+struct debug;
+struct dump_signal;
 struct offload;
 
 /* The size of an I/O buffer, and of the first chunk of a request's arena. */
@@ -42,6 +44,8 @@ struct loop {
     struct offload *offload; /* made at first use */
     void *signal_stack;
     uint64_t random; /* of select, for being fair */
+    struct debug *debug;             /* NULL: it is off; see debug.h */
+    struct dump_signal *dump_signal; /* made at first use; see inspect.h */
 };
 
 extern _Thread_local struct loop *loop_current __attribute__((tls_model("initial-exec")));

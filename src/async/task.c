@@ -2,6 +2,7 @@
  * its own stack and goes with it. */
 #include "async/task.h"
 
+#include "async/debug.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -33,6 +34,7 @@ static void task_main(void *arg)
     struct tepal_task *task = arg;
     struct loop *loop = loop_current;
     ctx_entered(&loop->ctx);
+    task->begun = true;
     task->result = task->fn(task->arg);
     task->fn = NULL;
     ctx_leave(&task->ctx, &loop->ctx);
@@ -53,10 +55,13 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->stack = stack;
     task->waits_for = NULL;
     task->waits_since = loop->now;
+    task->waits_fd = -1;
     task->before_wait = NULL;
+    task->describe = NULL;
+    task->describe_arg = NULL;
     task->deadline = TEPAL_NEVER;
     task->result = 0;
-    task->waiting = task->interruptible = task->cancelled = false;
+    task->begun = task->waiting = task->interruptible = task->cancelled = false;
     task->n_unwaited = 0;
     list_init(&task->ready);
     list_init(&task->in_group);
@@ -89,7 +94,10 @@ static void task_end(struct loop *loop, struct tepal_task *task)
 void task_run(struct loop *loop, struct tepal_task *task)
 {
     loop->current = task;
-    ctx_switch(&loop->ctx, &task->ctx);
+    if (UNLIKELY(loop->debug))
+        debug_run(loop, task);
+    else
+        ctx_switch(&loop->ctx, &task->ctx);
     loop->current = NULL;
     if (UNLIKELY(!stack_is_intact(task->stack)))
         misuse(task->name, "the task overflowed its stack");

@@ -30,11 +30,16 @@ struct tepal_task {
     struct stack *stack;
     void (*before_wait)(void *arg); /* called each time before the task suspends; may not suspend */
     void *before_wait_arg;
+    /* Says what it is at, for reports; may be NULL, and is not called while its argument is. */
+    void (*describe)(void *arg, char *text, size_t size);
+    void *describe_arg;
     struct timer timer;    /* the deadline of the present wait */
     const char *waits_for; /* what the present wait is for, as a phrase: "reading" */
     int64_t waits_since;   /* ms */
     int64_t deadline;      /* the ambient one */
+    int waits_fd;          /* the descriptor that the present wait is for; -1: none */
     int result;            /* that the present wait will return */
+    bool begun;            /* it has run */
     bool waiting;          /* in task_wait(), and not woken */
     bool interruptible;    /* by cancellation, in the present wait */
     bool cancelled;
@@ -60,6 +65,16 @@ void task_run(struct loop *loop, struct tepal_task *task);
  * cancelled. A task that is cancelled or late already does not suspend. what: what it waits for, as
  * a phrase that is constant. */
 int task_wait(struct loop *loop, const char *what, int64_t until);
+
+/* The same for a descriptor, so that a report can say which. */
+static inline int task_wait_fd(struct loop *loop, const char *what, int fd, int64_t until)
+{
+    struct tepal_task *task = loop->current;
+    task->waits_fd = fd;
+    int rc = task_wait(loop, what, until);
+    task->waits_fd = -1;
+    return rc;
+}
 
 /* The same, but nothing ends it except task_wake(): for memory that others hold. */
 int task_wait_shielded(struct loop *loop, const char *what);

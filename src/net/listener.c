@@ -256,7 +256,8 @@ static int wait_for_any(struct tepal_listener *listener)
     }
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = task;
-    int rc = task_wait(listener->loop, "a connection", TEPAL_NEVER);
+    int rc =
+        task_wait_fd(listener->loop, "a connection on", listener->sockets[0].io.fd, TEPAL_NEVER);
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = NULL;
     return rc;

@@ -120,11 +120,14 @@ static enum outcome respond(struct connection *c, tepal_req *req)
         req->start_us = loop_clock_us(server->loop);
     c->in_head = false;
     c->n_requests++;
+    c->task->describe_arg = req;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
     if (server->access_log)
         access_log_write(server->access_log, req, req->sending ? req->sending : res, req->start_us);
-    return after_response(c, req, rc);
+    enum outcome outcome = after_response(c, req, rc);
+    c->task->describe_arg = NULL;
+    return outcome;
 }
 
 /* One request, if it is there. */
@@ -215,6 +218,7 @@ static int work(void *arg)
     c->task = c->server->loop->current;
     c->task->before_wait = conn_flush_some;
     c->task->before_wait_arg = &c->http;
+    c->task->describe = request_describe;
     c->http.stream.io.fn = on_working;
     if (UNLIKELY(c->http.stream.io.state & IO_HUP)) /* it asked, and went: see on_working() */
         task_cancel(c->task);
