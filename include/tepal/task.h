@@ -82,6 +82,63 @@ TEPAL_API void tepal_group_close(tepal_group *group);
 /* Whether the calling task has been cancelled. Does not suspend. */
 TEPAL_API bool tepal_is_cancelled(void);
 
+/* --- Jobs ---------------------------------------------------------------------------------------
+ *
+ * A job is a task of a group whose result can be asked for. The struct is the caller's: fill in fn
+ * and what else is wanted, and leave the rest zero. It must stay where it is until the job has been
+ * joined, or taken by tepal_group_next(), or its group is closed; then it may be started again. */
+
+typedef struct tepal_job {
+    tepal_task_fn *fn;
+    void *arg;
+    const char *name;  /* of the task, in reports; must outlive it. Default "job" */
+    size_t stack_size; /* as in tepal_spawn_options */
+    int result;        /* what fn returned, once it is done */
+    bool done;
+    struct tepal_job_inside { /* tepal's own */
+        struct tepal_task *task, *joiner;
+        tepal_group *group;
+        struct tepal_job *next, *previous;
+    } inside;
+} tepal_job;
+
+/* Starts a job as a task of the group, as tepal_spawn() does, and with the same results. */
+TEPAL_API int tepal_job_start(tepal_group *group, tepal_job *job);
+
+/* Waits until the job is done. One task at a time may wait for a job; one that is done may be
+ * joined any number of times. Suspends. Returns 0 when job->result is there, or -ECANCELED,
+ * -ETIMEDOUT when the wait was cut short (the job goes on, and can be joined later). */
+TEPAL_API int tepal_job_join(tepal_job *job);
+
+/* Cancels this job alone; one that has not been started or is done is left as it is. Does not
+ * suspend. */
+TEPAL_API void tepal_job_cancel(tepal_job *job);
+
+/* Takes the next job of the group that has ended, in the order in which they do, without those that
+ * were joined. One task at a time may ask. Suspends until there is one. Returns 1 with the job in
+ * *job; 0 when none is left and none is running (tasks that are no jobs do not count); -ECANCELED
+ * or -ETIMEDOUT when the wait was cut short. *job is NULL unless 1 was returned. */
+TEPAL_API int tepal_group_next(tepal_group *group, tepal_job **job);
+
+typedef struct tepal_gather_options {
+    bool collect;       /* an error of one job does not cancel the others */
+    size_t max_at_once; /* how many run at once; default 0: all */
+} tepal_gather_options;
+
+/* Runs n jobs and waits until all have ended. Afterwards each is done and has its result; one that
+ * never began has -ECANCELED, or -ENOMEM when memory was short. The first error to be returned by a
+ * job cancels the others, and is returned when they have ended; with collect all run to their ends,
+ * and 0 is returned whatever their results. When the calling task is cancelled or out of time, the
+ * jobs are cancelled, and -ECANCELED or -ETIMEDOUT is returned when they have ended. Suspends. */
+TEPAL_API int tepal_gather(tepal_job *jobs, size_t n, const tepal_gather_options *options);
+
+/* Runs n jobs at once until one of them has returned, whatever its result is: an error wins, too.
+ * The others are cancelled and joined. Afterwards each has a result, as with tepal_gather(); the
+ * losers' may be -ECANCELED or what they came to. Suspends. Returns the index of the winner;
+ * -ECANCELED or -ETIMEDOUT when the calling task was cancelled or out of time, and -ENOMEM when
+ * memory was short, after all have been cancelled and joined; -EINVAL when n is 0. */
+TEPAL_API int tepal_race(tepal_job *jobs, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,46 +1,52 @@
 /* Groups: the owner of tasks. A group never outlives the tasks in it. */
-#include "async/task.h"
+#include "async/group.h"
+
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
 
-struct tepal_group {
-    struct list node; /* in the loop's list */
-    struct list tasks;
-    struct tepal_task *waiter; /* in tepal_group_wait() or tepal_group_close() */
-    int first_error;
-    bool cancelled;
-};
+void group_init(tepal_group *group, struct loop *loop)
+{
+    *group = (tepal_group){ 0 };
+    list_init(&group->node);
+    list_append(&loop->groups, &group->node);
+    list_init(&group->tasks);
+}
 
 tepal_group *tepal_group_new(void)
 {
     struct loop *loop = loop_need("tepal_group_new");
-    tepal_group *group = mem_zalloc(sizeof(*group));
-    if (!group)
-        return NULL;
-    list_init(&group->node);
-    list_append(&loop->groups, &group->node);
-    list_init(&group->tasks);
+    tepal_group *group = mem_alloc(sizeof(*group));
+    if (group)
+        group_init(group, loop);
     return group;
 }
 
-int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
-                const tepal_spawn_options *options)
+int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+                const tepal_spawn_options *options, struct tepal_task **task)
 {
     struct loop *loop = loop_need("tepal_spawn");
     if (group->cancelled)
         return -ECANCELED;
     const char *name = options && options->name ? options->name : "task";
-    struct tepal_task *task = task_new(loop, fn, arg, name, options ? options->stack_size : 0);
-    if (!task)
+    struct tepal_task *new = task_new(loop, fn, arg, name, options ? options->stack_size : 0);
+    if (!new)
         return -ENOMEM;
-    task->group = group;
+    new->group = group;
     if (loop->current)
-        task->deadline = loop->current->deadline;
-    list_append(&group->tasks, &task->in_group);
-    task_start(loop, task);
+        new->deadline = loop->current->deadline;
+    list_append(&group->tasks, &new->in_group);
+    task_start(loop, new);
+    *task = new;
     return 0;
+}
+
+int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+                const tepal_spawn_options *options)
+{
+    struct tepal_task *task;
+    return group_spawn(group, fn, arg, options, &task);
 }
 
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result)
@@ -48,6 +54,8 @@ void group_task_ended(tepal_group *group, struct tepal_task *task, int result)
     list_remove(&task->in_group);
     if (result < 0 && group->first_error == 0)
         group->first_error = result;
+    if (task->job)
+        job_ended(task->job, task, result);
     if (group->waiter && list_is_empty(&group->tasks))
         task_wake(group->waiter, 0);
 }
@@ -79,12 +87,8 @@ void group_cancel_all(struct loop *loop)
         tepal_group_cancel(CONTAINER_OF(node, struct tepal_group, node));
 }
 
-void tepal_group_close(tepal_group *group)
+void group_finish(tepal_group *group)
 {
-    if (!group)
-        return;
-    if (group->waiter)
-        misuse("tepal_group_close", "another task waits for this group");
     tepal_group_cancel(group);
     if (!list_is_empty(&group->tasks)) {
         struct tepal_task *task = task_need("tepal_group_close");
@@ -93,6 +97,16 @@ void tepal_group_close(tepal_group *group)
         group->waiter = task;
         task_wait_shielded(loop_current, "tasks of a group to end");
     }
+    jobs_release(group);
     list_remove(&group->node);
+}
+
+void tepal_group_close(tepal_group *group)
+{
+    if (!group)
+        return;
+    if (group->waiter || group->taker)
+        misuse("tepal_group_close", "another task waits for this group");
+    group_finish(group);
     mem_free(group);
 }

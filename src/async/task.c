@@ -49,6 +49,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->fn = fn;
     task->arg = arg;
     task->group = NULL;
+    task->job = NULL;
     task->name = name;
     task->stack = stack;
     task->waits_for = NULL;

@@ -26,6 +26,7 @@ struct tepal_task {
     tepal_task_fn *fn;
     void *arg;
     tepal_group *group; /* NULL: nobody joins it */
+    tepal_job *job;     /* that it runs; NULL: it is none */
     const char *name;
     struct stack *stack;
     void (*before_wait)(void *arg); /* called each time before the task suspends; may not suspend */
