@@ -46,6 +46,17 @@ TEPAL_API int64_t tepal_deadline_in(int64_t ms);
 /* Puts the deadline back that tepal_deadline_in() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
 
+/* Begins a shield: a clean-up that must finish although the task is cancelled or out of time. Until
+ * the end of the shield a cancellation, be it from before or from now, is held back, and the
+ * deadline is ms milliseconds from now, whatever it was. Shields nest; each has its own time, and
+ * the cancellation is told after the outermost one. Returns the deadline that was in force before,
+ * for tepal_shield_end(). Does not suspend. */
+TEPAL_API int64_t tepal_shield_begin(int64_t ms);
+
+/* Ends the shield, with what tepal_shield_begin() returned: the next call that suspends tells of
+ * the cancellation, or that the time is over. Does not suspend. */
+TEPAL_API void tepal_shield_end(int64_t before);
+
 /* --- Tasks and groups ------------------------------------------------------------------------- */
 
 /* A set of tasks that ends as a whole. */
@@ -79,7 +90,8 @@ TEPAL_API void tepal_group_cancel(tepal_group *group);
  * cannot itself be cancelled or time out. NULL is allowed. */
 TEPAL_API void tepal_group_close(tepal_group *group);
 
-/* Whether the calling task has been cancelled. Does not suspend. */
+/* Whether the calling task has been cancelled, and its next call that suspends says so: within a
+ * shield it is false. Does not suspend. */
 TEPAL_API bool tepal_is_cancelled(void);
 
 /* --- Jobs ---------------------------------------------------------------------------------------

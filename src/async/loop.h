@@ -83,4 +83,11 @@ static inline int64_t loop_time_after(int64_t from, int64_t ms)
     return ms < TEPAL_NEVER - from ? from + ms : TEPAL_NEVER;
 }
 
+/* The time ms milliseconds after this very moment, not after the beginning of the turn, and never
+ * too early; or TEPAL_NEVER. */
+static inline int64_t loop_time_in(const struct loop *loop, int64_t ms)
+{
+    return ms == TEPAL_NEVER ? ms : loop_time_after((loop_clock_us(loop) + 999) / 1000, ms);
+}
+
 #endif

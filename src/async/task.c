@@ -34,6 +34,7 @@ static void task_main(void *arg)
     struct loop *loop = loop_current;
     ctx_entered(&loop->ctx);
     task->result = task->fn(task->arg);
+    task_need_no_shield(task);
     task->fn = NULL;
     ctx_leave(&task->ctx, &loop->ctx);
 }
@@ -57,8 +58,9 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->before_wait = NULL;
     task->deadline = TEPAL_NEVER;
     task->result = 0;
-    task->waiting = task->interruptible = task->cancelled = false;
+    task->waiting = task->interruptible = task->cancelled = task->cancel_held = false;
     task->n_unwaited = 0;
+    task->n_shields = 0;
     list_init(&task->ready);
     list_init(&task->in_group);
     list_init(&task->in_loop);
@@ -152,6 +154,10 @@ void task_wake(struct tepal_task *task, int result)
 
 void task_cancel(struct tepal_task *task)
 {
+    if (UNLIKELY(task->n_shields > 0)) {
+        task->cancel_held = true;
+        return;
+    }
     task->cancelled = true;
     if (task->waiting && task->interruptible)
         task_wake(task, -ECANCELED);
@@ -175,8 +181,7 @@ int tepal_sleep_ms(int64_t ms)
         leave(loop, task);
         return task_check(loop, task);
     }
-    /* From this very moment, not from the beginning of the turn, and never too short. */
-    int64_t until = loop_time_after((loop_clock_us(loop) + 999) / 1000, ms);
+    int64_t until = loop_time_in(loop, ms);
     rc = task_wait(loop, "sleep", until);
     return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
 }
@@ -184,16 +189,41 @@ int tepal_sleep_ms(int64_t ms)
 int64_t tepal_deadline_in(int64_t ms)
 {
     struct tepal_task *task = task_need("tepal_deadline_in");
-    int64_t before = task->deadline;
-    if (ms != TEPAL_NEVER) {
-        int64_t at = loop_time_after((loop_clock_us(loop_current) + 999) / 1000, ms);
-        if (at < before)
-            task->deadline = at;
-    }
+    int64_t before = task->deadline, at = loop_time_in(loop_current, ms);
+    if (at < before)
+        task->deadline = at;
     return before;
 }
 
 void tepal_deadline_restore(int64_t before)
 {
     task_need("tepal_deadline_restore")->deadline = before;
+}
+
+int64_t tepal_shield_begin(int64_t ms)
+{
+    struct tepal_task *task = task_need("tepal_shield_begin");
+    int64_t before = task->deadline;
+    task->n_shields++;
+    task->cancel_held |= task->cancelled;
+    task->cancelled = false;
+    task->deadline = loop_time_in(loop_current, ms);
+    return before;
+}
+
+void tepal_shield_end(int64_t before)
+{
+    struct tepal_task *task = task_need("tepal_shield_end");
+    if (task->n_shields == 0)
+        misuse("tepal_shield_end", "the task is within no shield");
+    task->deadline = before;
+    if (--task->n_shields == 0) {
+        task->cancelled = task->cancel_held;
+        task->cancel_held = false;
+    }
+}
+
+void task_left_shield(void)
+{
+    misuse("tepal_shield_begin", "the function ended without tepal_shield_end()");
 }
