@@ -4,6 +4,7 @@
 #define TEPAL_ASYNC_H
 
 #include <tepal/log.h>
+#include <tepal/loop.h>
 #include <tepal/signal.h>
 #include <tepal/task.h>
 #include <tepal/thread.h>

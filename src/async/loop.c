@@ -1,6 +1,7 @@
 /* The turn of the loop, and its life. What happens in a turn is decided by the parts it owns. */
 #include "async/loop.h"
 
+#include "async/call.h"
 #include "async/offload.h"
 #include "async/overflow.h"
 #include "async/task.h"
@@ -90,6 +91,7 @@ void loop_close(struct loop *loop)
     if (loop->n_tasks > 0)
         misuse("loop_close", "tasks are left");
     offload_close(loop->offload);
+    calls_close(loop->calls, loop);
     overflow_unwatch(&loop->signal_stack);
     stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);
@@ -156,7 +158,8 @@ static bool poll_fake(struct loop *loop, bool wait)
 
 bool loop_turn(struct loop *loop, bool wait)
 {
-    bool done = run_ready(loop);
+    bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
+    done |= run_ready(loop);
     if (UNLIKELY(loop->fake_time)) {
         done |= poll_fake(loop, wait && !done);
     } else {
@@ -182,6 +185,20 @@ static int run_root(void *arg)
     return root->result;
 }
 
+static void end_tasks(struct loop *loop)
+{
+    /* Each turn again: what is cancelled may still start something. */
+    for (; loop->n_tasks > 0; loop_turn(loop, true))
+        group_cancel_all(loop);
+}
+
+void loop_finish(struct loop *loop)
+{
+    end_tasks(loop);
+    calls_end(loop);
+    end_tasks(loop); /* that the last calls have started */
+}
+
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
 {
     struct root root = { .fn = fn, .arg = arg };
@@ -191,9 +208,7 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
     task_start(loop, task);
     while (!root.ended)
         loop_turn(loop, true);
-    /* Each turn again: what is cancelled may still start something. */
-    for (; loop->n_tasks > 0; loop_turn(loop, true))
-        group_cancel_all(loop);
+    loop_finish(loop);
     return root.result;
 }
 

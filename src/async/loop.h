@@ -14,7 +14,7 @@
 #include "base/list.h"
 #include "base/platform.h"
 
-#include <tepal/base.h>
+#include <tepal/loop.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +40,9 @@ struct loop {
     struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */
+    tepal_loop *calls;       /* the same */
+    bool calls_due;          /* there may be some to run */
+    bool in_call;            /* one of them runs */
     void *signal_stack;
 };
 
@@ -59,6 +62,9 @@ bool loop_turn(struct loop *loop, bool wait);
 /* Runs fn(arg) as a task, and the loop until no task is left. Returns the result of fn, or
  * -ENOMEM. */
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
+
+/* Cancels and joins all tasks that are left, and runs the calls that are. */
+void loop_finish(struct loop *loop);
 
 /* Lets freed memory go back to the system a little later: malloc() would keep most of it. */
 void loop_trim_later(struct loop *loop);

@@ -11,7 +11,9 @@ struct tepal_task *task_need(const char *call)
 {
     struct loop *loop = loop_current;
     if (UNLIKELY(!loop || !loop->current))
-        misuse(call, "must be called from a task");
+        misuse(call, loop && loop->in_call
+                         ? "must be called from a task; what tepal_call_soon() runs cannot suspend"
+                         : "must be called from a task");
     return loop->current;
 }
 
