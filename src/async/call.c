@@ -57,11 +57,11 @@ static int calls_open(struct loop *loop)
     return 0;
 }
 
-void calls_close(tepal_loop *calls, struct loop *loop)
+void calls_close(tepal_loop *calls)
 {
     if (!calls)
         return;
-    wakeup_close(&calls->wakeup, loop);
+    wakeup_close(&calls->wakeup);
     pthread_mutex_destroy(&calls->mutex);
     mem_free(calls->queue.calls);
     mem_free(calls);

@@ -15,6 +15,6 @@ bool calls_run(struct loop *loop);
 void calls_end(struct loop *loop);
 
 /* Frees the queue, which has ended; NULL is allowed. */
-void calls_close(tepal_loop *calls, struct loop *loop);
+void calls_close(tepal_loop *calls);
 
 #endif

@@ -91,7 +91,7 @@ void loop_close(struct loop *loop)
     if (loop->n_tasks > 0)
         misuse("loop_close", "tasks are left");
     offload_close(loop->offload);
-    calls_close(loop->calls, loop);
+    calls_close(loop->calls);
     overflow_unwatch(&loop->signal_stack);
     stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);

@@ -21,9 +21,8 @@ int wakeup_open(struct wakeup *wakeup, struct loop *loop, void (*fn)(struct io *
     return rc;
 }
 
-void wakeup_close(struct wakeup *wakeup, struct loop *loop)
+void wakeup_close(struct wakeup *wakeup)
 {
-    poller_remove(&loop->poller, &wakeup->io);
     close(wakeup->io.fd);
 }
 

@@ -12,7 +12,9 @@ struct wakeup {
 
 /* Returns 0 or a negative errno. */
 int wakeup_open(struct wakeup *wakeup, struct loop *loop, void (*fn)(struct io *io));
-void wakeup_close(struct wakeup *wakeup, struct loop *loop);
+
+/* At the end of the loop, which does not look at its poller any more. */
+void wakeup_close(struct wakeup *wakeup);
 
 /* From any thread. call is what misuse is named after. */
 void wakeup_ring(struct wakeup *wakeup, const char *call);
