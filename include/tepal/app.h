@@ -85,14 +85,7 @@ TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware);
  * any case. */
 TEPAL_API void tepal_error_pages(tepal_app *app, const char *content_type);
 
-/* --- State ---------------------------------------------------------------------------------------
- *
- * A key is a constant of the program; its address is what counts, the name is for people:
- * static const tepal_key DB = { "db" }; */
-
-typedef struct tepal_key {
-    const char *name;
-} tepal_key;
+/* --- State ------------------------------------------------------------------------------------ */
 
 /* Keeps value under the key; tepal does not look into it nor free it. */
 TEPAL_API void tepal_app_set(tepal_app *app, const tepal_key *key, void *value);

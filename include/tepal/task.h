@@ -151,6 +151,22 @@ TEPAL_API int tepal_gather(tepal_job *jobs, size_t n, const tepal_gather_options
  * memory was short, after all have been cancelled and joined; -EINVAL when n is 0. */
 TEPAL_API int tepal_race(tepal_job *jobs, size_t n);
 
+/* --- Task-local values --------------------------------------------------------------------------
+ *
+ * What a task has set, the tasks that it spawns afterwards have, too, from their beginning: each has
+ * its own from then on, and what one sets later no other sees. A handler of a request begins with
+ * what the task had that called tepal_serve(), startup hooks included; what it sets is gone with the
+ * request. Values are pointers to what the program keeps alive as long as tasks may ask for it; tepal
+ * does not look into them nor free them. */
+
+/* Sets the value of the key for the calling task; NULL is as good as none. Does not suspend. Returns
+ * 0 or -ENOMEM. */
+TEPAL_API int tepal_local_set(const tepal_key *key, void *value);
+
+/* The value of the key for the calling task, NULL when there is none. Takes time by the number of
+ * keys that are set. Does not suspend. */
+TEPAL_API void *tepal_local_get(const tepal_key *key);
+
 #ifdef __cplusplus
 }
 #endif

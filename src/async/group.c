@@ -34,8 +34,10 @@ int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
     if (!new)
         return -ENOMEM;
     new->group = group;
-    if (loop->current)
+    if (loop->current) {
         new->deadline = loop->current->deadline;
+        new->locals = locals_share(loop->current->locals);
+    }
     list_append(&group->tasks, &new->in_group);
     task_start(loop, new);
     *task = new;

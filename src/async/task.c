@@ -53,6 +53,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->arg = arg;
     task->group = NULL;
     task->job = NULL;
+    task->locals = NULL;
     task->name = name;
     task->stack = stack;
     task->waits_for = NULL;
@@ -87,6 +88,8 @@ static void task_end(struct loop *loop, struct tepal_task *task)
     list_remove(&task->in_loop);
     if (group)
         group_task_ended(group, task, result);
+    if (UNLIKELY(task->locals != NULL))
+        locals_drop(task->locals);
     stack_give(&loop->stacks, task->stack);
     loop_may_trim(loop);
 }

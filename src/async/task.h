@@ -7,6 +7,7 @@
 #define TEPAL_ASYNC_TASK_H
 
 #include "async/ctx.h"
+#include "async/local.h"
 #include "async/loop.h"
 #include "async/stack.h"
 #include "async/timer.h"
@@ -27,6 +28,7 @@ struct tepal_task {
     void *arg;
     tepal_group *group; /* NULL: nobody joins it */
     tepal_job *job;     /* that it runs; NULL: it is none */
+    struct local *locals;
     const char *name;
     struct stack *stack;
     void (*before_wait)(void *arg); /* called each time before the task suspends; may not suspend */

@@ -31,8 +31,10 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     if (rc < 0) {
         app->server = NULL;
         server_free(server);
+        return rc;
     }
-    return rc;
+    server->locals = locals_share(loop_current->current->locals);
+    return 0;
 }
 
 /* The text of tepal_app_url(). */
