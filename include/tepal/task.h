@@ -43,8 +43,29 @@ TEPAL_API int tepal_sleep_ms(int64_t ms);
  * before, for tepal_deadline_restore(). Does not suspend. */
 TEPAL_API int64_t tepal_deadline_in(int64_t ms);
 
+/* Moves the deadline that the task has set by tepal_deadline_in() to ms milliseconds from now,
+ * earlier or later, but not beyond before, which is what that call returned; TEPAL_NEVER puts it
+ * there. For what may go on as long as it makes progress. One that has passed is in the future
+ * again; tasks that were spawned meanwhile keep the one they have. Does not suspend. */
+TEPAL_API void tepal_deadline_move(int64_t before, int64_t ms);
+
 /* Puts the deadline back that tepal_deadline_in() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
+
+/* Moments at equal distances. The members are tepal's own. */
+typedef struct tepal_interval {
+    int64_t period_ms, next_ms;
+} tepal_interval;
+
+/* An interval whose first moment is ms milliseconds from now, and each other one ms after the one
+ * before; ms is at least 1. Does not suspend, and works without a loop, too. */
+TEPAL_API tepal_interval tepal_interval_start(int64_t ms);
+
+/* Waits for the next moment of the interval. Suspends; when that moment has passed already it only
+ * lets the other tasks run now and then. The moments do not drift, however late the task comes to
+ * them. Returns how many have come since the last call, that is 1, or more when some were missed;
+ * -ECANCELED or -ETIMEDOUT when the wait was cut short, and then none is lost. */
+TEPAL_API int64_t tepal_interval_wait(tepal_interval *interval);
 
 /* Begins a shield: a clean-up that must finish although the task is cancelled or out of time. Until
  * the end of the shield a cancellation, be it from before or from now, is held back, and the

@@ -200,6 +200,13 @@ int64_t tepal_deadline_in(int64_t ms)
     return before;
 }
 
+void tepal_deadline_move(int64_t before, int64_t ms)
+{
+    struct tepal_task *task = task_need("tepal_deadline_move");
+    int64_t at = loop_time_in(loop_current, ms);
+    task->deadline = at < before ? at : before;
+}
+
 void tepal_deadline_restore(int64_t before)
 {
     task_need("tepal_deadline_restore")->deadline = before;
