@@ -33,6 +33,13 @@ typedef struct tepal_loop_options {
  * -EMFILE. */
 TEPAL_API int tepal_loop_configure(const tepal_loop_options *options);
 
+/* For tests: from now on the clock of the calling thread's loop stands still while anything can
+ * happen, and when all tasks wait it jumps to the time of the first that waits for one. So times are
+ * exact, and an hour takes no time. tepal_now_ms() and tepal_now_us() tell it; calls of
+ * tepal_offload() are waited for, but other threads and processes take no time on it: a task that
+ * waits for one of them with a deadline is out of time at once. Does not suspend. */
+TEPAL_API void tepal_clock_fake(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -106,7 +106,7 @@ tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *
         return NULL;
     }
     client->app = app;
-    client->loop.fake_time = true;
+    tepal_clock_fake();
     client->fd = -1;
     buf_init(&client->in, MAX_REPLY);
     struct tepal_task *task = task_new(&client->loop, start_app, &start, "test client", 0);
