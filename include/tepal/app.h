@@ -111,8 +111,8 @@ TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook);
  * something else kept the application from starting. */
 TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave);
 
-/* The application's background tasks; for tepal_spawn() in hooks and handlers. NULL before the
- * application is served. */
+/* The application's background tasks; for tepal_spawn() in hooks and handlers. One that fails is
+ * logged at once. NULL before the application is served. */
 TEPAL_API tepal_group *tepal_app_group(tepal_app *app);
 
 #ifdef __cplusplus

@@ -80,7 +80,9 @@ TEPAL_API void tepal_shield_end(int64_t before);
 
 /* --- Tasks and groups ------------------------------------------------------------------------- */
 
-/* A set of tasks that ends as a whole. */
+/* A set of tasks that ends as a whole. A task that fails in it is never overlooked: an error that
+ * tepal_group_wait() did not return is logged as a warning with the task's name, at the latest when
+ * the group is closed. To return -ECANCELED after one was cancelled is no failure. */
 typedef struct tepal_group tepal_group;
 
 typedef struct tepal_spawn_options {
@@ -119,12 +121,13 @@ TEPAL_API bool tepal_is_cancelled(void);
  *
  * A job is a task of a group whose result can be asked for. The struct is the caller's: fill in fn
  * and what else is wanted, and leave the rest zero. It must stay where it is until the job has been
- * joined, or taken by tepal_group_next(), or its group is closed; then it may be started again. */
+ * joined, or taken by tepal_group_next(), or its group is closed; then it may be started again. A
+ * failure that nobody joined or took is logged when the group is closed. */
 
 typedef struct tepal_job {
     tepal_task_fn *fn;
     void *arg;
-    const char *name;  /* of the task, in reports; must outlive it. Default "job" */
+    const char *name;  /* of the task, in reports; must stay as long. Default "job" */
     size_t stack_size; /* as in tepal_spawn_options */
     int result;        /* what fn returned, once it is done */
     bool done;
@@ -132,6 +135,7 @@ typedef struct tepal_job {
         struct tepal_task *task, *joiner;
         tepal_group *group;
         struct tepal_job *next, *previous;
+        bool failed;
     } inside;
 } tepal_job;
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 void group_init(tepal_group *group, struct loop *loop)
 {
@@ -51,13 +52,39 @@ int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
     return group_spawn(group, fn, arg, options, &task);
 }
 
+/* A task has failed, which is no job. What tepal_group_wait() may still return has time. */
+static void note_failure(tepal_group *group, const struct tepal_task *task, int error)
+{
+    bool is_first = group->first_error == 0 || group->first_error == error;
+    if (group->reports_at_once || (!is_first && error != group->told_error))
+        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", task->name, tepal_error_text(error));
+    else if (is_first && group->n_failed++ == 0)
+        snprintf(group->failed, sizeof(group->failed), "%s", task->name);
+}
+
+static void report_untold(const tepal_group *group)
+{
+    if (group->first_error == group->told_error)
+        return;
+    const char *text = tepal_error_text(group->first_error);
+    if (group->n_failed == 1)
+        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", group->failed, text);
+    else if (group->n_failed > 1)
+        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" and %zu more of its group failed: %s",
+                  group->failed, group->n_failed - 1, text);
+}
+
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result)
 {
+    bool cancelled = task->cancelled || task->cancel_held;
+    bool failed = result < 0 && !(result == -ECANCELED && cancelled);
     list_remove(&task->in_group);
+    if (task->job)
+        job_ended(task->job, result, failed);
+    else if (UNLIKELY(failed))
+        note_failure(group, task, result);
     if (result < 0 && group->first_error == 0)
         group->first_error = result;
-    if (task->job)
-        job_ended(task->job, task, result);
     if (group->waiter && list_is_empty(&group->tasks))
         task_wake(group->waiter, 0);
 }
@@ -73,7 +100,7 @@ int tepal_group_wait(tepal_group *group)
         rc = task_wait(loop_current, "tasks of a group", TEPAL_NEVER);
         group->waiter = NULL;
     }
-    return rc < 0 ? rc : group->first_error;
+    return group->told_error = rc < 0 ? rc : group->first_error;
 }
 
 void tepal_group_cancel(tepal_group *group)
@@ -83,13 +110,19 @@ void tepal_group_cancel(tepal_group *group)
         task_cancel(CONTAINER_OF(node, struct tepal_task, in_group));
 }
 
+void group_report_all(struct loop *loop)
+{
+    for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next)
+        report_untold(CONTAINER_OF(node, struct tepal_group, node));
+}
+
 void group_cancel_all(struct loop *loop)
 {
     for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next)
         tepal_group_cancel(CONTAINER_OF(node, struct tepal_group, node));
 }
 
-void group_finish(tepal_group *group)
+void group_finish(tepal_group *group, bool report)
 {
     tepal_group_cancel(group);
     if (!list_is_empty(&group->tasks)) {
@@ -99,7 +132,9 @@ void group_finish(tepal_group *group)
         group->waiter = task;
         task_wait_shielded(loop_current, "tasks of a group to end");
     }
-    jobs_release(group);
+    jobs_release(group, report);
+    if (report)
+        report_untold(group);
     list_remove(&group->node);
 }
 
@@ -109,6 +144,6 @@ void tepal_group_close(tepal_group *group)
         return;
     if (group->waiter || group->taker)
         misuse("tepal_group_close", "another task waits for this group");
-    group_finish(group);
+    group_finish(group, true);
     mem_free(group);
 }

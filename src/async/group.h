@@ -17,24 +17,30 @@ struct tepal_group {
     struct ended_jobs ended_jobs;
     size_t n_jobs; /* that run */
     int first_error;
+    int told_error;  /* that tepal_group_wait() has returned last */
+    size_t n_failed; /* tasks, no jobs, with the first error */
+    char failed[48]; /* the name of the first of them, which may be gone when it is reported */
     bool cancelled;
+    bool reports_at_once; /* its failures are logged when they happen: nobody will wait */
 };
 
 /* Makes group a new, empty group of the loop. */
 void group_init(tepal_group *group, struct loop *loop);
 
 /* Cancels what still runs in the group, waits until it has ended, and forgets the group, without
- * freeing it. Suspends, and nothing interrupts it. */
-void group_finish(tepal_group *group);
+ * freeing it. report: failures that nobody was told of are logged. Suspends, and nothing interrupts
+ * it. */
+void group_finish(tepal_group *group, bool report);
 
 /* As tepal_spawn(), with the new task in *task. */
 int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                 const tepal_spawn_options *options, struct tepal_task **task);
 
-/* Called with a job of the group whose task has ended. Part of job.c. */
-void job_ended(tepal_job *job, const struct tepal_task *task, int result);
+/* The end of a job of the group. failed: its result is an error that nothing but the job accounts
+ * for. Part of job.c. */
+void job_ended(tepal_job *job, int result, bool failed);
 
 /* The group is being closed: takes its ended jobs from it. Part of job.c. */
-void jobs_release(tepal_group *group);
+void jobs_release(tepal_group *group, bool report);
 
 #endif

@@ -52,12 +52,12 @@ int tepal_job_start(tepal_group *group, tepal_job *job)
     return 0;
 }
 
-void job_ended(tepal_job *job, const struct tepal_task *task, int result)
+void job_ended(tepal_job *job, int result, bool failed)
 {
     tepal_group *group = job->inside.group;
     struct tepal_task *joiner = job->inside.joiner;
-    (void)task;
     job->result = result;
+    job->inside.failed = failed;
     job->done = true;
     job->inside.task = NULL;
     group->n_jobs--;
@@ -72,10 +72,15 @@ void job_ended(tepal_job *job, const struct tepal_task *task, int result)
         task_wake(group->taker, 0);
 }
 
-void jobs_release(tepal_group *group)
+void jobs_release(tepal_group *group, bool report)
 {
-    while (group->ended_jobs.first)
-        take(group->ended_jobs.first);
+    while (group->ended_jobs.first) {
+        tepal_job *job = group->ended_jobs.first;
+        if (report && job->inside.failed && job->result != group->told_error)
+            tepal_log(TEPAL_LOG_WARNING, "job \"%s\" failed: %s", job->name ? job->name : "job",
+                      tepal_error_text(job->result));
+        take(job);
+    }
 }
 
 int tepal_job_join(tepal_job *job)

@@ -211,6 +211,7 @@ void loop_finish(struct loop *loop)
     end_tasks(loop);
     calls_end(loop);
     end_tasks(loop); /* that the last calls have started */
+    group_report_all(loop);
 }
 
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg)

@@ -100,6 +100,10 @@ static inline void task_need_no_shield(const struct tepal_task *task)
 /* Called by a task that ends. Part of group.c. */
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result);
 
+/* Logs the failures in groups that have not been closed, when no task is left that could. Part of
+ * group.c. */
+void group_report_all(struct loop *loop);
+
 /* Cancels the tasks of all groups that have not been closed. Part of group.c. */
 void group_cancel_all(struct loop *loop);
 
