@@ -100,7 +100,9 @@ int tepal_group_wait(tepal_group *group)
         rc = task_wait(loop_current, "tasks of a group", TEPAL_NEVER);
         group->waiter = NULL;
     }
-    return group->told_error = rc < 0 ? rc : group->first_error;
+    rc = rc < 0 ? rc : group->first_error;
+    group_told(group, rc);
+    return rc;
 }
 
 void tepal_group_cancel(tepal_group *group)

@@ -17,7 +17,7 @@ struct tepal_group {
     struct ended_jobs ended_jobs;
     size_t n_jobs; /* that run */
     int first_error;
-    int told_error;  /* that tepal_group_wait() has returned last */
+    int told_error;  /* that a wait for the group or a job has returned */
     size_t n_failed; /* tasks, no jobs, with the first error */
     char failed[48]; /* the name of the first of them, which may be gone when it is reported */
     bool cancelled;
@@ -35,6 +35,14 @@ void group_finish(tepal_group *group, bool report);
 /* As tepal_spawn(), with the new task in *task. */
 int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                 const tepal_spawn_options *options, struct tepal_task **task);
+
+/* A wait for the group, or a job of it, returns this error. When the time of the one that waits is
+ * over, so is that of its children, and it need not be told of each. */
+static inline void group_told(tepal_group *group, int error)
+{
+    if (group->first_error == 0 || group->told_error != group->first_error)
+        group->told_error = error;
+}
 
 /* The end of a job of the group. failed: its result is an error that nothing but the job accounts
  * for. Part of job.c. */

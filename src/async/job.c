@@ -100,6 +100,8 @@ int tepal_job_join(tepal_job *job)
     }
     if (rc == 0)
         take(job);
+    else if (job->inside.group)
+        group_told(job->inside.group, rc);
     return rc;
 }
 
@@ -121,6 +123,8 @@ int tepal_group_next(tepal_group *group, tepal_job **job)
         rc = task_wait(loop_current, "the next job of a group", TEPAL_NEVER);
         group->taker = NULL;
     }
+    if (rc < 0)
+        group_told(group, rc);
     if (rc < 0 || !group->ended_jobs.first)
         return rc;
     *job = group->ended_jobs.first;

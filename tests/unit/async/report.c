@@ -252,6 +252,42 @@ static int jobs_joined(void *arg)
     return 0;
 }
 
+/* As with tasks: whose time is over is told once. */
+static int jobs_out_of_time(void *arg)
+{
+    for (int joining = 0; joining < 2; joining++) {
+        tepal_job jobs[] = { job_of(&endless, "a"), job_of(&endless, "b") }, *next;
+        tepal_group *group = tepal_group_new();
+        int64_t none = tepal_deadline_in(10);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(tepal_job_start(group, &jobs[i]), 0);
+        int rc = joining ? tepal_job_join(&jobs[1]) : tepal_group_next(group, &next);
+        assert_int_equal(rc, -ETIMEDOUT);
+        tepal_deadline_restore(none);
+        settle();
+        tepal_group_close(group);
+        assert_int_equal(jobs[0].result, -ETIMEDOUT);
+        expect_said("");
+    }
+    (void)arg;
+    return 0;
+}
+
+/* A wait that is cut short later does not make the first one untold. */
+static int told_before(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    spawn(group, &broken, "broken");
+    assert_int_equal(tepal_group_wait(group), -EPIPE);
+    int64_t none = tepal_deadline_in(0);
+    assert_int_equal(tepal_group_wait(group), -ETIMEDOUT);
+    tepal_deadline_restore(none);
+    tepal_group_close(group);
+    expect_said("");
+    (void)arg;
+    return 0;
+}
+
 static int gather_and_race(void *arg)
 {
     tepal_job jobs[] = { job_of(&broken, "a"), job_of(&io_error, "b"), job_of(&fails_at_end, "c") };
@@ -268,6 +304,8 @@ static void failures_of_jobs(void **state)
     (void)state;
     assert_int_equal(run_fake(jobs_unjoined, NULL), 0);
     assert_int_equal(run_fake(jobs_joined, NULL), 0);
+    assert_int_equal(run_fake(jobs_out_of_time, NULL), 0);
+    assert_int_equal(run_fake(told_before, NULL), 0);
     assert_int_equal(run_fake(gather_and_race, NULL), 0);
 }
 
