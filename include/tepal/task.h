@@ -30,7 +30,7 @@ TEPAL_API int tepal_main(tepal_task_fn *fn, void *arg);
 /* --- Time ------------------------------------------------------------------------------------- */
 
 /* A monotonic clock, in milliseconds and microseconds from an arbitrary beginning. Works without a
- * loop, too. In a test client it is the test's clock. */
+ * loop, too. In a test client, and after tepal_clock_fake(), it is the test's clock. */
 TEPAL_API int64_t tepal_now_ms(void);
 TEPAL_API int64_t tepal_now_us(void);
 
@@ -69,9 +69,10 @@ TEPAL_API int64_t tepal_interval_wait(tepal_interval *interval);
 
 /* Begins a shield: a clean-up that must finish although the task is cancelled or out of time. Until
  * the end of the shield a cancellation, be it from before or from now, is held back, and the
- * deadline is ms milliseconds from now, whatever it was. Shields nest; each has its own time, and
- * the cancellation is told after the outermost one. Returns the deadline that was in force before,
- * for tepal_shield_end(). Does not suspend. */
+ * deadline is ms milliseconds from now, whatever it was; TEPAL_NEVER: none. Shields nest; each has
+ * its own time, and the cancellation is told after the outermost one. A task or a handler must not
+ * return within one. Returns the deadline that was in force before, for tepal_shield_end(). Does
+ * not suspend. */
 TEPAL_API int64_t tepal_shield_begin(int64_t ms);
 
 /* Ends the shield, with what tepal_shield_begin() returned: the next call that suspends tells of
@@ -96,7 +97,7 @@ typedef struct tepal_spawn_options {
 TEPAL_API tepal_group *tepal_group_new(void);
 
 /* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
- * its deadline. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when the group has been
+ * its deadline and its task-local values. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when the group has been
  * cancelled. */
 TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                           const tepal_spawn_options *options);
@@ -127,7 +128,7 @@ TEPAL_API bool tepal_is_cancelled(void);
 typedef struct tepal_job {
     tepal_task_fn *fn;
     void *arg;
-    const char *name;  /* of the task, in reports; must stay as long. Default "job" */
+    const char *name;  /* of the task, in reports; must stay as long as the job. Default "job" */
     size_t stack_size; /* as in tepal_spawn_options */
     int result;        /* what fn returned, once it is done */
     bool done;
