@@ -97,8 +97,8 @@ typedef struct tepal_spawn_options {
 TEPAL_API tepal_group *tepal_group_new(void);
 
 /* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
- * its deadline and its task-local values. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when the group has been
- * cancelled. */
+ * its deadline and its task-local values. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when
+ * the group has been cancelled. */
 TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                           const tepal_spawn_options *options);
 
@@ -179,14 +179,14 @@ TEPAL_API int tepal_race(tepal_job *jobs, size_t n);
 
 /* --- Task-local values --------------------------------------------------------------------------
  *
- * What a task has set, the tasks that it spawns afterwards have, too, from their beginning: each has
- * its own from then on, and what one sets later no other sees. A handler of a request begins with
- * what the task had that called tepal_serve(), startup hooks included; what it sets is gone with the
- * request. Values are pointers to what the program keeps alive as long as tasks may ask for it; tepal
- * does not look into them nor free them. */
+ * What a task has set, the tasks that it spawns afterwards have, too, from their beginning: each
+ * has its own from then on, and what one sets later no other sees. A handler of a request begins
+ * with what the task had that called tepal_serve(), startup hooks included; what it sets is gone
+ * with the request. Values are pointers to what the program keeps alive as long as tasks may ask
+ * for it; tepal does not look into them nor free them. */
 
-/* Sets the value of the key for the calling task; NULL is as good as none. Does not suspend. Returns
- * 0 or -ENOMEM. */
+/* Sets the value of the key for the calling task; NULL is as good as none. Does not suspend.
+ * Returns 0 or -ENOMEM. */
 TEPAL_API int tepal_local_set(const tepal_key *key, void *value);
 
 /* The value of the key for the calling task, NULL when there is none. Takes time by the number of

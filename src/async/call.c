@@ -139,7 +139,7 @@ int tepal_call_soon(tepal_loop *loop, void (*fn)(void *arg), void *arg)
         rc = append(&loop->queue, (struct call){ .fn = fn, .arg = arg });
     if (rc == 0 && !own && !loop->rung)
         ring = loop->rung = true;
-    /* Still under the mutex: once the loop has run the call, it may end and close the descriptor. */
+    /* Still under the mutex: the loop that has run the call may end, and close the descriptor. */
     if (ring)
         wakeup_ring(&loop->wakeup, "tepal_call_soon");
     pthread_mutex_unlock(&loop->mutex);

@@ -1,5 +1,5 @@
-/* Tests at random: trees of tasks that gather, race, join, shield and wait, and are cancelled at any
- * point. What must hold whatever happens is checked at every return. */
+/* Tests at random: trees of tasks that gather, race, join, shield and wait, and are cancelled at
+ * any point. What must hold whatever happens is checked at every return. */
 #include "in_loop.h"
 
 #include "async/group.h"
