@@ -6,6 +6,7 @@
 #include <tepal/channel.h>
 #include <tepal/inspect.h>
 #include <tepal/log.h>
+#include <tepal/loop.h>
 #include <tepal/signal.h>
 #include <tepal/sync.h>
 #include <tepal/task.h>

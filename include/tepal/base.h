@@ -48,6 +48,13 @@ typedef struct tepal_bytes {
     size_t len;
 } tepal_bytes;
 
+/* The key of a value that the program keeps with an application, a request or a task. A key is a
+ * constant of the program; its address is what counts, the name is for people:
+ * static const tepal_key DB = { "db" }; */
+typedef struct tepal_key {
+    const char *name;
+} tepal_key;
+
 /* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. */
 enum tepal_error_code {
     TEPAL_ECLOSED = -4097,    /* the peer closed the connection before the message was complete */

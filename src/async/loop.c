@@ -1,6 +1,7 @@
 /* The turn of the loop, and its life. What happens in a turn is decided by the parts it owns. */
 #include "async/loop.h"
 
+#include "async/call.h"
 #include "async/debug.h"
 #include "async/inspect.h"
 #include "async/offload.h"
@@ -42,6 +43,20 @@ int64_t tepal_now_us(void)
 int64_t tepal_now_ms(void)
 {
     return tepal_now_us() / 1000;
+}
+
+void tepal_clock_fake(void)
+{
+    struct loop *loop = loop_need("tepal_clock_fake");
+    if (loop->fake_time)
+        return;
+    /* Time goes on from what a call may have told already. */
+    loop->now = clock_us() / 1000 + 1;
+    loop->fake_time = true;
+    timer_cancel(&loop->trim);
+    /* What is due already fires at the end of the turn, not here. */
+    if (timers_next(&loop->timers) > loop->now)
+        timers_fire(&loop->timers, loop->now);
 }
 
 struct loop *loop_need(const char *call)
@@ -93,6 +108,7 @@ void loop_close(struct loop *loop)
     if (loop->n_tasks > 0)
         misuse("loop_close", "tasks are left");
     offload_close(loop->offload);
+    calls_close(loop->calls);
     dump_signal_close(loop);
     debug_close(loop);
     overflow_unwatch(&loop->signal_stack);
@@ -161,7 +177,8 @@ static bool poll_fake(struct loop *loop, bool wait)
 
 bool loop_turn(struct loop *loop, bool wait)
 {
-    bool done = run_ready(loop);
+    bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
+    done |= run_ready(loop);
     if (UNLIKELY(loop->fake_time)) {
         done |= poll_fake(loop, wait && !done);
     } else {
@@ -187,6 +204,21 @@ static int run_root(void *arg)
     return root->result;
 }
 
+static void end_tasks(struct loop *loop)
+{
+    /* Each turn again: what is cancelled may still start something. */
+    for (; loop->n_tasks > 0; loop_turn(loop, true))
+        group_cancel_all(loop);
+}
+
+void loop_finish(struct loop *loop)
+{
+    end_tasks(loop);
+    calls_end(loop);
+    end_tasks(loop); /* that the last calls have started */
+    group_report_all(loop);
+}
+
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
 {
     struct root root = { .fn = fn, .arg = arg };
@@ -196,9 +228,7 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
     task_start(loop, task);
     while (!root.ended)
         loop_turn(loop, true);
-    /* Each turn again: what is cancelled may still start something. */
-    for (; loop->n_tasks > 0; loop_turn(loop, true))
-        group_cancel_all(loop);
+    loop_finish(loop);
     return root.result;
 }
 

@@ -14,7 +14,7 @@
 #include "base/list.h"
 #include "base/platform.h"
 
-#include <tepal/base.h>
+#include <tepal/loop.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +42,9 @@ struct loop {
     struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */
+    tepal_loop *calls;       /* the same */
+    bool calls_due;          /* there may be some to run */
+    bool in_call;            /* one of them runs */
     void *signal_stack;
     uint64_t random; /* of select, for being fair */
     struct debug *debug;             /* NULL: it is off; see debug.h */
@@ -65,6 +68,9 @@ bool loop_turn(struct loop *loop, bool wait);
  * -ENOMEM. */
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
 
+/* Cancels and joins all tasks that are left, and runs the calls that are. */
+void loop_finish(struct loop *loop);
+
 /* Lets freed memory go back to the system a little later: malloc() would keep most of it. */
 void loop_trim_later(struct loop *loop);
 
@@ -86,6 +92,13 @@ int64_t loop_clock_us(const struct loop *loop);
 static inline int64_t loop_time_after(int64_t from, int64_t ms)
 {
     return ms < TEPAL_NEVER - from ? from + ms : TEPAL_NEVER;
+}
+
+/* The time ms milliseconds after this very moment, not after the beginning of the turn, and never
+ * too early; or TEPAL_NEVER. */
+static inline int64_t loop_time_in(const struct loop *loop, int64_t ms)
+{
+    return ms == TEPAL_NEVER ? ms : loop_time_after((loop_clock_us(loop) + 999) / 1000, ms);
 }
 
 #endif

@@ -43,6 +43,13 @@ static void destroy(struct connection *c)
     server_detached(server);
 }
 
+/* What the request has set is gone with it. */
+static void reset_locals(struct tepal_task *task, struct local *locals)
+{
+    locals_drop(task->locals);
+    task->locals = locals_share(locals);
+}
+
 /* --- A request -------------------------------------------------------------------------------- */
 
 /* Reads until the head is complete. Returns its length; 0 when the rest has to be waited for;
@@ -156,6 +163,8 @@ static enum outcome serve_one(struct connection *c)
         outcome = respond(c, req);
     }
     request_free(req);
+    if (UNLIKELY(c->task->locals != c->server->locals))
+        reset_locals(c->task, c->server->locals);
     conn_unpin_head(&c->http);
     return outcome;
 }
@@ -216,6 +225,7 @@ static int work(void *arg)
 {
     struct connection *c = arg;
     c->task = c->server->loop->current;
+    c->task->locals = locals_share(c->server->locals);
     c->task->before_wait = conn_flush_some;
     c->task->before_wait_arg = &c->http;
     c->task->describe = request_describe;
