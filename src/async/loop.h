@@ -22,6 +22,13 @@
 struct tepal_task;
 struct offload;
 
+/* Something that a higher layer keeps with the loop: made at first use, closed with the loop. Its
+ * function tells what it is. */
+struct loop_part {
+    struct list node;
+    void (*close)(struct loop_part *part); /* frees it; no task is left then */
+};
+
 /* The size of an I/O buffer, and of the first chunk of a request's arena. */
 enum { LOOP_BUFFER_SIZE = 16 * 1024, LOOP_CHUNK_SIZE = 8 * 1024 };
 
@@ -33,6 +40,8 @@ struct loop {
     struct poller poller;
     int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
     bool fake_time;     /* now moves only when nothing else can happen */
+    size_t n_outside;   /* waits for something outside of the process that takes its time: a fake
+                           clock goes no faster than the real one meanwhile */
     size_t n_tasks;     /* that have not ended */
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
@@ -40,6 +49,7 @@ struct loop {
     struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */
+    struct list parts;
     void *signal_stack;
 };
 
@@ -59,6 +69,12 @@ bool loop_turn(struct loop *loop, bool wait);
 /* Runs fn(arg) as a task, and the loop until no task is left. Returns the result of fn, or
  * -ENOMEM. */
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
+
+/* Adds a part, which is closed by loop_close(): the latest first. */
+void loop_add_part(struct loop *loop, struct loop_part *part);
+
+/* The part that this function closes, or NULL. There are few: it is a walk along the list. */
+struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct loop_part *part));
 
 /* Lets freed memory go back to the system a little later: malloc() would keep most of it. */
 void loop_trim_later(struct loop *loop);
