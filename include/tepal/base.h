@@ -67,6 +67,8 @@ enum tepal_error_code {
     TEPAL_EFIELD = -4104,   /* a field name or value has characters that HTTP forbids */
     TEPAL_ESENT = -4105,    /* the head of the response has been sent: too late to change it */
     TEPAL_EPATTERN = -4106, /* a route pattern is malformed or conflicts with another one */
+    TEPAL_ENONAME = -4107,  /* there is no such host name, or it has no address of that family */
+    TEPAL_EDNS = -4108,     /* the name servers failed, or did not answer in time */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and

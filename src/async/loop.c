@@ -91,6 +91,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->ready);
     list_init(&loop->tasks);
     list_init(&loop->groups);
+    list_init(&loop->parts);
     loop->now = clock_us() / 1000;
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->trim, on_trim);
@@ -107,6 +108,11 @@ void loop_close(struct loop *loop)
 {
     if (loop->n_tasks > 0)
         misuse("loop_close", "tasks are left");
+    while (!list_is_empty(&loop->parts)) {
+        struct loop_part *part = CONTAINER_OF(loop->parts.next, struct loop_part, node);
+        list_remove(&part->node);
+        part->close(part);
+    }
     offload_close(loop->offload);
     calls_close(loop->calls);
     dump_signal_close(loop);
@@ -118,6 +124,21 @@ void loop_close(struct loop *loop)
     poller_clear(&loop->poller);
     ctx_end_thread(&loop->ctx);
     loop_current = NULL;
+}
+
+void loop_add_part(struct loop *loop, struct loop_part *part)
+{
+    list_prepend(&loop->parts, &part->node);
+}
+
+struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct loop_part *part))
+{
+    for (struct list *node = loop->parts.next; node != &loop->parts; node = node->next) {
+        struct loop_part *part = CONTAINER_OF(node, struct loop_part, node);
+        if (part->close == close)
+            return part;
+    }
+    return NULL;
 }
 
 static bool run_ready(struct loop *loop)
@@ -171,6 +192,8 @@ static bool poll_fake(struct loop *loop, bool wait)
     int64_t next = timers_next(&loop->timers);
     if (next == INT64_MAX)
         return poll_until(loop, -1);
+    if (loop->n_outside > 0 && poll_until(loop, timeout_of(loop, wait)))
+        return true;
     loop->now = next;
     return true;
 }

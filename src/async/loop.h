@@ -24,6 +24,13 @@ struct debug;
 struct dump_signal;
 struct offload;
 
+/* Something that a higher layer keeps with the loop: made at first use, closed with the loop. Its
+ * function tells what it is. */
+struct loop_part {
+    struct list node;
+    void (*close)(struct loop_part *part); /* frees it; no task is left then */
+};
+
 /* The size of an I/O buffer, and of the first chunk of a request's arena. */
 enum { LOOP_BUFFER_SIZE = 16 * 1024, LOOP_CHUNK_SIZE = 8 * 1024 };
 
@@ -35,6 +42,8 @@ struct loop {
     struct poller poller;
     int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
     bool fake_time;     /* now moves only when nothing else can happen */
+    size_t n_outside;   /* waits for something outside of the process that takes its time: a fake
+                           clock goes no faster than the real one meanwhile */
     size_t n_tasks;     /* that have not ended */
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
@@ -45,8 +54,9 @@ struct loop {
     tepal_loop *calls;       /* the same */
     bool calls_due;          /* there may be some to run */
     bool in_call;            /* one of them runs */
+    struct list parts;
     void *signal_stack;
-    uint64_t random; /* of select, for being fair */
+    uint64_t random;                 /* of select, for being fair */
     struct debug *debug;             /* NULL: it is off; see debug.h */
     struct dump_signal *dump_signal; /* made at first use; see inspect.h */
 };
@@ -70,6 +80,12 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
 
 /* Cancels and joins all tasks that are left, and runs the calls that are. */
 void loop_finish(struct loop *loop);
+
+/* Adds a part, which is closed by loop_close(): the latest first. */
+void loop_add_part(struct loop *loop, struct loop_part *part);
+
+/* The part that this function closes, or NULL. There are few: it is a walk along the list. */
+struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct loop_part *part));
 
 /* Lets freed memory go back to the system a little later: malloc() would keep most of it. */
 void loop_trim_later(struct loop *loop);

@@ -134,7 +134,7 @@ static int ask_self(void *arg)
         if (tepal_sleep_ms(1) < 0)
             return -ETIMEDOUT;
     int port = atoi(strrchr(tepal_app_url(app), ':') + 1);
-    int rc = tepal_connect(&conn, "127.0.0.1", (uint16_t)port);
+    int rc = tepal_connect(&conn, "127.0.0.1", (uint16_t)port, NULL);
     if (rc < 0)
         return rc;
     rc = tepal_conn_write(conn, request, sizeof(request) - 1);
