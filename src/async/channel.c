@@ -35,8 +35,9 @@ void tepal_channel_free(tepal_channel *channel)
     mem_free(channel);
 }
 
-/* Most items are a pointer or a number. */
-static void copy(const tepal_channel *channel, void *to, const void *from)
+/* Most items are a pointer or a number. Not inlined: where the type of the item is seen, compilers
+ * warn of the copy for the other size. */
+static NO_INLINE void copy(const tepal_channel *channel, void *to, const void *from)
 {
     if (LIKELY(channel->item_size == sizeof(void *)))
         memcpy(to, from, sizeof(void *));
