@@ -259,5 +259,22 @@ def allowed(response):
     return {method.strip() for method in response.headers['Allow'].split(',')} - {'OPTIONS'}
 
 
+class Portscan(unittest.TestCase):
+    def test_finds_what_listens(self):
+        with Server('hello') as server:
+            first = max(1, server.port - 150)
+            status, output = run('portscan', '127.0.0.1', str(first), str(server.port))
+            self.assertEqual(status, 0, output)
+            self.assertIn(str(server.port), output.split())
+        status, output = run('portscan', '127.0.0.1', str(server.port))
+        self.assertEqual((status, output), (0, ''))
+
+    def test_bad_command_line(self):
+        for arguments in ([], ['127.0.0.1', '0'], ['127.0.0.1', '9', '8'], ['a', '1', '65536']):
+            status, output = run('portscan', *arguments)
+            self.assertEqual(status, 2, output)
+            self.assertIn('usage', output)
+
+
 if __name__ == '__main__':
     unittest.main()
