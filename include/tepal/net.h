@@ -2,6 +2,7 @@
 #ifndef TEPAL_NET_H
 #define TEPAL_NET_H
 
+#include <tepal/addr.h>
 #include <tepal/stream.h>
 
 #endif

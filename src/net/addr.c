@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdbool.h>
@@ -62,6 +63,116 @@ int addr_lookup(struct addr *addrs, int max, const char *host, uint16_t port)
     }
     freeaddrinfo(found);
     return n > 0 ? n : -EHOSTUNREACH;
+}
+
+/* Sets the IP address; IPv4 in IPv6 becomes IPv4. */
+static void set_ip6(tepal_addr *out, const struct in6_addr *in)
+{
+    bool v4 = IN6_IS_ADDR_V4MAPPED(in);
+    out->family = v4 ? AF_INET : AF_INET6;
+    memcpy(out->ip, v4 ? in->s6_addr + 12 : in->s6_addr, v4 ? 4 : 16);
+}
+
+tepal_addr addr_to_public(const struct addr *addr)
+{
+    tepal_addr out = { .family = addr->sa.sa_family };
+    if (addr->sa.sa_family == AF_INET) {
+        out.port = ntohs(addr->in.sin_port);
+        memcpy(out.ip, &addr->in.sin_addr, 4);
+    } else if (addr->sa.sa_family == AF_INET6) {
+        out.port = ntohs(addr->in6.sin6_port);
+        out.scope = addr->in6.sin6_scope_id;
+        set_ip6(&out, &addr->in6.sin6_addr);
+    }
+    return out;
+}
+
+int addr_from_public(struct addr *addr, const tepal_addr *from)
+{
+    memset(addr, 0, sizeof(*addr));
+    if (from->family == AF_INET) {
+        addr->in.sin_family = AF_INET;
+        addr->in.sin_port = htons(from->port);
+        memcpy(&addr->in.sin_addr, from->ip, 4);
+        addr->len = sizeof(addr->in);
+        return 0;
+    }
+    if (from->family == AF_INET6) {
+        addr->in6.sin6_family = AF_INET6;
+        addr->in6.sin6_port = htons(from->port);
+        addr->in6.sin6_scope_id = from->scope;
+        memcpy(&addr->in6.sin6_addr, from->ip, 16);
+        addr->len = sizeof(addr->in6);
+        return 0;
+    }
+    return -EAFNOSUPPORT;
+}
+
+/* The index of the interface with this name or number. Returns 0, -EINVAL or -ENODEV. */
+static int parse_scope(const char *text, uint32_t *scope)
+{
+    uint64_t number = 0;
+    size_t len = strlen(text), digits = strspn(text, "0123456789");
+    if (len == 0 || len >= IF_NAMESIZE)
+        return -EINVAL;
+    if (digits < len) {
+        *scope = if_nametoindex(text);
+        return *scope ? 0 : -ENODEV;
+    }
+    for (size_t i = 0; i < digits; i++)
+        number = number * 10 + (uint64_t)(text[i] - '0');
+    *scope = (uint32_t)number;
+    return number >= 1 && number <= INT32_MAX ? 0 : -ENODEV;
+}
+
+int tepal_addr_parse(tepal_addr *addr, const char *text, uint16_t port)
+{
+    tepal_addr out = { .port = port, .family = AF_INET };
+    struct in6_addr in6;
+    char ip[INET6_ADDRSTRLEN];
+    const char *scope = strchr(text, '%');
+    size_t len = scope ? (size_t)(scope - text) : strlen(text);
+    if (len >= sizeof(ip))
+        return -EINVAL;
+    memcpy(ip, text, len);
+    ip[len] = '\0';
+    if (inet_pton(AF_INET6, ip, &in6) == 1)
+        set_ip6(&out, &in6);
+    else if (inet_pton(AF_INET, ip, out.ip) != 1)
+        return -EINVAL;
+    if (scope) {
+        int rc = out.family == AF_INET6 ? parse_scope(scope + 1, &out.scope) : -EINVAL;
+        if (rc < 0)
+            return rc;
+    }
+    *addr = out;
+    return 0;
+}
+
+const char *tepal_addr_text(const tepal_addr *addr, char *out, size_t size)
+{
+    char ip[INET6_ADDRSTRLEN], scope[1 + IF_NAMESIZE] = "%";
+    bool v6 = addr->family == AF_INET6;
+    if (addr->family != AF_INET && !v6) {
+        snprintf(out, size, "%s", addr->family == AF_UNIX ? "unix" : "none");
+        return out;
+    }
+    inet_ntop(addr->family, addr->ip, ip, sizeof(ip));
+    if (addr->scope == 0)
+        scope[0] = '\0';
+    else if (!if_indextoname(addr->scope, scope + 1)) /* an interface that is gone */
+        snprintf(scope + 1, IF_NAMESIZE, "%u", addr->scope);
+    if (addr->port == 0)
+        snprintf(out, size, "%s%s", ip, scope);
+    else
+        snprintf(out, size, v6 ? "[%s%s]:%u" : "%s%s:%u", ip, scope, addr->port);
+    return out;
+}
+
+bool tepal_addr_equal(const tepal_addr *a, const tepal_addr *b)
+{
+    return a->family == b->family && a->family != AF_UNIX && a->port == b->port &&
+           a->scope == b->scope && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
 struct addr_peer addr_to_peer(const struct addr *addr)

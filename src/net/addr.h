@@ -4,6 +4,8 @@
 
 #include "base/platform.h"
 
+#include <tepal/addr.h>
+
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +40,11 @@ int addr_lookup(struct addr *addrs, int max, const char *host, uint16_t port);
 
 /* The address without a look-up. Returns 0, or -EINVAL when host is no address. */
 int addr_from_ip(struct addr *addr, const char *host, uint16_t port);
+
+/* To and from the public type. addr_from_public() returns 0, or -EAFNOSUPPORT for what is neither
+ * IPv4 nor IPv6. */
+tepal_addr addr_to_public(const struct addr *addr);
+int addr_from_public(struct addr *addr, const tepal_addr *from);
 
 struct addr_peer addr_to_peer(const struct addr *addr);
 

@@ -88,6 +88,113 @@ static void to_text(void **state)
     assert_string_equal(text, "");
 }
 
+static void parse_and_write(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+        int rc;
+    } rows[] = {
+        { "127.0.0.1", "127.0.0.1:80", 0 },
+        { "255.255.255.255", "255.255.255.255:80", 0 },
+        { "0.0.0.0", "0.0.0.0:80", 0 },
+        { "::", "[::]:80", 0 },
+        { "::1", "[::1]:80", 0 },
+        { "2001:0DB8:0::42", "[2001:db8::42]:80", 0 },
+        { "::ffff:1.2.3.4", "1.2.3.4:80", 0 },
+        { "fe80::1%lo", "[fe80::1%lo]:80", 0 },
+        { "fe80::1%2147483647", "[fe80::1%2147483647]:80", 0 },
+        { "fe80::1%2147483648", NULL, -ENODEV },
+        { "fe80::1%0", NULL, -ENODEV },
+        { "fe80::1%", NULL, -EINVAL },
+        { "fe80::1%nothing0", NULL, -ENODEV },
+        { "fe80::1%a-name-of-sixteen", NULL, -EINVAL },
+        { "127.0.0.1%lo", NULL, -EINVAL },
+        { "::ffff:1.2.3.4%lo", NULL, -EINVAL },
+        { "", NULL, -EINVAL },
+        { "%lo", NULL, -EINVAL },
+        { "localhost", NULL, -EINVAL },
+        { "127.0.0.256", NULL, -EINVAL },
+        { "127.1", NULL, -EINVAL },
+        { "[::1]", NULL, -EINVAL },
+        { "1.2.3.4:80", NULL, -EINVAL },
+        { "::g", NULL, -EINVAL },
+        { "0000:0000:0000:0000:0000:0000:255.255.255.255.255", NULL, -EINVAL },
+    };
+    char text[TEPAL_ADDR_TEXT_SIZE];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        tepal_addr addr = { .family = 99 }, again;
+        assert_int_equal(tepal_addr_parse(&addr, rows[i].in, 80), rows[i].rc);
+        if (rows[i].rc < 0) {
+            assert_int_equal(addr.family, 99);
+            continue;
+        }
+        assert_string_equal(tepal_addr_text(&addr, text, sizeof(text)), rows[i].out);
+        addr.port = 0; /* the address alone, which can be read again */
+        tepal_addr_text(&addr, text, sizeof(text));
+        assert_int_equal(tepal_addr_parse(&again, text, 0), 0);
+        assert_true(tepal_addr_equal(&addr, &again));
+    }
+}
+
+static void text_of_all_sizes(void **state)
+{
+    (void)state;
+    tepal_addr addr = { .family = AF_INET6, .port = 65535, .scope = INT32_MAX };
+    memset(addr.ip, 0xff, sizeof(addr.ip));
+    const char *whole = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%2147483647]:65535";
+    char text[TEPAL_ADDR_TEXT_SIZE + 1];
+    for (size_t size = 1; size <= TEPAL_ADDR_TEXT_SIZE; size++) {
+        memset(text, 'x', sizeof(text));
+        size_t len = strlen(tepal_addr_text(&addr, text, size));
+        assert_int_equal(len, size <= strlen(whole) ? size - 1 : strlen(whole));
+        assert_memory_equal(text, whole, len);
+        assert_int_equal(text[size], 'x');
+    }
+    tepal_addr none = { 0 }, local = { .family = AF_UNIX };
+    assert_string_equal(tepal_addr_text(&none, text, sizeof(text)), "none");
+    assert_string_equal(tepal_addr_text(&local, text, sizeof(text)), "unix");
+}
+
+static void equality(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "127.0.0.1", "127.0.0.2", "::1", "fe80::1", "fe80::1%1" };
+    enum { N = sizeof(texts) / sizeof(texts[0]) };
+    tepal_addr addrs[2 * N];
+    for (int i = 0; i < 2 * N; i++)
+        assert_int_equal(tepal_addr_parse(&addrs[i], texts[i / 2], i % 2 ? 80 : 81), 0);
+    for (int i = 0; i < 2 * N; i++)
+        for (int k = 0; k < 2 * N; k++)
+            assert_int_equal(tepal_addr_equal(&addrs[i], &addrs[k]), i == k);
+    tepal_addr none = { 0 }, local = { .family = AF_UNIX };
+    assert_true(tepal_addr_equal(&none, &none));
+    assert_false(tepal_addr_equal(&local, &local));
+}
+
+static void to_public_and_back(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "127.0.0.1", "2001:db8::1", "fe80::1%7" };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        tepal_addr addr;
+        struct addr inner;
+        assert_int_equal(tepal_addr_parse(&addr, texts[i], 4711), 0);
+        assert_int_equal(addr_from_public(&inner, &addr), 0);
+        assert_int_equal(ntohs(inner.in.sin_port), 4711);
+        tepal_addr again = addr_to_public(&inner);
+        assert_true(tepal_addr_equal(&addr, &again));
+    }
+    struct addr inner;
+    assert_int_equal(addr_from_ip(&inner, "::ffff:1.2.3.4", 80), 0);
+    assert_int_equal(addr_to_public(&inner).family, AF_INET);
+    assert_int_equal(addr_from_path(&inner, "/tmp/x"), 0);
+    tepal_addr local = addr_to_public(&inner), none = { 0 };
+    assert_int_equal(local.family, AF_UNIX);
+    assert_int_equal(addr_from_public(&inner, &local), -EAFNOSUPPORT);
+    assert_int_equal(addr_from_public(&inner, &none), -EAFNOSUPPORT);
+}
+
 static void look_up(void **state)
 {
     (void)state;
@@ -118,6 +225,10 @@ int main(void)
         cmocka_unit_test(from_path),
         cmocka_unit_test(from_ip),
         cmocka_unit_test(to_text),
+        cmocka_unit_test(parse_and_write),
+        cmocka_unit_test(text_of_all_sizes),
+        cmocka_unit_test(equality),
+        cmocka_unit_test(to_public_and_back),
         cmocka_unit_test(look_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
