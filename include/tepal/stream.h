@@ -28,9 +28,37 @@ TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port
  * Returns 0 and the stream, -ENAMETOOLONG, or the error of the attempt. */
 TEPAL_API int tepal_connect_unix(tepal_conn **stream, const char *path);
 
+/* --- Reading ---------------------------------------------------------------------------------- */
+
 /* Reads what is there, at most size octets; waits until there is something. Suspends. Returns how
  * many octets, 0 when the peer has ended its side, or a negative error. */
 TEPAL_API ssize_t tepal_conn_read(tepal_conn *stream, void *buffer, size_t size);
+
+/* The three calls below wait until all that is asked for has come. Until then nothing is taken from
+ * the stream: after a negative result the octets that have come are still there for the next call,
+ * whichever it is, with one exception, said below. They return TEPAL_ECLOSED when the peer has
+ * ended its side before that; tepal_conn_read() then gives what came of it, or 0 if that was
+ * nothing. They may read ahead, into a buffer of 16 KiB that grows as far as the limit demands, and
+ * that a stream has only while there is something in it. Other errors: -ENOMEM, -ECONNRESET, ...;
+ * -EBUSY while another task reads. */
+
+/* Reads size octets. Suspends. Returns 0 or a negative error. (After -ENOMEM with a size over 16
+ * KiB octets may be lost; then all further reads return -ENOMEM.) */
+TEPAL_API int tepal_conn_read_exactly(tepal_conn *stream, void *buffer, size_t size);
+
+/* Reads up to a delimiter of delimiter_len octets, at least one. *data is what is before it, with a
+ * NUL in the delimiter's place; it may be changed, and is valid until the stream is read again or
+ * closed. Suspends. Returns its length, or a negative error: -EMSGSIZE when the delimiter does not
+ * come after at most max octets. */
+TEPAL_API ssize_t tepal_conn_read_until(tepal_conn *stream, const void *delimiter,
+                                        size_t delimiter_len, size_t max, char **data);
+
+/* Reads a line, which ends with LF or CR LF; *line is the line without that, with a NUL behind, as
+ * *data above. (The line may have NULs inside: the result is its real length.) Suspends. Returns
+ * its length, or a negative error: -EMSGSIZE when it has more than max octets. */
+TEPAL_API ssize_t tepal_conn_read_line(tepal_conn *stream, size_t max, char **line);
+
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 /* Writes all len octets. Suspends while the peer is slow. Returns 0, or a negative error, after
  * which it is not known how much was written (-EPIPE, -ECONNRESET: the peer is gone). */
@@ -44,12 +72,43 @@ TEPAL_API int tepal_conn_writev(tepal_conn *stream, const tepal_bytes *pieces, s
  * shorter. */
 TEPAL_API int tepal_conn_sendfile(tepal_conn *stream, int file, int64_t offset, size_t len);
 
-/* Ends this side: the peer reads the end of the stream, and may go on writing. Does not suspend.
- * Returns 0 or a negative error. */
+/* Puts data into the stream's output buffer, so that many small writes become few large ones. What
+ * was put goes out when the buffer is full, and before all that the other calls write; see to the
+ * rest with tepal_conn_drain(). Suspends when the buffer is full and the peer is slow. Returns 0 or
+ * a negative error: -ETIMEDOUT, -ECANCELED, -ENOMEM, -EBUSY (another task writes), and then none of
+ * the data was put, and what was put before is still there. Only of data that is larger than the
+ * whole buffer a part may have gone; that, and each error of the connection (-EPIPE, ...), ends all
+ * writing: what was put is dropped, and every further call returns the error again. */
+TEPAL_API int tepal_conn_put(tepal_conn *stream, const void *data, size_t len);
+
+/* Puts text, formatted as by printf(). Suspends. Returns as tepal_conn_put(); -EINVAL for a format
+ * that fails. */
+TEPAL_API int tepal_conn_printf(tepal_conn *stream, const char *format, ...) TEPAL_PRINTF(2, 3);
+
+/* Writes what was put. Suspends while the peer is slow. Returns 0 or a negative error; after
+ * -ETIMEDOUT, -ECANCELED and -EBUSY the rest is still there. */
+TEPAL_API int tepal_conn_drain(tepal_conn *stream);
+
+/* Sets the size of the output buffer: how much can be put while the peer takes nothing. Default (0)
+ * 16 KiB. Does not suspend. Returns 0 or -ENOMEM. */
+TEPAL_API int tepal_conn_set_max_output(tepal_conn *stream, size_t max);
+
+/* --- The end ---------------------------------------------------------------------------------- */
+
+/* Ends this side: the peer reads the end of the stream, and may go on writing. What was put is
+ * drained first. Suspends if there is any and the peer is slow. Returns 0 or a negative error. */
 TEPAL_API int tepal_conn_shutdown(tepal_conn *stream);
 
-/* Closes the stream and frees it. No task may wait on it. Does not suspend. NULL is allowed. */
+/* Closes the stream and frees it. Of what was put and not drained the peer gets as much as the
+ * system takes at once, and the rest is lost. No task may wait on the stream. Does not suspend.
+ * NULL is allowed. */
 TEPAL_API void tepal_conn_close(tepal_conn *stream);
+
+/* The same, but so that the peer does not take it for a proper end: a TCP peer gets a reset. What
+ * was put and not drained, and what the system has not sent yet, is lost. */
+TEPAL_API void tepal_conn_abort(tepal_conn *stream);
+
+/* --- Listening -------------------------------------------------------------------------------- */
 
 typedef struct tepal_listen_options {
     const char *host; /* an address or a name; default: all IPv6 and IPv4 addresses */

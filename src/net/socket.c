@@ -105,5 +105,6 @@ int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd)
 {
     stream->io = (struct io){ .fd = fd, .state = IO_WRITE, .fn = stream_on_event };
     stream->ops = &stream_socket_ops;
+    stream->buffers = NULL;
     return poller_add(&loop->poller, &stream->io);
 }
