@@ -7,6 +7,7 @@
 #ifndef TEPAL_STREAM_H
 #define TEPAL_STREAM_H
 
+#include <tepal/addr.h>
 #include <tepal/base.h>
 
 #include <sys/types.h>
@@ -27,6 +28,12 @@ TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port
 /* Connects to a Unix socket; a path that begins with '@' is in the abstract namespace. Suspends.
  * Returns 0 and the stream, -ENAMETOOLONG, or the error of the attempt. */
 TEPAL_API int tepal_connect_unix(tepal_conn **stream, const char *path);
+
+/* A stream on a connected socket of the program's own (SOCK_STREAM), such as one that was inherited
+ * or received. It becomes non-blocking. Does not suspend. Returns 0 and the stream, which owns the
+ * descriptor from then on; -EBADF, -ENOTSOCK, -ENOTCONN, -ESOCKTNOSUPPORT (no SOCK_STREAM),
+ * -EEXIST (a stream of this loop has it), -ENOMEM, and then it is still the caller's. */
+TEPAL_API int tepal_conn_open_fd(tepal_conn **stream, int fd);
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
@@ -107,6 +114,67 @@ TEPAL_API void tepal_conn_close(tepal_conn *stream);
 /* The same, but so that the peer does not take it for a proper end: a TCP peer gets a reset. What
  * was put and not drained, and what the system has not sent yet, is lost. */
 TEPAL_API void tepal_conn_abort(tepal_conn *stream);
+
+/* --- About a stream --------------------------------------------------------------------------- */
+
+/* The addresses of the peer and of this end. Do not suspend. Return 0 or a negative error:
+ * -ENOTCONN when the connection is gone, -ENOTSOCK when it is no socket. */
+TEPAL_API int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr);
+TEPAL_API int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr);
+
+/* The descriptor, for setsockopt() and the like; it stays the stream's. Reading or writing it
+ * confuses the stream. */
+TEPAL_API int tepal_conn_fd(const tepal_conn *stream);
+
+/* How a TCP connection finds out that a silent peer is gone. */
+typedef struct tepal_keepalive {
+    int idle_s;     /* seconds of silence before the first probe; default 60 */
+    int interval_s; /* seconds between probes; default 15 */
+    int count;      /* probes without an answer, after which the peer is gone; default 4 */
+} tepal_keepalive;
+
+/* Sets when the peer of a TCP stream is probed (unless set, the system's defaults hold: after two
+ * hours). When it is found gone, calls on the stream return -ETIMEDOUT, although the task's
+ * deadline has not come, or the error of the network (-EHOSTUNREACH). NULL: all defaults. Does not
+ * suspend. Returns 0; -EINVAL when a value is out of the system's range, -EOPNOTSUPP when this is
+ * no TCP stream. */
+TEPAL_API int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options);
+
+/* --- Unix sockets ----------------------------------------------------------------------------- */
+
+/* Two streams that are connected to each other. Does not suspend. Returns 0 and the streams, which
+ * the caller closes, -EMFILE, -ENFILE or -ENOMEM. */
+TEPAL_API int tepal_conn_pair(tepal_conn **a, tepal_conn **b);
+
+/* The process at the other end of a Unix socket, as it was when it connected or listened. */
+typedef struct tepal_credentials {
+    pid_t pid; /* 0 when it is in another PID namespace */
+    uid_t uid;
+    gid_t gid;
+} tepal_credentials;
+
+/* Does not suspend. Returns 0; -EOPNOTSUPP when this is no Unix socket. */
+TEPAL_API int tepal_conn_credentials(const tepal_conn *stream, tepal_credentials *credentials);
+
+/* How many descriptors can be passed at once. */
+enum { TEPAL_MAX_PASSED_FDS = 64 };
+
+/* Writes data, at least one octet, and passes n descriptors with it over a Unix socket. The peer
+ * gets copies; the caller closes its own. Suspends while the peer is slow. Returns as
+ * tepal_conn_write(); -EOPNOTSUPP when this is no Unix socket, -EINVAL when there is no data or n
+ * is not 1 to TEPAL_MAX_PASSED_FDS, -EBADF, -ETOOMANYREFS (too many are under way). */
+TEPAL_API int tepal_conn_send_fds(tepal_conn *stream, const int *fds, size_t n, const void *data,
+                                  size_t len);
+
+/* Reads as tepal_conn_read(), and receives the descriptors that were passed with the octets. *n is
+ * how many fds has room for, and then how many were received, often none; they are close-on-exec,
+ * and the caller closes them. (The other calls that read drop descriptors, which the system
+ * closes.) Suspends. Returns how many octets, 0 at the end, or a negative error: -EMSGSIZE when
+ * there were more descriptors than *n, -EMFILE when this process cannot have more; then all of them
+ * were closed and the octets that they came with are lost. -EOPNOTSUPP when this is no Unix socket.
+ */
+TEPAL_API ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_t size, int *fds,
+                                         size_t *n);
 
 /* --- Listening -------------------------------------------------------------------------------- */
 

@@ -101,6 +101,7 @@ int tepal_connect_unix(tepal_conn **stream, const char *path)
         mem_free(s);
         return rc;
     }
+    s->ops = &stream_unix_ops;
     *stream = s;
     return 0;
 }

@@ -263,37 +263,32 @@ static int wait_for_any(struct tepal_listener *listener)
 }
 
 /* Tries all sockets in turn. Returns a descriptor or a negative errno. */
-static int accept_any(struct tepal_listener *listener)
+static int accept_any(struct tepal_listener *listener, struct addr *peer)
 {
-    struct addr peer;
     int fd = -EAGAIN;
     for (int i = 0; i < listener->n_sockets && fd == -EAGAIN; i++)
         if (listener->sockets[i].io.state & IO_READ)
-            fd = accept_one(&listener->sockets[i], &peer);
+            fd = accept_one(&listener->sockets[i], peer);
     return fd;
 }
 
 int tepal_accept(tepal_listener *listener, tepal_conn **stream)
 {
     task_need("tepal_accept");
+    struct addr peer;
     int fd;
     do {
         int rc = wait_for_any(listener);
         if (rc < 0)
             return rc;
-        fd = accept_any(listener);
+        fd = accept_any(listener, &peer);
     } while (fd == -EAGAIN || fd == -ECONNABORTED || fd == -EINTR);
     if (fd < 0)
         return fd;
-    tepal_conn *s = mem_zalloc(sizeof(*s));
-    int rc = s ? stream_open_socket(s, listener->loop, fd) : -ENOMEM;
-    if (rc < 0) {
+    int rc = stream_new_socket(stream, listener->loop, fd, peer.sa.sa_family);
+    if (rc < 0)
         close(fd);
-        mem_free(s);
-        return rc;
-    }
-    *stream = s;
-    return 0;
+    return rc;
 }
 
 void tepal_listener_close(tepal_listener *listener)

@@ -35,12 +35,17 @@ struct tepal_conn {
     struct stream_buffers *buffers; /* NULL: nothing was read or put by the calls that need them */
 };
 
-/* Streams straight on a socket: TCP and Unix. */
-extern const struct stream_ops stream_socket_ops;
+/* Streams straight on a socket. On a Unix socket the first would do as long as the peer passes no
+ * descriptors. */
+extern const struct stream_ops stream_socket_ops, stream_unix_ops;
 
 /* Makes stream one on this connected, non-blocking socket, and registers it with the loop. io.fn is
  * stream_on_event(). Returns 0 or a negative errno; then the socket is still the caller's. */
 int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd);
+
+/* A new stream on this connected, non-blocking socket, to be closed by tepal_conn_close(). Returns 0
+ * or a negative errno; then the socket is still the caller's. */
+int stream_new_socket(struct tepal_conn **stream, struct loop *loop, int fd, int family);
 
 /* Closes an embedded stream, without freeing it. What was put and has not gone is lost. */
 void stream_close(struct tepal_conn *stream);
@@ -78,5 +83,11 @@ int stream_sendfile(struct tepal_conn *stream, int file, int64_t offset, size_t 
  * descriptor or a negative errno. */
 int socket_new(int family);
 void socket_set_stream_options(int fd, int family);
+
+/* An integer option of level SOL_SOCKET, or a negative errno. */
+int socket_option(int fd, int option);
+
+/* The reading of stream_unix_ops. Part of unix.c. */
+ssize_t unix_read(struct tepal_conn *stream, void *buffer, size_t size);
 
 #endif
