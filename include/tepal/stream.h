@@ -202,6 +202,34 @@ TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
  * negative error. */
 TEPAL_API int tepal_accept(tepal_listener *listener, tepal_conn **stream);
 
+/* Serves a connection. It runs in a task of its own; when it returns the stream is closed. */
+typedef void tepal_serve_fn(tepal_conn *stream, void *arg);
+
+typedef struct tepal_serve_options {
+    size_t max_connections;      /* at once; default 10000. More wait in the backlog */
+    int64_t shutdown_timeout_ms; /* for the connections, when the serving ends, before they are
+                                    cancelled. Default 0: at once */
+    bool stop_on_signal;         /* the serving ends at SIGINT and SIGTERM, too */
+    const char *name;            /* of the tasks, in reports; must outlive them. Default
+                                    "connection" */
+    size_t stack_size;           /* of the tasks; see tepal_spawn_options */
+} tepal_serve_options;
+
+/* Accepts connections and runs fn(stream, arg) in a task for each, until the calling task is
+ * cancelled, its deadline comes, or it is told by a signal. (The connections' tasks do not inherit
+ * that deadline.) Then no more are accepted, the connections are given the time of the options to
+ * end, the rest are cancelled, and when all have returned the call does. When descriptors or memory
+ * are short, accepting pauses, with one line in the log. The listener stays the caller's. Suspends.
+ * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
+ * the listener, -ENOMEM or -EMFILE when it could not begin. */
+TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
+                                   const tepal_serve_options *options);
+
+/* The same with a listener of its own, which is closed at the end; the log says where it listens,
+ * or why it cannot. Suspends. Returns as tepal_listener_serve(), or what tepal_listen() returned. */
+TEPAL_API int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn,
+                                     void *arg, const tepal_serve_options *options);
+
 /* Stops listening. Connections that were accepted live on. NULL is allowed. */
 TEPAL_API void tepal_listener_close(tepal_listener *listener);
 

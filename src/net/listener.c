@@ -14,23 +14,18 @@
 
 enum {
     DEFAULT_BACKLOG = 1024,
-    REST_MS = 100,     /* between attempts to accept when descriptors have run out */
     MAX_AT_ONCE = 64,  /* connections accepted in one turn, so that the others are not starved */
     PORT_ATTEMPTS = 8, /* at a port that is free for all families */
 };
 
-/* Whether accept() failed for want of something that closing a connection gives back. */
-static bool is_shortage(int error)
+bool listener_is_shortage(struct tepal_listener *listener, int error)
 {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-static void rest(struct tepal_listener *listener, int error)
-{
+    if (error != -EMFILE && error != -ENFILE && error != -ENOBUFS && error != -ENOMEM)
+        return false;
     if (!listener->complained)
-        tepal_log(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_error_text(-error));
+        tepal_log(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_error_text(error));
     listener->complained = true;
-    timer_set(&listener->loop->timers, &listener->rest, listener->loop->now + REST_MS);
+    return true;
 }
 
 /* Accepts one connection. Returns its descriptor or a negative errno, -EAGAIN when there is
@@ -66,8 +61,9 @@ static void accept_some(struct listener_socket *s)
             listener->on_accept(listener, fd, &peer);
         else if (fd == -EAGAIN)
             return;
-        else if (is_shortage(-fd))
-            rest(listener, -fd);
+        else if (listener_is_shortage(listener, fd))
+            timer_set(&listener->loop->timers, &listener->rest,
+                      listener->loop->now + LISTENER_REST_MS);
         /* Everything else is about one connection that is gone already. */
     }
     /* There may be more: come back in the next turn. */
@@ -248,15 +244,16 @@ uint16_t tepal_listener_port(const tepal_listener *listener)
 static int wait_for_any(struct tepal_listener *listener)
 {
     struct tepal_task *task = loop_current->current;
+    bool ready = false;
     for (int i = 0; i < listener->n_sockets; i++) {
         if (listener->sockets[i].io.reader)
             return -EBUSY;
-        if (listener->sockets[i].io.state & IO_READ)
-            return task_check(listener->loop, task);
+        ready |= (listener->sockets[i].io.state & IO_READ) != 0;
     }
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = task;
-    int rc = task_wait(listener->loop, "a connection", TEPAL_NEVER);
+    int rc = ready ? task_may_wait(listener->loop, task)
+                   : task_wait(listener->loop, "a connection", TEPAL_NEVER);
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = NULL;
     return rc;

@@ -4,9 +4,12 @@ import concurrent.futures
 import contextlib
 import os
 import shutil
+import socket
 import sqlite3
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -99,6 +102,53 @@ class Rest(unittest.TestCase):
             self.assertEqual(len(server.request('GET', '/todos').json()), 1000)
             self.assertEqual(server.request('DELETE', '/todos/500').status, 204)
             self.assertEqual(server.request('POST', '/todos', {'title': 'x'}).status, 201)
+
+
+class Echo(unittest.TestCase):
+    def server(self):
+        return Server('echo', where=['{port}'])
+
+    def test_sends_back(self):
+        with self.server() as server, server.connect_socket() as sock:
+            for text in (b'hello', b'x', b'\0\xff\n' * 1000):
+                sock.sendall(text)
+                self.assertEqual(receive(sock, len(text)), text)
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(sock.recv(1), b'')
+
+    def test_many_at_once(self):
+        def talk(number):
+            with server.connect_socket() as sock:
+                barrier.wait(20 * TIME_FACTOR)
+                for i in range(20):
+                    text = b'%d:%d;' % (number, i) * (i * i + 1)
+                    sock.sendall(text)
+                    self.assertEqual(receive(sock, len(text)), text)
+        barrier = threading.Barrier(20)
+        with self.server() as server:
+            with concurrent.futures.ThreadPoolExecutor(20) as pool:
+                list(pool.map(talk, range(20)))
+
+    def test_clients_that_do_not_read_or_vanish(self):
+        with self.server() as server, server.connect_socket() as greedy:
+            greedy.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    greedy.send(b'x' * 65536)
+            with server.connect_socket() as rude:
+                rude.sendall(b'x' * 100000)
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            with server.connect_socket() as sock:
+                sock.sendall(b'hello')
+                self.assertEqual(receive(sock, 5), b'hello')
+
+    def test_port_that_is_taken(self):
+        with self.server() as server:
+            status, output = run('echo', str(server.port))
+            self.assertEqual(status, 1, output)
+            self.assertIn('in use', output)
+        status, output = run('echo', 'nonsense')
+        self.assertEqual(status, 1, output)
 
 
 class Ticks(unittest.TestCase):
@@ -252,6 +302,17 @@ class Todo(unittest.TestCase):
         status, output = run('todo', '--port', str(free_port()), '--db', '/nowhere/x')
         self.assertEqual(status, 1, output)
         self.assertIn('cannot open /nowhere/x', output)
+
+
+def receive(sock, size):
+    """So many octets."""
+    data = b''
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 def allowed(response):
