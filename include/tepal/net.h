@@ -4,5 +4,6 @@
 
 #include <tepal/addr.h>
 #include <tepal/stream.h>
+#include <tepal/udp.h>
 
 #endif

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -105,25 +104,11 @@ void listener_resume(struct tepal_listener *listener)
         timer_set(&listener->loop->timers, &listener->rest, listener->loop->now + 1);
 }
 
-/* Removes the socket that a dead process has left behind: one that nobody answers on. */
-static void remove_stale(const struct addr *addr)
-{
-    struct stat st;
-    if (addr->un.sun_path[0] == '\0' || lstat(addr->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return;
-    int fd = socket_new(AF_UNIX);
-    if (fd < 0)
-        return;
-    if (connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED)
-        unlink(addr->un.sun_path);
-    close(fd);
-}
-
 static int bind_socket(int fd, const struct addr *addr, const tepal_listen_options *options)
 {
     int on = 1, family = addr->sa.sa_family;
     if (family == AF_UNIX)
-        remove_stale(addr);
+        addr_remove_stale(addr, SOCK_STREAM);
     else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
         return -errno;
     if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
