@@ -1,10 +1,12 @@
-/* The async room: tasks on an event loop, and what they need of time, threads and signals. What
- * asyncio is to Python. task.h says how it works. */
+/* The async room: tasks on an event loop, what they share and hand to one another, and what they
+ * need of time, threads and signals. What asyncio is to Python. task.h says how it works. */
 #ifndef TEPAL_ASYNC_H
 #define TEPAL_ASYNC_H
 
+#include <tepal/channel.h>
 #include <tepal/log.h>
 #include <tepal/signal.h>
+#include <tepal/sync.h>
 #include <tepal/task.h>
 #include <tepal/thread.h>
 

@@ -41,6 +41,7 @@ struct loop {
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */
     void *signal_stack;
+    uint64_t random; /* of select, for being fair */
 };
 
 extern _Thread_local struct loop *loop_current __attribute__((tls_model("initial-exec")));

@@ -1,4 +1,6 @@
-/* Signals by signalfd, so that they arrive between two tasks and never inside one. */
+/* Signals by signalfd, so that they arrive between two tasks and never inside one. A channel brings
+ * them to the tasks. */
+#include "async/channel.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -11,13 +13,61 @@
 struct tepal_signals {
     struct io io;
     struct loop *loop;
+    tepal_channel *channel;
     sigset_t blocked; /* by us: they were not before */
 };
 
+/* What does not fit into the channel stays with the kernel, so one place is enough. */
+enum { CHANNEL_CAPACITY = 1 };
+
+static bool channel_has_room(tepal_channel *channel)
+{
+    return !tepal_channel_is_closed(channel) && channel_can_send(channel);
+}
+
+/* Moves signals from the kernel into the channel while there is room. */
+static void fill_channel(void *arg)
+{
+    tepal_signals *signals = arg;
+    struct signalfd_siginfo info;
+    while (channel_has_room(signals->channel)) {
+        ssize_t n;
+        do
+            n = read(signals->io.fd, &info, sizeof(info));
+        while (n < 0 && errno == EINTR);
+        if (n != (ssize_t)sizeof(info))
+            return;
+        int number = (int)info.ssi_signo;
+        (void)!tepal_channel_try_send(signals->channel, &number);
+    }
+}
+
 static void on_ready(struct io *io)
 {
-    if (io->reader)
-        task_wake(io->reader, 0);
+    fill_channel(CONTAINER_OF(io, tepal_signals, io));
+}
+
+static tepal_signals *signals_new(void)
+{
+    tepal_signals *signals = mem_zalloc(sizeof(*signals));
+    if (!signals)
+        return NULL;
+    signals->channel = tepal_channel_new(sizeof(int), CHANNEL_CAPACITY);
+    if (!signals->channel) {
+        mem_free(signals);
+        return NULL;
+    }
+    signals->channel->on_room = fill_channel;
+    signals->channel->on_room_arg = signals;
+    return signals;
+}
+
+static void signals_free(tepal_signals *signals)
+{
+    if (signals->io.fd >= 0)
+        close(signals->io.fd);
+    tepal_channel_free(signals->channel);
+    mem_free(signals);
 }
 
 tepal_signals *tepal_signals_open(const int *signals)
@@ -28,15 +78,13 @@ tepal_signals *tepal_signals_open(const int *signals)
     for (; *signals; signals++)
         if (sigaddset(&mask, *signals) < 0)
             misuse("tepal_signals_open", "not a signal");
-    tepal_signals *s = mem_zalloc(sizeof(*s));
+    tepal_signals *s = signals_new();
     if (!s)
         return NULL;
     s->loop = loop;
     s->io = (struct io){ .fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), .fn = on_ready };
     if (s->io.fd < 0 || poller_add(&loop->poller, &s->io) < 0) {
-        if (s->io.fd >= 0)
-            close(s->io.fd);
-        mem_free(s);
+        signals_free(s);
         return NULL;
     }
     sigset_t before;
@@ -50,34 +98,28 @@ tepal_signals *tepal_signals_open(const int *signals)
 
 int tepal_signals_next(tepal_signals *signals)
 {
-    struct tepal_task *task = task_need("tepal_signals_next");
-    struct signalfd_siginfo info;
-    if (signals->io.reader)
-        return -EBUSY;
-    while (true) {
-        int rc = task_check(signals->loop, task);
-        if (rc < 0)
-            return rc;
-        if (read(signals->io.fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-            return (int)info.ssi_signo;
-        if (errno != EAGAIN && errno != EINTR)
-            return -errno;
-        signals->io.reader = task;
-        rc = task_wait(signals->loop, "a signal", TEPAL_NEVER);
-        signals->io.reader = NULL;
-        if (rc < 0)
-            return rc;
-    }
+    int number;
+    int rc = channel_receive(signals->channel, &number, "tepal_signals_next", "a signal");
+    return rc < 0 ? rc : number;
+}
+
+tepal_channel *tepal_signals_channel(tepal_signals *signals)
+{
+    return signals->channel;
 }
 
 void tepal_signals_close(tepal_signals *signals)
 {
     if (!signals)
         return;
-    if (signals->io.reader)
+    if (channel_is_awaited(signals->channel))
         misuse("tepal_signals_close", "a task still waits for a signal");
     poller_remove(&signals->loop->poller, &signals->io);
-    close(signals->io.fd);
-    pthread_sigmask(SIG_UNBLOCK, &signals->blocked, NULL);
-    mem_free(signals);
+    signals->channel->on_room = NULL;
+    int number;
+    while (tepal_channel_try_receive(signals->channel, &number) == 0)
+        kill(getpid(), number); /* as if it had not been taken from the kernel */
+    sigset_t blocked = signals->blocked;
+    signals_free(signals);
+    pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
 }

@@ -1,5 +1,5 @@
 /* Tests of receiving signals in a task. */
-#include "in_loop.h"
+#include "misuse.h"
 
 #include "base/mem.h"
 
@@ -100,26 +100,175 @@ static void interruptible(void **state)
     assert_int_equal(run_fake(interrupt, NULL), 0);
 }
 
-static int second_reader(void *arg)
+struct reader {
+    tepal_signals *signals;
+    int number;
+};
+
+static int read_one(void *arg)
 {
-    tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, 0 });
+    struct reader *reader = arg;
+    reader->number = tepal_signals_next(reader->signals);
+    return 0;
+}
+
+static int several_readers(void *arg)
+{
+    tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, SIGUSR2, 0 });
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_spawn(group, next_signal, signals, NULL), 0);
+    struct reader readers[] = { { signals, 0 }, { signals, 0 } };
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tepal_spawn(group, read_one, &readers[i], NULL), 0);
     settle();
-    assert_int_equal(tepal_signals_next(signals), -EBUSY);
-    tepal_group_close(group);
+    raise(SIGUSR2);
+    settle();
+    assert_int_equal(readers[0].number, SIGUSR2);
+    assert_int_equal(readers[1].number, 0);
     raise(SIGUSR1);
-    assert_int_equal(tepal_signals_next(signals), SIGUSR1);
+    settle();
+    assert_int_equal(readers[1].number, SIGUSR1);
+    tepal_group_close(group);
     tepal_signals_close(signals);
     (void)arg;
     return 0;
 }
 
-static void one_reader_at_a_time(void **state)
+static void readers_in_order(void **state)
 {
     (void)state;
-    assert_int_equal(run(second_reader, NULL), 0);
+    assert_int_equal(run(several_readers, NULL), 0);
 }
+
+/* --- The channel ------------------------------------------------------------------------------ */
+
+static int select_signal(void *arg)
+{
+    int number = 0, item = 0, usr1 = SIGUSR1;
+    tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, 0 });
+    tepal_channel *other = tepal_channel_new(sizeof(int), 1);
+    tepal_group *group = tepal_group_new();
+    tepal_select_case cases[] = {
+        { .channel = other, .receive = &item },
+        { .channel = tepal_signals_channel(signals), .receive = &number },
+    };
+    for (int i = 0; i < 5; i++) {
+        number = 0;
+        assert_int_equal(tepal_select(cases, 2, 0), -EAGAIN);
+        assert_int_equal(tepal_spawn(group, raise_later, &usr1, NULL), 0);
+        assert_int_equal(tepal_select(cases, 2, TEPAL_NEVER), 1);
+        assert_int_equal(number, SIGUSR1);
+        assert_int_equal(tepal_channel_try_send(other, &i), 0);
+        assert_int_equal(tepal_select(cases, 2, TEPAL_NEVER), 0);
+        assert_int_equal(item, i);
+    }
+    tepal_group_close(group);
+    tepal_channel_free(other);
+    tepal_signals_close(signals);
+    (void)arg;
+    return 0;
+}
+
+static void selected_beside_other_things(void **state)
+{
+    (void)state;
+    assert_int_equal(run(select_signal, NULL), 0);
+}
+
+/* More signals than the channel holds. */
+static int overfill(void *arg)
+{
+    static const int numbers[] = { SIGUSR1, SIGUSR2, SIGTERM, SIGHUP, 0 };
+    tepal_signals *signals = tepal_signals_open(numbers);
+    tepal_channel *channel = tepal_signals_channel(signals);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; numbers[i]; i++)
+            raise(numbers[i]);
+        settle();
+        assert_int_equal(tepal_channel_length(channel), 1);
+        int in_channel, number;
+        assert_int_equal(tepal_channel_try_receive(channel, &in_channel), 0);
+        raise(in_channel); /* again: the first is not forgotten, and this one comes, too */
+        unsigned seen = 0;
+        for (int i = 0; numbers[i]; i++) {
+            assert_int_equal(tepal_channel_try_receive(channel, &number), 0);
+            for (int k = 0; numbers[k]; k++)
+                seen |= (unsigned)(numbers[k] == number) << k;
+        }
+        assert_int_equal(seen, 15);
+        assert_int_equal(tepal_channel_try_receive(channel, &number), -EAGAIN);
+    }
+    tepal_signals_close(signals);
+    (void)arg;
+    return 0;
+}
+
+static void nothing_is_lost_when_the_channel_is_full(void **state)
+{
+    (void)state;
+    assert_int_equal(run(overfill, NULL), 0);
+}
+
+static volatile sig_atomic_t n_handled;
+
+static void handle(int number)
+{
+    (void)number;
+    n_handled++;
+}
+
+/* One is in the channel, one still with the kernel. */
+static int close_with_signals(void *arg)
+{
+    signal(SIGUSR1, handle);
+    signal(SIGUSR2, handle);
+    n_handled = 0;
+    tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, SIGUSR2, 0 });
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    settle();
+    assert_int_equal(tepal_channel_length(tepal_signals_channel(signals)), 1);
+    assert_int_equal(n_handled, 0);
+    tepal_signals_close(signals);
+    while (n_handled < 2)
+        assert_int_equal(tepal_sleep_ms(1), 0);
+    signal(SIGUSR1, SIG_DFL);
+    signal(SIGUSR2, SIG_DFL);
+    (void)arg;
+    return 0;
+}
+
+static void what_was_not_received_has_its_usual_effect(void **state)
+{
+    (void)state;
+    assert_int_equal(run(close_with_signals, NULL), 0);
+}
+
+static int close_awaited(void *arg)
+{
+    tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, 0 });
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, next_signal, signals, NULL), 0);
+    settle();
+    tepal_signals_close(signals);
+    (void)arg;
+    return 0;
+}
+
+static int open_wrongly(void *arg)
+{
+    (void)arg;
+    (void)tepal_signals_open((const int[]){ 100000, 0 });
+    return 0;
+}
+
+static void misused(void **state)
+{
+    (void)state;
+    expect_misuse(close_awaited, "tepal_signals_close: a task still waits for a signal");
+    expect_misuse(open_wrongly, "tepal_signals_open: not a signal");
+}
+
+/* --- Opening ---------------------------------------------------------------------------------- */
 
 /* What was blocked before stays so, and several may be open in any order. */
 static int masks(void *arg)
@@ -152,8 +301,11 @@ static void the_mask_is_put_back(void **state)
 static int fail_to_open(void *arg)
 {
     static const int numbers[] = { SIGUSR1, 0 };
-    mem_fail_nth(1, 0);
-    assert_null(tepal_signals_open(numbers));
+    for (size_t n = 1; n <= 2; n++) {
+        mem_fail_nth(n, 0);
+        assert_null(tepal_signals_open(numbers));
+        assert_int_equal(mem_failures(), 1);
+    }
     mem_fail_nth(0, 0);
     struct rlimit old, tight;
     int free_fd = dup(0);
@@ -179,9 +331,16 @@ static void failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(received_by_a_task),   cmocka_unit_test(waited_for),
-        cmocka_unit_test(interruptible),        cmocka_unit_test(one_reader_at_a_time),
-        cmocka_unit_test(the_mask_is_put_back), cmocka_unit_test(failures),
+        cmocka_unit_test(received_by_a_task),
+        cmocka_unit_test(waited_for),
+        cmocka_unit_test(interruptible),
+        cmocka_unit_test(readers_in_order),
+        cmocka_unit_test(selected_beside_other_things),
+        cmocka_unit_test(nothing_is_lost_when_the_channel_is_full),
+        cmocka_unit_test(what_was_not_received_has_its_usual_effect),
+        cmocka_unit_test(misused),
+        cmocka_unit_test(the_mask_is_put_back),
+        cmocka_unit_test(failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
