@@ -11,13 +11,16 @@
 #include <errno.h>
 #include <string.h>
 
-/* What each call must do first. Returns 0 or the error to return. */
+/* What each call must do first. Returns 0 or the error to return. Every so often lets others run: a
+ * task that reads line after line from the buffer must not have the loop to itself. */
 static int begin(struct tepal_conn *stream, const char *call)
 {
     struct tepal_task *task = task_need(call);
     if (stream->io.reader)
         return -EBUSY;
-    int rc = task_check(loop_current, task);
+    stream->io.reader = task;
+    int rc = task_may_wait(loop_current, task);
+    stream->io.reader = NULL;
     if (rc < 0)
         return rc;
     return buffers_need(stream) ? stream->buffers->in_error : -ENOMEM;

@@ -445,6 +445,45 @@ static void one_reader_at_a_time(void **state)
     assert_int_equal(run(second_reader, NULL), 0);
 }
 
+static int count_turns(void *arg)
+{
+    int rc;
+    while ((rc = tepal_sleep_ms(0)) == 0)
+        ++*(int *)arg;
+    return rc;
+}
+
+/* Lines that are all in the buffer already. */
+static int read_many_at_once(void *arg)
+{
+    enum { N = 1000 };
+    int peer, n_turns = 0;
+    char *line;
+    tepal_conn *stream = open_pair(AF_UNIX, &peer);
+    char data[2 * N];
+    for (int i = 0; i < N; i++)
+        memcpy(data + 2 * (size_t)i, "x\n", 2);
+    write_plain(peer, data, sizeof(data));
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, count_turns, &n_turns, NULL), 0);
+    settle();
+    n_turns = 0;
+    for (int i = 0; i < N; i++)
+        assert_int_equal(tepal_conn_read_line(stream, 80, &line), 1);
+    assert_true(n_turns > N / 50);
+    tepal_group_close(group);
+    tepal_conn_close(stream);
+    close(peer);
+    (void)arg;
+    return 0;
+}
+
+static void others_have_their_turn(void **state)
+{
+    (void)state;
+    assert_int_equal(run(read_many_at_once, NULL), 0);
+}
+
 /* --- Failures --------------------------------------------------------------------------------- */
 
 static int peer_resets(void *arg)
@@ -542,6 +581,7 @@ int main(void)
         cmocka_unit_test(interruption_loses_nothing),
         cmocka_unit_test(large_reads_are_put_back),
         cmocka_unit_test(one_reader_at_a_time),
+        cmocka_unit_test(others_have_their_turn),
         cmocka_unit_test(the_peer_vanishes),
         cmocka_unit_test(memory_runs_out),
     };
