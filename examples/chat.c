@@ -43,9 +43,8 @@ static int write_lines(void *arg)
 {
     struct client *client = arg;
     struct line line;
-    int rc;
-    while ((rc = tepal_channel_receive(client->queue, &line)) == 0) {
-        rc = tepal_conn_printf(client->conn, "%s", line.text);
+    while (tepal_channel_receive(client->queue, &line) == 0) {
+        int rc = tepal_conn_printf(client->conn, "%s", line.text);
         if (rc == 0 && tepal_channel_length(client->queue) > 0)
             continue;
         if (rc == 0 && client->n_missed > 0)
@@ -54,9 +53,9 @@ static int write_lines(void *arg)
         if (rc == 0)
             rc = tepal_conn_drain(client->conn);
         if (rc < 0)
-            break;
+            break; /* the client has left, of which its reader hears, too */
     }
-    return rc;
+    return 0;
 }
 
 /* Reads the client's lines until it leaves, or sends one that is too long. */

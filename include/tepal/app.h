@@ -85,14 +85,7 @@ TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware);
  * any case. */
 TEPAL_API void tepal_error_pages(tepal_app *app, const char *content_type);
 
-/* --- State ---------------------------------------------------------------------------------------
- *
- * A key is a constant of the program; its address is what counts, the name is for people:
- * static const tepal_key DB = { "db" }; */
-
-typedef struct tepal_key {
-    const char *name;
-} tepal_key;
+/* --- State ------------------------------------------------------------------------------------ */
 
 /* Keeps value under the key; tepal does not look into it nor free it. */
 TEPAL_API void tepal_app_set(tepal_app *app, const tepal_key *key, void *value);
@@ -118,8 +111,8 @@ TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook);
  * something else kept the application from starting. */
 TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave);
 
-/* The application's background tasks; for tepal_spawn() in hooks and handlers. NULL before the
- * application is served. */
+/* The application's background tasks; for tepal_spawn() in hooks and handlers. One that fails is
+ * logged at once. NULL before the application is served. */
 TEPAL_API tepal_group *tepal_app_group(tepal_app *app);
 
 #ifdef __cplusplus

@@ -4,7 +4,9 @@
 #define TEPAL_ASYNC_H
 
 #include <tepal/channel.h>
+#include <tepal/inspect.h>
 #include <tepal/log.h>
+#include <tepal/loop.h>
 #include <tepal/signal.h>
 #include <tepal/sync.h>
 #include <tepal/task.h>

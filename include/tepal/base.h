@@ -48,6 +48,13 @@ typedef struct tepal_bytes {
     size_t len;
 } tepal_bytes;
 
+/* The key of a value that the program keeps with an application, a request or a task. A key is a
+ * constant of the program; its address is what counts, the name is for people:
+ * static const tepal_key DB = { "db" }; */
+typedef struct tepal_key {
+    const char *name;
+} tepal_key;
+
 /* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. */
 enum tepal_error_code {
     TEPAL_ECLOSED = -4097,    /* the peer closed the connection before the message was complete */
@@ -60,6 +67,8 @@ enum tepal_error_code {
     TEPAL_EFIELD = -4104,   /* a field name or value has characters that HTTP forbids */
     TEPAL_ESENT = -4105,    /* the head of the response has been sent: too late to change it */
     TEPAL_EPATTERN = -4106, /* a route pattern is malformed or conflicts with another one */
+    TEPAL_ENONAME = -4107,  /* there is no such host name, or it has no address of that family */
+    TEPAL_EDNS = -4108,     /* the name servers failed, or did not answer in time */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and

@@ -82,13 +82,14 @@ typedef struct tepal_run_options {
     /* For tepal_run_args(): more command line options. The list ends with one without a name. */
     const struct tepal_argument *arguments;
 
-    bool no_signals; /* SIGINT and SIGTERM are not handled by tepal_run() */
+    bool no_signals; /* SIGINT, SIGTERM and SIGUSR1 are not handled by tepal_run() */
 } tepal_run_options;
 
 /* Serves the application until SIGINT or SIGTERM, then ends gracefully: see "Start and end" in
- * app.h; a second signal ends it at once. Takes the application over and closes it. Not in a task:
- * it runs the loop itself. Returns what main() returns: 0, or 1 when it could not start (the reason
- * is logged). */
+ * app.h; a second signal ends it at once. At SIGUSR1, unless the program handles or ignores it, all
+ * tasks are reported in the log: see tepal_dump_tasks(). Takes the application over and closes it.
+ * Not in a task: it runs the loop itself. Returns what main() returns: 0, or 1 when it could not
+ * start (the reason is logged). */
 TEPAL_API int tepal_run(tepal_app *app, const tepal_run_options *options);
 
 /* The same, with options from the command line: --host HOST, --port PORT, --path PATH (a Unix

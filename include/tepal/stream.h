@@ -10,6 +10,7 @@
 #include <tepal/addr.h>
 #include <tepal/base.h>
 
+#include <sys/socket.h> /* AF_INET, AF_INET6 */
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -19,11 +20,24 @@ extern "C" {
 typedef struct tepal_conn tepal_conn;
 typedef struct tepal_listener tepal_listener;
 
-/* Connects to a TCP port. host is a name, an IPv4 or an IPv6 address; all its addresses are tried
- * in order. TCP_NODELAY is on. Suspends. Returns 0 and the stream, which the caller closes;
- * -EHOSTUNREACH when the name has no address, or the error of the last attempt (-ECONNREFUSED,
- * ...). */
-TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port);
+typedef struct tepal_connect_options {
+    int64_t attempt_delay_ms; /* between the attempts at two addresses; default 250 ms */
+    int family; /* AF_INET or AF_INET6: to addresses of this family only; default both */
+    const char *local_host; /* the address to connect from; default: what the system chooses */
+    bool nagle;             /* TCP_NODELAY is off: small writes wait to be sent together */
+} tepal_connect_options;
+
+/* Connects to a TCP port. host is a name (see tepal/dns.h), an IPv4 or an IPv6 address. The
+ * addresses of a name are tried as RFC 8305 says ("Happy Eyeballs"): both families in turns,
+ * beginning with the one that is to be preferred (IPv6 where it is routed); while an attempt is
+ * under way the next one starts after attempt_delay_ms, and at once when one has failed; the first
+ * that succeeds is taken, and the others are given up. TCP_NODELAY is on. options may be NULL.
+ * Suspends. Returns 0 and the stream, which the caller closes; what tepal_resolve() returns when
+ * there is no address; the error of the last attempt (-ECONNREFUSED, ...), where that there is no
+ * way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV for
+ * a local_host that is no address; -ENOMEM, -EMFILE, -ECANCELED, -ETIMEDOUT. */
+TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
+                            const tepal_connect_options *options);
 
 /* Connects to a Unix socket; a path that begins with '@' is in the abstract namespace. Suspends.
  * Returns 0 and the stream, -ENAMETOOLONG, or the error of the attempt. */

@@ -30,7 +30,7 @@ TEPAL_API int tepal_main(tepal_task_fn *fn, void *arg);
 /* --- Time ------------------------------------------------------------------------------------- */
 
 /* A monotonic clock, in milliseconds and microseconds from an arbitrary beginning. Works without a
- * loop, too. In a test client it is the test's clock. */
+ * loop, too. In a test client, and after tepal_clock_fake(), it is the test's clock. */
 TEPAL_API int64_t tepal_now_ms(void);
 TEPAL_API int64_t tepal_now_us(void);
 
@@ -43,12 +43,47 @@ TEPAL_API int tepal_sleep_ms(int64_t ms);
  * before, for tepal_deadline_restore(). Does not suspend. */
 TEPAL_API int64_t tepal_deadline_in(int64_t ms);
 
+/* Moves the deadline that the task has set by tepal_deadline_in() to ms milliseconds from now,
+ * earlier or later, but not beyond before, which is what that call returned; TEPAL_NEVER puts it
+ * there. For what may go on as long as it makes progress. One that has passed is in the future
+ * again; tasks that were spawned meanwhile keep the one they have. Does not suspend. */
+TEPAL_API void tepal_deadline_move(int64_t before, int64_t ms);
+
 /* Puts the deadline back that tepal_deadline_in() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
 
+/* Moments at equal distances. The members are tepal's own. */
+typedef struct tepal_interval {
+    int64_t period_ms, next_ms;
+} tepal_interval;
+
+/* An interval whose first moment is ms milliseconds from now, and each other one ms after the one
+ * before; ms is at least 1. Does not suspend, and works without a loop, too. */
+TEPAL_API tepal_interval tepal_interval_start(int64_t ms);
+
+/* Waits for the next moment of the interval. Suspends; when that moment has passed already it only
+ * lets the other tasks run now and then. The moments do not drift, however late the task comes to
+ * them. Returns how many have come since the last call, that is 1, or more when some were missed;
+ * -ECANCELED or -ETIMEDOUT when the wait was cut short, and then none is lost. */
+TEPAL_API int64_t tepal_interval_wait(tepal_interval *interval);
+
+/* Begins a shield: a clean-up that must finish although the task is cancelled or out of time. Until
+ * the end of the shield a cancellation, be it from before or from now, is held back, and the
+ * deadline is ms milliseconds from now, whatever it was; TEPAL_NEVER: none. Shields nest; each has
+ * its own time, and the cancellation is told after the outermost one. A task or a handler must not
+ * return within one. Returns the deadline that was in force before, for tepal_shield_end(). Does
+ * not suspend. */
+TEPAL_API int64_t tepal_shield_begin(int64_t ms);
+
+/* Ends the shield, with what tepal_shield_begin() returned: the next call that suspends tells of
+ * the cancellation, or that the time is over. Does not suspend. */
+TEPAL_API void tepal_shield_end(int64_t before);
+
 /* --- Tasks and groups ------------------------------------------------------------------------- */
 
-/* A set of tasks that ends as a whole. */
+/* A set of tasks that ends as a whole. A task that fails in it is never overlooked: an error that
+ * tepal_group_wait() did not return is logged as a warning with the task's name, at the latest when
+ * the group is closed. To return -ECANCELED after one was cancelled is no failure. */
 typedef struct tepal_group tepal_group;
 
 typedef struct tepal_spawn_options {
@@ -62,8 +97,8 @@ typedef struct tepal_spawn_options {
 TEPAL_API tepal_group *tepal_group_new(void);
 
 /* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
- * its deadline. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when the group has been
- * cancelled. */
+ * its deadline and its task-local values. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when
+ * the group has been cancelled. */
 TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                           const tepal_spawn_options *options);
 
@@ -79,8 +114,84 @@ TEPAL_API void tepal_group_cancel(tepal_group *group);
  * cannot itself be cancelled or time out. NULL is allowed. */
 TEPAL_API void tepal_group_close(tepal_group *group);
 
-/* Whether the calling task has been cancelled. Does not suspend. */
+/* Whether the calling task has been cancelled, and its next call that suspends says so: within a
+ * shield it is false. Does not suspend. */
 TEPAL_API bool tepal_is_cancelled(void);
+
+/* --- Jobs ---------------------------------------------------------------------------------------
+ *
+ * A job is a task of a group whose result can be asked for. The struct is the caller's: fill in fn
+ * and what else is wanted, and leave the rest zero. It must stay where it is until the job has been
+ * joined, or taken by tepal_group_next(), or its group is closed; then it may be started again. A
+ * failure that nobody joined or took is logged when the group is closed. */
+
+typedef struct tepal_job {
+    tepal_task_fn *fn;
+    void *arg;
+    const char *name;  /* of the task, in reports; must stay as long as the job. Default "job" */
+    size_t stack_size; /* as in tepal_spawn_options */
+    int result;        /* what fn returned, once it is done */
+    bool done;
+    struct tepal_job_inside { /* tepal's own */
+        struct tepal_task *task, *joiner;
+        tepal_group *group;
+        struct tepal_job *next, *previous;
+        bool failed;
+    } inside;
+} tepal_job;
+
+/* Starts a job as a task of the group, as tepal_spawn() does, and with the same results. */
+TEPAL_API int tepal_job_start(tepal_group *group, tepal_job *job);
+
+/* Waits until the job is done. One task at a time may wait for a job; one that is done may be
+ * joined any number of times. Suspends. Returns 0 when job->result is there, or -ECANCELED,
+ * -ETIMEDOUT when the wait was cut short (the job goes on, and can be joined later). */
+TEPAL_API int tepal_job_join(tepal_job *job);
+
+/* Cancels this job alone; one that has not been started or is done is left as it is. Does not
+ * suspend. */
+TEPAL_API void tepal_job_cancel(tepal_job *job);
+
+/* Takes the next job of the group that has ended, in the order in which they do, without those that
+ * were joined. One task at a time may ask. Suspends until there is one. Returns 1 with the job in
+ * *job; 0 when none is left and none is running (tasks that are no jobs do not count); -ECANCELED
+ * or -ETIMEDOUT when the wait was cut short. *job is NULL unless 1 was returned. */
+TEPAL_API int tepal_group_next(tepal_group *group, tepal_job **job);
+
+typedef struct tepal_gather_options {
+    bool collect;       /* an error of one job does not cancel the others */
+    size_t max_at_once; /* how many run at once; default 0: all */
+} tepal_gather_options;
+
+/* Runs n jobs and waits until all have ended. Afterwards each is done and has its result; one that
+ * never began has -ECANCELED, or -ENOMEM when memory was short. The first error to be returned by a
+ * job cancels the others, and is returned when they have ended; with collect all run to their ends,
+ * and 0 is returned whatever their results. When the calling task is cancelled or out of time, the
+ * jobs are cancelled, and -ECANCELED or -ETIMEDOUT is returned when they have ended. Suspends. */
+TEPAL_API int tepal_gather(tepal_job *jobs, size_t n, const tepal_gather_options *options);
+
+/* Runs n jobs at once until one of them has returned, whatever its result is: an error wins, too.
+ * The others are cancelled and joined. Afterwards each has a result, as with tepal_gather(); the
+ * losers' may be -ECANCELED or what they came to. Suspends. Returns the index of the winner;
+ * -ECANCELED or -ETIMEDOUT when the calling task was cancelled or out of time, and -ENOMEM when
+ * memory was short, after all have been cancelled and joined; -EINVAL when n is 0. */
+TEPAL_API int tepal_race(tepal_job *jobs, size_t n);
+
+/* --- Task-local values --------------------------------------------------------------------------
+ *
+ * What a task has set, the tasks that it spawns afterwards have, too, from their beginning: each
+ * has its own from then on, and what one sets later no other sees. A handler of a request begins
+ * with what the task had that called tepal_serve(), startup hooks included; what it sets is gone
+ * with the request. Values are pointers to what the program keeps alive as long as tasks may ask
+ * for it; tepal does not look into them nor free them. */
+
+/* Sets the value of the key for the calling task; NULL is as good as none. Does not suspend.
+ * Returns 0 or -ENOMEM. */
+TEPAL_API int tepal_local_set(const tepal_key *key, void *value);
+
+/* The value of the key for the calling task, NULL when there is none. Takes time by the number of
+ * keys that are set. Does not suspend. */
+TEPAL_API void *tepal_local_get(const tepal_key *key);
 
 #ifdef __cplusplus
 }

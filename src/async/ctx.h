@@ -8,6 +8,7 @@
 
 #include "base/platform.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct ctx {
@@ -46,6 +47,11 @@ void ctx_entered(struct ctx *from);
 
 /* Saves the callee-saved state on this stack and its place in *save, and restores that at to. */
 void ctx_swap(void **save, void *to);
+
+/* Calls fn(arg), in which an unwinder sees this frame, and then those of the stack that was left at
+ * sp and whose lowest octet is low. The stack must have begun. Returns false, and does not call,
+ * when it cannot be done: with ucontext where the stack is nearly full, or under a sanitizer. */
+bool ctx_call_as(void *sp, void *low, void (*fn)(void *), void *arg);
 
 /* Lays out a stack, whose end is top, such that the first swap to the result calls fn(arg). */
 void *ctx_prepare(void *low, void *top, void (*fn)(void *), void *arg);

@@ -3,6 +3,30 @@
  * x30, d8..d15, fpcr, padding (176 octets). */
     .text
 
+/* Tells the unwinder where that layout has the registers: its end is the CFA. */
+    .macro cfi_saved
+    .cfi_offset x19, -176
+    .cfi_offset x20, -168
+    .cfi_offset x21, -160
+    .cfi_offset x22, -152
+    .cfi_offset x23, -144
+    .cfi_offset x24, -136
+    .cfi_offset x25, -128
+    .cfi_offset x26, -120
+    .cfi_offset x27, -112
+    .cfi_offset x28, -104
+    .cfi_offset x29, -96
+    .cfi_offset x30, -88
+    .cfi_offset b8, -80
+    .cfi_offset b9, -72
+    .cfi_offset b10, -64
+    .cfi_offset b11, -56
+    .cfi_offset b12, -48
+    .cfi_offset b13, -40
+    .cfi_offset b14, -32
+    .cfi_offset b15, -24
+    .endm
+
 /* void ctx_swap(void **save, void *to) */
     .globl ctx_swap
     .hidden ctx_swap
@@ -10,7 +34,9 @@
     .p2align 4
 ctx_swap:
     .cfi_startproc
+    .cfi_remember_state
     sub sp, sp, #176
+    .cfi_adjust_cfa_offset 176
     stp x19, x20, [sp, #0]
     stp x21, x22, [sp, #16]
     stp x23, x24, [sp, #32]
@@ -21,6 +47,7 @@ ctx_swap:
     stp d10, d11, [sp, #112]
     stp d12, d13, [sp, #128]
     stp d14, d15, [sp, #144]
+    cfi_saved
     mrs x9, fpcr
     str x9, [sp, #160]
     mov x10, sp
@@ -41,9 +68,40 @@ ctx_swap:
     ldp d12, d13, [sp, #128]
     ldp d14, d15, [sp, #144]
     add sp, sp, #176
+    .cfi_restore_state
     ret
     .cfi_endproc
     .size ctx_swap, . - ctx_swap
+
+/* bool ctx_call_as(void *sp, void *low, void (*fn)(void *), void *arg)
+ *
+ * No stack is switched: only the unwinder is told that the caller of this frame is to be found in
+ * what ctx_swap() has left at sp. */
+    .globl ctx_call_as
+    .hidden ctx_call_as
+    .type ctx_call_as, %function
+    .p2align 4
+ctx_call_as:
+    .cfi_startproc
+    stp x19, x30, [sp, #-16]!
+    .cfi_adjust_cfa_offset 16
+    .cfi_offset x19, -16
+    .cfi_offset x30, -8
+    mov x19, x0
+    mov x0, x3
+    .cfi_remember_state
+    .cfi_def_cfa x19, 176
+    cfi_saved
+    blr x2
+    .cfi_restore_state
+    mov w0, #1
+    ldp x19, x30, [sp], #16
+    .cfi_adjust_cfa_offset -16
+    .cfi_restore x19
+    .cfi_restore x30
+    ret
+    .cfi_endproc
+    .size ctx_call_as, . - ctx_call_as
 
 /* Where a fresh stack begins: the function is in x19, its argument in x20. */
     .globl ctx_entry

@@ -12,19 +12,59 @@ struct start {
     void *arg;
 };
 
+/* What ctx_call_as() has the stack that it switches to do. */
+struct errand {
+    void (*fn)(void *);
+    void *arg;
+    ucontext_t *back;
+};
+
+static _Thread_local struct errand *errand;
+
 static void enter(unsigned high, unsigned low)
 {
     struct start *start = (struct start *)((uintptr_t)high << 32 | low);
     start->fn(start->arg);
 }
 
+/* The mask is the thread's, not one for each stack as swapcontext() has it. */
+static void swap(ucontext_t *here, ucontext_t *there)
+{
+    pthread_sigmask(SIG_BLOCK, NULL, &there->uc_sigmask);
+    swapcontext(here, there);
+}
+
 void ctx_swap(void **save, void *to)
 {
-    ucontext_t here, *there = to;
+    ucontext_t here;
     *save = &here;
-    /* The mask is the thread's, not one for each stack as swapcontext() has it. */
-    pthread_sigmask(SIG_BLOCK, NULL, &there->uc_sigmask);
-    swapcontext(&here, there);
+    swap(&here, to);
+    while (errand) {
+        struct errand *e = errand;
+        errand = NULL;
+        e->fn(e->arg);
+        swap(&here, e->back);
+    }
+}
+
+bool ctx_call_as(void *sp, void *low, void (*fn)(void *), void *arg)
+{
+#if defined(TEPAL_ASAN) || defined(TEPAL_TSAN)
+    (void)sp;
+    (void)low;
+    (void)fn;
+    (void)arg;
+    return false; /* they would have to be told of the switch, from a frame that they know */
+#else
+    /* It is done on that stack, which must have the room. */
+    enum { ROOM = 12 * 1024 };
+    if ((char *)sp - (char *)low < ROOM)
+        return false;
+    ucontext_t here;
+    errand = &(struct errand){ .fn = fn, .arg = arg, .back = &here };
+    swap(&here, sp);
+    return true;
+#endif
 }
 
 void *ctx_prepare(void *low, void *top, void (*fn)(void *), void *arg)

@@ -1,51 +1,88 @@
 /* Groups: the owner of tasks. A group never outlives the tasks in it. */
-#include "async/task.h"
+#include "async/group.h"
+
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 
-struct tepal_group {
-    struct list node; /* in the loop's list */
-    struct list tasks;
-    struct tepal_task *waiter; /* in tepal_group_wait() or tepal_group_close() */
-    int first_error;
-    bool cancelled;
-};
+void group_init(tepal_group *group, struct loop *loop)
+{
+    *group = (tepal_group){ 0 };
+    list_init(&group->node);
+    list_append(&loop->groups, &group->node);
+    list_init(&group->tasks);
+}
 
 tepal_group *tepal_group_new(void)
 {
     struct loop *loop = loop_need("tepal_group_new");
-    tepal_group *group = mem_zalloc(sizeof(*group));
-    if (!group)
-        return NULL;
-    list_init(&group->node);
-    list_append(&loop->groups, &group->node);
-    list_init(&group->tasks);
+    tepal_group *group = mem_alloc(sizeof(*group));
+    if (group)
+        group_init(group, loop);
     return group;
 }
 
-int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
-                const tepal_spawn_options *options)
+int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+                const tepal_spawn_options *options, struct tepal_task **task)
 {
     struct loop *loop = loop_need("tepal_spawn");
     if (group->cancelled)
         return -ECANCELED;
     const char *name = options && options->name ? options->name : "task";
-    struct tepal_task *task = task_new(loop, fn, arg, name, options ? options->stack_size : 0);
-    if (!task)
+    struct tepal_task *new = task_new(loop, fn, arg, name, options ? options->stack_size : 0);
+    if (!new)
         return -ENOMEM;
-    task->group = group;
-    if (loop->current)
-        task->deadline = loop->current->deadline;
-    list_append(&group->tasks, &task->in_group);
-    task_start(loop, task);
+    new->group = group;
+    if (loop->current) {
+        new->deadline = loop->current->deadline;
+        new->locals = locals_share(loop->current->locals);
+    }
+    list_append(&group->tasks, &new->in_group);
+    task_start(loop, new);
+    *task = new;
     return 0;
+}
+
+int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+                const tepal_spawn_options *options)
+{
+    struct tepal_task *task;
+    return group_spawn(group, fn, arg, options, &task);
+}
+
+/* A task has failed, which is no job. What tepal_group_wait() may still return has time. */
+static void note_failure(tepal_group *group, const struct tepal_task *task, int error)
+{
+    bool is_first = group->first_error == 0 || group->first_error == error;
+    if (group->reports_at_once || (!is_first && error != group->told_error))
+        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", task->name, tepal_error_text(error));
+    else if (is_first && group->n_failed++ == 0)
+        snprintf(group->failed, sizeof(group->failed), "%s", task->name);
+}
+
+static void report_untold(const tepal_group *group)
+{
+    if (group->first_error == group->told_error)
+        return;
+    const char *text = tepal_error_text(group->first_error);
+    if (group->n_failed == 1)
+        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", group->failed, text);
+    else if (group->n_failed > 1)
+        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" and %zu more of its group failed: %s",
+                  group->failed, group->n_failed - 1, text);
 }
 
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result)
 {
+    bool cancelled = task->cancelled || task->cancel_held;
+    bool failed = result < 0 && !(result == -ECANCELED && cancelled);
     list_remove(&task->in_group);
+    if (task->job)
+        job_ended(task->job, result, failed);
+    else if (UNLIKELY(failed))
+        note_failure(group, task, result);
     if (result < 0 && group->first_error == 0)
         group->first_error = result;
     if (group->waiter && list_is_empty(&group->tasks))
@@ -63,7 +100,9 @@ int tepal_group_wait(tepal_group *group)
         rc = task_wait(loop_current, "tasks of a group", TEPAL_NEVER);
         group->waiter = NULL;
     }
-    return rc < 0 ? rc : group->first_error;
+    rc = rc < 0 ? rc : group->first_error;
+    group_told(group, rc);
+    return rc;
 }
 
 void tepal_group_cancel(tepal_group *group)
@@ -73,18 +112,20 @@ void tepal_group_cancel(tepal_group *group)
         task_cancel(CONTAINER_OF(node, struct tepal_task, in_group));
 }
 
+void group_report_all(struct loop *loop)
+{
+    for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next)
+        report_untold(CONTAINER_OF(node, struct tepal_group, node));
+}
+
 void group_cancel_all(struct loop *loop)
 {
     for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next)
         tepal_group_cancel(CONTAINER_OF(node, struct tepal_group, node));
 }
 
-void tepal_group_close(tepal_group *group)
+void group_finish(tepal_group *group, bool report)
 {
-    if (!group)
-        return;
-    if (group->waiter)
-        misuse("tepal_group_close", "another task waits for this group");
     tepal_group_cancel(group);
     if (!list_is_empty(&group->tasks)) {
         struct tepal_task *task = task_need("tepal_group_close");
@@ -93,6 +134,18 @@ void tepal_group_close(tepal_group *group)
         group->waiter = task;
         task_wait_shielded(loop_current, "tasks of a group to end");
     }
+    jobs_release(group, report);
+    if (report)
+        report_untold(group);
     list_remove(&group->node);
+}
+
+void tepal_group_close(tepal_group *group)
+{
+    if (!group)
+        return;
+    if (group->waiter || group->taker)
+        misuse("tepal_group_close", "another task waits for this group");
+    group_finish(group, true);
     mem_free(group);
 }

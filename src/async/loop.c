@@ -1,6 +1,9 @@
 /* The turn of the loop, and its life. What happens in a turn is decided by the parts it owns. */
 #include "async/loop.h"
 
+#include "async/call.h"
+#include "async/debug.h"
+#include "async/inspect.h"
 #include "async/offload.h"
 #include "async/overflow.h"
 #include "async/task.h"
@@ -42,6 +45,20 @@ int64_t tepal_now_ms(void)
     return tepal_now_us() / 1000;
 }
 
+void tepal_clock_fake(void)
+{
+    struct loop *loop = loop_need("tepal_clock_fake");
+    if (loop->fake_time)
+        return;
+    /* Time goes on from what a call may have told already. */
+    loop->now = clock_us() / 1000 + 1;
+    loop->fake_time = true;
+    timer_cancel(&loop->trim);
+    /* What is due already fires at the end of the turn, not here. */
+    if (timers_next(&loop->timers) > loop->now)
+        timers_fire(&loop->timers, loop->now);
+}
+
 struct loop *loop_need(const char *call)
 {
     if (UNLIKELY(!loop_current))
@@ -74,6 +91,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->ready);
     list_init(&loop->tasks);
     list_init(&loop->groups);
+    list_init(&loop->parts);
     loop->now = clock_us() / 1000;
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->trim, on_trim);
@@ -82,6 +100,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, MAX_FREE_BLOCKS);
     overflow_watch(&loop->signal_stack);
     loop_current = loop;
+    debug_open(loop);
     return 0;
 }
 
@@ -89,7 +108,15 @@ void loop_close(struct loop *loop)
 {
     if (loop->n_tasks > 0)
         misuse("loop_close", "tasks are left");
+    while (!list_is_empty(&loop->parts)) {
+        struct loop_part *part = CONTAINER_OF(loop->parts.next, struct loop_part, node);
+        list_remove(&part->node);
+        part->close(part);
+    }
     offload_close(loop->offload);
+    calls_close(loop->calls);
+    dump_signal_close(loop);
+    debug_close(loop);
     overflow_unwatch(&loop->signal_stack);
     stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);
@@ -97,6 +124,21 @@ void loop_close(struct loop *loop)
     poller_clear(&loop->poller);
     ctx_end_thread(&loop->ctx);
     loop_current = NULL;
+}
+
+void loop_add_part(struct loop *loop, struct loop_part *part)
+{
+    list_prepend(&loop->parts, &part->node);
+}
+
+struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct loop_part *part))
+{
+    for (struct list *node = loop->parts.next; node != &loop->parts; node = node->next) {
+        struct loop_part *part = CONTAINER_OF(node, struct loop_part, node);
+        if (part->close == close)
+            return part;
+    }
+    return NULL;
 }
 
 static bool run_ready(struct loop *loop)
@@ -150,13 +192,16 @@ static bool poll_fake(struct loop *loop, bool wait)
     int64_t next = timers_next(&loop->timers);
     if (next == INT64_MAX)
         return poll_until(loop, -1);
+    if (loop->n_outside > 0 && poll_until(loop, timeout_of(loop, wait)))
+        return true;
     loop->now = next;
     return true;
 }
 
 bool loop_turn(struct loop *loop, bool wait)
 {
-    bool done = run_ready(loop);
+    bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
+    done |= run_ready(loop);
     if (UNLIKELY(loop->fake_time)) {
         done |= poll_fake(loop, wait && !done);
     } else {
@@ -182,6 +227,21 @@ static int run_root(void *arg)
     return root->result;
 }
 
+static void end_tasks(struct loop *loop)
+{
+    /* Each turn again: what is cancelled may still start something. */
+    for (; loop->n_tasks > 0; loop_turn(loop, true))
+        group_cancel_all(loop);
+}
+
+void loop_finish(struct loop *loop)
+{
+    end_tasks(loop);
+    calls_end(loop);
+    end_tasks(loop); /* that the last calls have started */
+    group_report_all(loop);
+}
+
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
 {
     struct root root = { .fn = fn, .arg = arg };
@@ -191,9 +251,7 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
     task_start(loop, task);
     while (!root.ended)
         loop_turn(loop, true);
-    /* Each turn again: what is cancelled may still start something. */
-    for (; loop->n_tasks > 0; loop_turn(loop, true))
-        group_cancel_all(loop);
+    loop_finish(loop);
     return root.result;
 }
 

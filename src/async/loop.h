@@ -14,13 +14,22 @@
 #include "base/list.h"
 #include "base/platform.h"
 
-#include <tepal/base.h>
+#include <tepal/loop.h>
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct tepal_task;
+struct debug;
+struct dump_signal;
 struct offload;
+
+/* Something that a higher layer keeps with the loop: made at first use, closed with the loop. Its
+ * function tells what it is. */
+struct loop_part {
+    struct list node;
+    void (*close)(struct loop_part *part); /* frees it; no task is left then */
+};
 
 /* The size of an I/O buffer, and of the first chunk of a request's arena. */
 enum { LOOP_BUFFER_SIZE = 16 * 1024, LOOP_CHUNK_SIZE = 8 * 1024 };
@@ -33,6 +42,8 @@ struct loop {
     struct poller poller;
     int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
     bool fake_time;     /* now moves only when nothing else can happen */
+    size_t n_outside;   /* waits for something outside of the process that takes its time: a fake
+                           clock goes no faster than the real one meanwhile */
     size_t n_tasks;     /* that have not ended */
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
@@ -40,8 +51,14 @@ struct loop {
     struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */
+    tepal_loop *calls;       /* the same */
+    bool calls_due;          /* there may be some to run */
+    bool in_call;            /* one of them runs */
+    struct list parts;
     void *signal_stack;
-    uint64_t random; /* of select, for being fair */
+    uint64_t random;                 /* of select, for being fair */
+    struct debug *debug;             /* NULL: it is off; see debug.h */
+    struct dump_signal *dump_signal; /* made at first use; see inspect.h */
 };
 
 extern _Thread_local struct loop *loop_current __attribute__((tls_model("initial-exec")));
@@ -60,6 +77,15 @@ bool loop_turn(struct loop *loop, bool wait);
 /* Runs fn(arg) as a task, and the loop until no task is left. Returns the result of fn, or
  * -ENOMEM. */
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
+
+/* Cancels and joins all tasks that are left, and runs the calls that are. */
+void loop_finish(struct loop *loop);
+
+/* Adds a part, which is closed by loop_close(): the latest first. */
+void loop_add_part(struct loop *loop, struct loop_part *part);
+
+/* The part that this function closes, or NULL. There are few: it is a walk along the list. */
+struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct loop_part *part));
 
 /* Lets freed memory go back to the system a little later: malloc() would keep most of it. */
 void loop_trim_later(struct loop *loop);
@@ -82,6 +108,13 @@ int64_t loop_clock_us(const struct loop *loop);
 static inline int64_t loop_time_after(int64_t from, int64_t ms)
 {
     return ms < TEPAL_NEVER - from ? from + ms : TEPAL_NEVER;
+}
+
+/* The time ms milliseconds after this very moment, not after the beginning of the turn, and never
+ * too early; or TEPAL_NEVER. */
+static inline int64_t loop_time_in(const struct loop *loop, int64_t ms)
+{
+    return ms == TEPAL_NEVER ? ms : loop_time_after((loop_clock_us(loop) + 999) / 1000, ms);
 }
 
 #endif

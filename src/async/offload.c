@@ -1,15 +1,15 @@
 /* Blocking calls in threads. The loop's thread and the pool's threads meet only in the two lists
- * behind the mutex, and in the eventfd that says that the list of done calls is not empty. */
+ * behind the mutex, and in the wake-up that says that the list of done calls is not empty. */
 #include "async/offload.h"
 
 #include "async/task.h"
+#include "async/wakeup.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { DEFAULT_MAX_THREADS = 32, DEFAULT_MAX_QUEUE = 10000, THREADS_HARD_MAX = 4096 };
@@ -26,7 +26,7 @@ struct job {
 };
 
 struct offload {
-    struct io wakeup; /* an eventfd */
+    struct wakeup wakeup;
     pthread_mutex_t mutex;
     pthread_cond_t work;
     struct list queue, done; /* under the mutex, as is all until closing */
@@ -62,9 +62,7 @@ static void *thread_main(void *arg)
         offload->n_running--;
         job->result = result;
         list_append(&offload->done, &job->node);
-        uint64_t one = 1;
-        if (write(offload->wakeup.fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-            misuse("tepal_offload", "the wake-up descriptor was closed by the program");
+        wakeup_ring(&offload->wakeup, "tepal_offload");
     }
     pthread_mutex_unlock(&offload->mutex);
     return NULL;
@@ -72,14 +70,10 @@ static void *thread_main(void *arg)
 
 static void on_wakeup(struct io *io)
 {
-    struct offload *offload = CONTAINER_OF(io, struct offload, wakeup);
-    uint64_t count;
+    struct offload *offload = CONTAINER_OF(io, struct offload, wakeup.io);
     struct list done;
     list_init(&done);
-    io->state = 0;
     pthread_mutex_lock(&offload->mutex);
-    while (read(io->fd, &count, sizeof(count)) > 0)
-        continue;
     list_move_all(&done, &offload->done);
     pthread_mutex_unlock(&offload->mutex);
     while (!list_is_empty(&done)) {
@@ -118,11 +112,7 @@ static int offload_open(struct loop *loop)
     struct offload *offload = mem_zalloc(sizeof(*offload));
     if (!offload)
         return -ENOMEM;
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    int rc = fd < 0 ? -errno : 0;
-    offload->wakeup = (struct io){ .fd = fd, .fn = on_wakeup };
-    if (rc == 0 && (rc = poller_add(&loop->poller, &offload->wakeup)) < 0)
-        close(fd);
+    int rc = wakeup_open(&offload->wakeup, loop, on_wakeup);
     if (rc < 0) {
         mem_free(offload);
         return rc;
@@ -148,7 +138,7 @@ void offload_close(struct offload *offload)
         pthread_join(offload->threads[i], NULL);
     pthread_mutex_destroy(&offload->mutex);
     pthread_cond_destroy(&offload->work);
-    close(offload->wakeup.fd);
+    wakeup_close(&offload->wakeup);
     mem_free(offload->threads);
     mem_free(offload);
 }

@@ -1,6 +1,7 @@
 /* Signals by signalfd, so that they arrive between two tasks and never inside one. A channel brings
  * them to the tasks. */
 #include "async/channel.h"
+#include "async/inspect.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -87,6 +88,7 @@ tepal_signals *tepal_signals_open(const int *signals)
         signals_free(s);
         return NULL;
     }
+    dump_signal_leave(loop, &mask);
     sigset_t before;
     pthread_sigmask(SIG_BLOCK, &mask, &before);
     sigemptyset(&s->blocked);

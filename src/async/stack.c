@@ -9,12 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
 #else
 #define VALGRIND_STACK_REGISTER(low, high) 0
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#define VALGRIND_DISABLE_ERROR_REPORTING ((void)0)
+#define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
+#define VALGRIND_MAKE_MEM_DEFINED(at, size) 0
 #endif
 
 #ifndef MADV_GUARD_INSTALL
@@ -210,4 +214,68 @@ void stack_pool_clear(struct stack_pool *pool)
     }
     mem_free(pool->slabs);
     *pool = (struct stack_pool){ .size = pool->size, .max_warm = pool->max_warm };
+}
+
+/* The memory of frames that have returned is none of ours, as the checkers see it. */
+static NO_INLINE __attribute__((no_sanitize("address"))) const char *first_used(const char *low,
+                                                                                const char *end)
+{
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    const volatile uint64_t *word = (const volatile uint64_t *)(const void *)low;
+    while ((const char *)word < end && *word == 0)
+        word++;
+    (void)VALGRIND_MAKE_MEM_DEFINED(&word, sizeof(word)); /* which depends on memory that is not */
+    VALGRIND_ENABLE_ERROR_REPORTING;
+    return (const char *)word;
+}
+
+size_t stack_used(const struct stack *stack)
+{
+    enum { PAGES = 64 };
+    unsigned char resident[PAGES];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *at = (char *)((uintptr_t)stack->low & ~(uintptr_t)(page - 1));
+    /* A page that is not there is not touched: it would come into being. */
+    while (at < stack->top) {
+        size_t n = ((size_t)(stack->top - at) + page - 1) / page;
+        n = n < PAGES ? n : PAGES;
+        if (mincore(at, n * page, resident) < 0)
+            return 0;
+        for (size_t i = 0; i < n; i++, at += page) {
+            if (!(resident[i] & 1))
+                continue;
+            const char *low = at > stack->low ? at : stack->low, *end = at + page;
+            if (low == stack->low && stack->guard == STACK_GUARD_CANARY)
+                low += sizeof(canary);
+            end = end < stack->top ? end : stack->top;
+            const char *used = first_used(low, end);
+            if (used < end)
+                return (size_t)(stack->top - used);
+        }
+    }
+    return 0;
+}
+
+static NO_INLINE __attribute__((no_sanitize("address"))) void clear(char *from, const char *to)
+{
+    VALGRIND_DISABLE_ERROR_REPORTING;
+    for (volatile char *at = from; at < to; at++)
+        *at = 0;
+    VALGRIND_ENABLE_ERROR_REPORTING;
+}
+
+void stack_refresh(struct stack *stack, void *below)
+{
+    enum { MARGIN = 512 };
+    uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+    char *end = (char *)below - MARGIN, *page = (char *)((uintptr_t)end & mask);
+    char *low = stack->low + (stack->guard == STACK_GUARD_CANARY ? sizeof(canary) : 0);
+    char *first_page = (char *)(((uintptr_t)low + ~mask) & mask);
+    if (page > first_page) {
+        madvise(first_page, (size_t)(page - first_page), MADV_DONTNEED);
+        clear(low, first_page);
+        clear(page, end);
+    } else if (end > low) {
+        clear(low, end);
+    }
 }

@@ -57,6 +57,14 @@ struct stack *stack_take(struct stack_pool *pool, size_t size);
 /* Gives a stack back that no code runs on. */
 void stack_give(struct stack_pool *pool, struct stack *stack);
 
+/* How many octets of the stack were ever used, by all that it was given to since its memory was
+ * fresh: down to the lowest word that is not zero. Swapped out memory is not seen. */
+size_t stack_used(const struct stack *stack);
+
+/* Makes the memory below this place of an idle stack fresh, but for the few hundred octets that a
+ * context that has not begun may have there. */
+void stack_refresh(struct stack *stack, void *below);
+
 /* False when the canary at the low end of the stack has been overwritten. */
 static inline bool stack_is_intact(const struct stack *stack)
 {

@@ -2,6 +2,7 @@
  * its own stack and goes with it. */
 #include "async/task.h"
 
+#include "async/debug.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -11,7 +12,9 @@ struct tepal_task *task_need(const char *call)
 {
     struct loop *loop = loop_current;
     if (UNLIKELY(!loop || !loop->current))
-        misuse(call, "must be called from a task");
+        misuse(call, loop && loop->in_call
+                         ? "must be called from a task; what tepal_call_soon() runs cannot suspend"
+                         : "must be called from a task");
     return loop->current;
 }
 
@@ -33,7 +36,9 @@ static void task_main(void *arg)
     struct tepal_task *task = arg;
     struct loop *loop = loop_current;
     ctx_entered(&loop->ctx);
+    task->begun = true;
     task->result = task->fn(task->arg);
+    task_need_no_shield(task);
     task->fn = NULL;
     ctx_leave(&task->ctx, &loop->ctx);
 }
@@ -49,15 +54,22 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->fn = fn;
     task->arg = arg;
     task->group = NULL;
+    task->job = NULL;
+    task->locals = NULL;
     task->name = name;
     task->stack = stack;
     task->waits_for = NULL;
     task->waits_since = loop->now;
+    task->waits_fd = -1;
     task->before_wait = NULL;
+    task->describe = NULL;
+    task->describe_arg = NULL;
     task->deadline = TEPAL_NEVER;
     task->result = 0;
-    task->waiting = task->interruptible = task->cancelled = false;
+    task->begun = task->waiting = task->interruptible = false;
+    task->cancelled = task->cancel_held = false;
     task->n_unwaited = 0;
+    task->n_shields = 0;
     list_init(&task->ready);
     list_init(&task->in_group);
     list_init(&task->in_loop);
@@ -82,6 +94,8 @@ static void task_end(struct loop *loop, struct tepal_task *task)
     list_remove(&task->in_loop);
     if (group)
         group_task_ended(group, task, result);
+    if (UNLIKELY(task->locals != NULL))
+        locals_drop(task->locals);
     stack_give(&loop->stacks, task->stack);
     loop_may_trim(loop);
 }
@@ -89,7 +103,10 @@ static void task_end(struct loop *loop, struct tepal_task *task)
 void task_run(struct loop *loop, struct tepal_task *task)
 {
     loop->current = task;
-    ctx_switch(&loop->ctx, &task->ctx);
+    if (UNLIKELY(loop->debug))
+        debug_run(loop, task);
+    else
+        ctx_switch(&loop->ctx, &task->ctx);
     loop->current = NULL;
     if (UNLIKELY(!stack_is_intact(task->stack)))
         misuse(task->name, "the task overflowed its stack");
@@ -151,6 +168,10 @@ void task_wake(struct tepal_task *task, int result)
 
 void task_cancel(struct tepal_task *task)
 {
+    if (UNLIKELY(task->n_shields > 0)) {
+        task->cancel_held = true;
+        return;
+    }
     task->cancelled = true;
     if (task->waiting && task->interruptible)
         task_wake(task, -ECANCELED);
@@ -174,8 +195,7 @@ int tepal_sleep_ms(int64_t ms)
         leave(loop, task);
         return task_check(loop, task);
     }
-    /* From this very moment, not from the beginning of the turn, and never too short. */
-    int64_t until = loop_time_after((loop_clock_us(loop) + 999) / 1000, ms);
+    int64_t until = loop_time_in(loop, ms);
     rc = task_wait(loop, "sleep", until);
     return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
 }
@@ -183,16 +203,48 @@ int tepal_sleep_ms(int64_t ms)
 int64_t tepal_deadline_in(int64_t ms)
 {
     struct tepal_task *task = task_need("tepal_deadline_in");
-    int64_t before = task->deadline;
-    if (ms != TEPAL_NEVER) {
-        int64_t at = loop_time_after((loop_clock_us(loop_current) + 999) / 1000, ms);
-        if (at < before)
-            task->deadline = at;
-    }
+    int64_t before = task->deadline, at = loop_time_in(loop_current, ms);
+    if (at < before)
+        task->deadline = at;
     return before;
+}
+
+void tepal_deadline_move(int64_t before, int64_t ms)
+{
+    struct tepal_task *task = task_need("tepal_deadline_move");
+    int64_t at = loop_time_in(loop_current, ms);
+    task->deadline = at < before ? at : before;
 }
 
 void tepal_deadline_restore(int64_t before)
 {
     task_need("tepal_deadline_restore")->deadline = before;
+}
+
+int64_t tepal_shield_begin(int64_t ms)
+{
+    struct tepal_task *task = task_need("tepal_shield_begin");
+    int64_t before = task->deadline;
+    task->n_shields++;
+    task->cancel_held |= task->cancelled;
+    task->cancelled = false;
+    task->deadline = loop_time_in(loop_current, ms);
+    return before;
+}
+
+void tepal_shield_end(int64_t before)
+{
+    struct tepal_task *task = task_need("tepal_shield_end");
+    if (task->n_shields == 0)
+        misuse("tepal_shield_end", "the task is within no shield");
+    task->deadline = before;
+    if (--task->n_shields == 0) {
+        task->cancelled = task->cancel_held;
+        task->cancel_held = false;
+    }
+}
+
+void task_left_shield(void)
+{
+    misuse("tepal_shield_begin", "the function ended without tepal_shield_end()");
 }

@@ -7,6 +7,7 @@
 #define TEPAL_ASYNC_TASK_H
 
 #include "async/ctx.h"
+#include "async/local.h"
 #include "async/loop.h"
 #include "async/stack.h"
 #include "async/timer.h"
@@ -26,19 +27,28 @@ struct tepal_task {
     tepal_task_fn *fn;
     void *arg;
     tepal_group *group; /* NULL: nobody joins it */
+    tepal_job *job;     /* that it runs; NULL: it is none */
+    struct local *locals;
     const char *name;
     struct stack *stack;
     void (*before_wait)(void *arg); /* called each time before the task suspends; may not suspend */
     void *before_wait_arg;
+    /* Says what it is at, for reports; may be NULL, and is not called while its argument is. */
+    void (*describe)(void *arg, char *text, size_t size);
+    void *describe_arg;
     struct timer timer;    /* the deadline of the present wait */
     const char *waits_for; /* what the present wait is for, as a phrase: "reading" */
     int64_t waits_since;   /* ms */
     int64_t deadline;      /* the ambient one */
+    int waits_fd;          /* the descriptor that the present wait is for; -1: none */
     int result;            /* that the present wait will return */
+    bool begun;            /* it has run */
     bool waiting;          /* in task_wait(), and not woken */
     bool interruptible;    /* by cancellation, in the present wait */
-    bool cancelled;
-    uint8_t n_unwaited; /* see task_may_wait() */
+    bool cancelled;        /* as its calls are told */
+    bool cancel_held;      /* cancelled within a shield, and told after it */
+    uint8_t n_unwaited;    /* see task_may_wait() */
+    unsigned n_shields;    /* that it is within */
 };
 
 /* The running task; misuse, named call, when there is none. */
@@ -61,6 +71,16 @@ void task_run(struct loop *loop, struct tepal_task *task);
  * a phrase that is constant. */
 int task_wait(struct loop *loop, const char *what, int64_t until);
 
+/* The same for a descriptor, so that a report can say which. */
+static inline int task_wait_fd(struct loop *loop, const char *what, int fd, int64_t until)
+{
+    struct tepal_task *task = loop->current;
+    task->waits_fd = fd;
+    int rc = task_wait(loop, what, until);
+    task->waits_fd = -1;
+    return rc;
+}
+
 /* The same, but nothing ends it except task_wake(): for memory that others hold. */
 int task_wait_shielded(struct loop *loop, const char *what);
 
@@ -80,11 +100,24 @@ static inline int task_may_wait(struct loop *loop, struct tepal_task *task)
  * is. */
 void task_wake(struct tepal_task *task, int result);
 
-/* Cancels a task: its present and all further waits return -ECANCELED. */
+/* Cancels a task: its present and all further waits return -ECANCELED, after the shield it may be
+ * within. */
 void task_cancel(struct tepal_task *task);
+
+/* At the end of a function of the user's: misuse when it has left a shield behind. */
+_Noreturn void task_left_shield(void);
+static inline void task_need_no_shield(const struct tepal_task *task)
+{
+    if (UNLIKELY(task->n_shields > 0))
+        task_left_shield();
+}
 
 /* Called by a task that ends. Part of group.c. */
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result);
+
+/* Logs the failures in groups that have not been closed, when no task is left that could. Part of
+ * group.c. */
+void group_report_all(struct loop *loop);
 
 /* Cancels the tasks of all groups that have not been closed. Part of group.c. */
 void group_cancel_all(struct loop *loop);

@@ -19,6 +19,8 @@ static const struct {
     { TEPAL_EFIELD, "TEPAL_EFIELD", "forbidden character in a field" },
     { TEPAL_ESENT, "TEPAL_ESENT", "the response has been sent already" },
     { TEPAL_EPATTERN, "TEPAL_EPATTERN", "bad route pattern" },
+    { TEPAL_ENONAME, "TEPAL_ENONAME", "no such host name" },
+    { TEPAL_EDNS, "TEPAL_EDNS", "the name servers failed or did not answer" },
 };
 
 const char *tepal_error_name(int error)

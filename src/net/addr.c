@@ -1,5 +1,5 @@
-/* Addresses. The only look-up of names is the C library's, which blocks: callers on the loop
- * offload it. */
+/* Addresses. The only look-up of names here is the C library's, which blocks: it is for listeners.
+ * Everything else asks dns.c. */
 #include "net/addr.h"
 
 #include <arpa/inet.h>

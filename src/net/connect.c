@@ -1,107 +1,239 @@
-/* Connecting: names to addresses, and one address after the other until one answers. */
+/* Connecting: a race between the addresses of a host, after RFC 8305 (Happy Eyeballs). All attempts
+ * belong to the one task that calls: it starts them, waits for any, and closes those that lost. */
+#include "net/connect.h"
+
 #include "async/task.h"
 #include "base/mem.h"
-#include "net/addr.h"
+#include "net/dns.h"
 #include "net/stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
-enum { MAX_ADDRESSES = 16 };
+/* RFC 8305, section 5. */
+enum { DEFAULT_ATTEMPT_DELAY_MS = 250 };
 
-struct lookup {
-    const char *host;
-    uint16_t port;
-    struct addr addrs[MAX_ADDRESSES];
+struct race {
+    struct loop *loop;
+    const struct addr *addrs; /* in the order in which they are tried */
+    int n, next;
+    const struct addr *local; /* to connect from, or NULL */
+    bool nagle;
+    int64_t delay, next_at;      /* ms */
+    struct tepal_conn **runners; /* attempts that are under way; the room is for all */
+    int n_runners;
+    struct tepal_conn *winner;
+    int error; /* of the attempts that failed, the one that tells most */
 };
 
-static int look_up(void *arg)
+/* That there is no way to an address from here says less than what happened on the way. */
+static bool is_local(int error)
 {
-    struct lookup *lookup = arg;
-    return addr_lookup(lookup->addrs, MAX_ADDRESSES, lookup->host, lookup->port);
+    return error == -ENETUNREACH || error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
 }
 
-/* The result of a connect() that was under way. */
-static int finish(struct tepal_conn *stream)
+static void note_failure(struct race *race, int error)
 {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    stream->io.state &= ~(uint32_t)IO_WRITE;
-    int rc = stream_wait_write(stream, TEPAL_NEVER);
-    if (rc < 0)
-        return rc;
-    return getsockopt(stream->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+    if (race->error == 0 || is_local(race->error) || !is_local(error))
+        race->error = error;
+    race->next_at = race->loop->now; /* the next address need not wait */
 }
 
-static int connect_to(struct tepal_conn *stream, const struct addr *addr)
+/* A socket that is connected or begins to be: then *rc is 0 or -EINPROGRESS. Returns the
+ * descriptor or a negative errno. */
+static int begin_socket(const struct race *race, const struct addr *addr, int *rc)
 {
-    int fd = socket_new(addr->sa.sa_family);
+    int family = addr->sa.sa_family, off = 0, on = 1;
+    int fd = socket_new(family);
     if (fd < 0)
         return fd;
-    socket_set_stream_options(fd, addr->sa.sa_family);
-    int rc = connect(fd, &addr->sa, addr->len) < 0 ? -errno : 0;
-    if (rc == 0 || rc == -EINPROGRESS) {
-        int added = stream_open_socket(stream, loop_current, fd);
-        if (added == 0 && rc == -EINPROGRESS)
-            added = finish(stream);
-        if (added == 0)
-            return 0;
-        if (stream->io.fd >= 0)
-            poller_remove(&loop_current->poller, &stream->io);
-        rc = added;
+    socket_set_stream_options(fd, family);
+    if (race->nagle && family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof(off));
+    *rc = 0;
+    if (race->local) {
+        /* The port is chosen with regard to the peer: many connections may share one. */
+        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+        *rc = bind(fd, &race->local->sa, race->local->len) < 0 ? -errno : 0;
     }
+    if (*rc == 0 && connect(fd, &addr->sa, addr->len) < 0)
+        *rc = -errno;
+    if (*rc == 0 || *rc == -EINPROGRESS)
+        return fd;
     close(fd);
+    return *rc;
+}
+
+/* Makes an attempt at the next address. Returns 0, or the error of one that failed at once. */
+static int begin(struct race *race)
+{
+    const struct addr *addr = &race->addrs[race->next++];
+    if (race->local && race->local->sa.sa_family != addr->sa.sa_family)
+        return -EADDRNOTAVAIL;
+    struct tepal_conn *stream = mem_zalloc(sizeof(*stream));
+    if (!stream)
+        return -ENOMEM;
+    int rc, fd = begin_socket(race, addr, &rc);
+    int added = fd < 0 ? fd : stream_open_socket(stream, race->loop, fd);
+    if (added < 0) {
+        if (fd >= 0)
+            close(fd);
+        mem_free(stream);
+        return added;
+    }
+    if (rc == 0) {
+        race->winner = stream;
+        return 0;
+    }
+    stream->io.state &= ~(uint32_t)IO_WRITE;
+    stream->io.writer = race->loop->current;
+    race->runners[race->n_runners++] = stream;
+    race->next_at = loop_time_after(race->loop->now, race->delay);
+    return 0;
+}
+
+/* Takes a runner out of the race. */
+static struct tepal_conn *take(struct race *race, int i)
+{
+    struct tepal_conn *stream = race->runners[i];
+    stream->io.writer = NULL;
+    race->n_runners--;
+    for (; i < race->n_runners; i++)
+        race->runners[i] = race->runners[i + 1];
+    return stream;
+}
+
+/* Looks at the runners whose attempt has ended. */
+static void look(struct race *race)
+{
+    for (int i = 0; i < race->n_runners && !race->winner;) {
+        struct io *io = &race->runners[i]->io;
+        int error = 0;
+        socklen_t size = sizeof(error);
+        if (!(io->state & IO_WRITE)) {
+            i++;
+            continue;
+        }
+        if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+            error = errno;
+        struct tepal_conn *stream = take(race, i);
+        if (error == 0) {
+            race->winner = stream;
+            return;
+        }
+        note_failure(race, -error);
+        tepal_conn_close(stream);
+    }
+}
+
+/* Begins all attempts that are due: the first, and each that follows a failure, at once. */
+static void begin_due(struct race *race)
+{
+    while (race->next < race->n && !race->winner &&
+           (race->n_runners == 0 || race->loop->now >= race->next_at)) {
+        int rc = begin(race);
+        if (rc < 0)
+            note_failure(race, rc);
+    }
+}
+
+static int run(struct race *race)
+{
+    struct loop *loop = race->loop;
+    while (true) {
+        begin_due(race);
+        if (race->winner)
+            return 0;
+        if (race->n_runners == 0)
+            return race->error;
+        int rc = task_wait(loop, "connecting", race->next < race->n ? race->next_at : TEPAL_NEVER);
+        if (rc < 0 && (rc != -ETIMEDOUT || (rc = task_check(loop, loop->current)) < 0))
+            return rc;
+        look(race);
+    }
+}
+
+/* Runs the race, and takes those that lost off the road. */
+static int connect_any(tepal_conn **stream, struct race *race)
+{
+    race->loop = loop_current;
+    race->runners = mem_alloc((size_t)race->n * sizeof(struct tepal_conn *));
+    int rc = race->runners ? run(race) : -ENOMEM;
+    while (race->n_runners > 0)
+        tepal_conn_close(take(race, race->n_runners - 1));
+    mem_free(race->runners);
+    if (rc == 0)
+        *stream = race->winner;
     return rc;
 }
 
-int tepal_connect(tepal_conn **stream, const char *host, uint16_t port)
+/* RFC 8305, section 4: the addresses keep their order, but the families take turns. */
+static void interleave(struct addr *out, const tepal_addr *addrs, int n)
 {
-    struct tepal_task *task = task_need("tepal_connect");
-    int rc = task_check(loop_current, task);
+    int same = 0, other = 0;
+    for (int i = 0; i < n; i++) {
+        while (same < n && addrs[same].family != addrs[0].family)
+            same++;
+        while (other < n && addrs[other].family == addrs[0].family)
+            other++;
+        bool takes_same = other == n || (i % 2 == 0 && same < n);
+        (void)addr_from_public(&out[i], &addrs[takes_same ? same++ : other++]);
+    }
+}
+
+int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
+                  const tepal_connect_options *options)
+{
+    struct addr local;
+    int64_t delay = options->attempt_delay_ms;
+    struct race race = { .n = n, .nagle = options->nagle };
+    race.delay = delay > 0 ? delay : DEFAULT_ATTEMPT_DELAY_MS;
+    if (options->local_host) {
+        tepal_addr from;
+        int rc = tepal_addr_parse(&from, options->local_host, 0);
+        if (rc == 0)
+            rc = addr_from_public(&local, &from);
+        if (rc < 0)
+            return rc;
+        race.local = &local;
+    }
+    struct addr *order = mem_alloc((size_t)n * sizeof(*order));
+    if (!order)
+        return -ENOMEM;
+    interleave(order, addrs, n);
+    race.addrs = order;
+    int rc = connect_any(stream, &race);
+    mem_free(order);
+    return rc;
+}
+
+int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
+                  const tepal_connect_options *options)
+{
+    static const tepal_connect_options defaults;
+    options = options ? options : &defaults;
+    tepal_addr *addrs;
+    int rc = dns_resolve_all(&addrs, host, port, options->family);
     if (rc < 0)
         return rc;
-    struct lookup *lookup = mem_alloc(sizeof(*lookup));
-    tepal_conn *s = mem_zalloc(sizeof(*s));
-    int n = -ENOMEM;
-    if (lookup && s) {
-        lookup->host = host;
-        lookup->port = port;
-        n = addr_from_ip(&lookup->addrs[0], host, port) == 0 ? 1 : tepal_offload(look_up, lookup);
-    }
-    rc = n;
-    for (int i = 0; i < n; i++) {
-        rc = connect_to(s, &lookup->addrs[i]);
-        /* -ETIMEDOUT may also be the kernel's, about this one address. */
-        if (rc == 0 || task_check(loop_current, task) < 0)
-            break;
-    }
-    mem_free(lookup);
-    if (rc < 0) {
-        mem_free(s);
-        return rc;
-    }
-    *stream = s;
-    return 0;
+    rc = connect_addrs(stream, addrs, rc, options);
+    mem_free(addrs);
+    return rc;
 }
 
 int tepal_connect_unix(tepal_conn **stream, const char *path)
 {
     int rc = task_check(loop_current, task_need("tepal_connect_unix"));
-    if (rc < 0)
-        return rc;
     struct addr addr;
-    rc = addr_from_path(&addr, path);
+    if (rc == 0)
+        rc = addr_from_path(&addr, path);
     if (rc < 0)
         return rc;
-    tepal_conn *s = mem_zalloc(sizeof(*s));
-    if (!s)
-        return -ENOMEM;
-    rc = connect_to(s, &addr);
-    if (rc < 0) {
-        mem_free(s);
-        return rc;
-    }
-    s->ops = &stream_unix_ops;
-    *stream = s;
-    return 0;
+    struct race race = { .addrs = &addr, .n = 1 };
+    rc = connect_any(stream, &race);
+    if (rc == 0)
+        (*stream)->ops = &stream_unix_ops;
+    return rc;
 }

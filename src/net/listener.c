@@ -237,8 +237,9 @@ static int wait_for_any(struct tepal_listener *listener)
     }
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = task;
+    int fd = listener->sockets[0].io.fd;
     int rc = ready ? task_may_wait(listener->loop, task)
-                   : task_wait(listener->loop, "a connection", TEPAL_NEVER);
+                   : task_wait_fd(listener->loop, "a connection on", fd, TEPAL_NEVER);
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = NULL;
     return rc;

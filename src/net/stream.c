@@ -34,8 +34,9 @@ static int wait_ready(struct io *io, uint32_t state, struct tepal_task **waiter,
         return -EBUSY;
     struct loop *loop = loop_current;
     *waiter = loop->current;
-    int rc = io->state & state ? task_may_wait(loop, loop->current)
-                               : task_wait(loop, state == IO_READ ? "reading" : "writing", until);
+    int rc = io->state & state
+                 ? task_may_wait(loop, loop->current)
+                 : task_wait_fd(loop, state == IO_READ ? "reading" : "writing", io->fd, until);
     *waiter = NULL;
     return rc;
 }

@@ -187,10 +187,9 @@ static int wait_ready(struct tepal_udp *udp, uint32_t state, struct tepal_task *
     if (*waiter)
         return -EBUSY;
     struct tepal_task *task = *waiter = udp->loop->current;
-    int rc = udp->io.state & state
-                 ? task_may_wait(udp->loop, task)
-                 : task_wait(udp->loop, state == IO_READ ? "a datagram" : "sending a datagram",
-                             TEPAL_NEVER);
+    const char *what = state == IO_READ ? "a datagram on" : "sending a datagram on";
+    int rc = udp->io.state & state ? task_may_wait(udp->loop, task)
+                                   : task_wait_fd(udp->loop, what, udp->io.fd, TEPAL_NEVER);
     *waiter = NULL;
     return rc;
 }

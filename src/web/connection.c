@@ -43,6 +43,13 @@ static void destroy(struct connection *c)
     server_detached(server);
 }
 
+/* What the request has set is gone with it. */
+static void reset_locals(struct tepal_task *task, struct local *locals)
+{
+    locals_drop(task->locals);
+    task->locals = locals_share(locals);
+}
+
 /* --- A request -------------------------------------------------------------------------------- */
 
 /* Reads until the head is complete. Returns its length; 0 when the rest has to be waited for;
@@ -120,11 +127,14 @@ static enum outcome respond(struct connection *c, tepal_req *req)
         req->start_us = loop_clock_us(server->loop);
     c->in_head = false;
     c->n_requests++;
+    c->task->describe_arg = req;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
     if (server->access_log)
         access_log_write(server->access_log, req, req->sending ? req->sending : res, req->start_us);
-    return after_response(c, req, rc);
+    enum outcome outcome = after_response(c, req, rc);
+    c->task->describe_arg = NULL;
+    return outcome;
 }
 
 /* One request, if it is there. */
@@ -153,6 +163,8 @@ static enum outcome serve_one(struct connection *c)
         outcome = respond(c, req);
     }
     request_free(req);
+    if (UNLIKELY(c->task->locals != c->server->locals))
+        reset_locals(c->task, c->server->locals);
     conn_unpin_head(&c->http);
     return outcome;
 }
@@ -213,8 +225,10 @@ static int work(void *arg)
 {
     struct connection *c = arg;
     c->task = c->server->loop->current;
+    c->task->locals = locals_share(c->server->locals);
     c->task->before_wait = conn_flush_some;
     c->task->before_wait_arg = &c->http;
+    c->task->describe = request_describe;
     c->http.stream.io.fn = on_working;
     if (UNLIKELY(c->http.stream.io.state & IO_HUP)) /* it asked, and went: see on_working() */
         task_cancel(c->task);

@@ -1,5 +1,6 @@
 /* The start and the end of a served application: contexts, hooks and background tasks, in the order
  * that tepal/app.h promises. */
+#include "async/group.h"
 #include "base/log.h"
 #include "web/application.h"
 
@@ -66,6 +67,7 @@ int app_start(tepal_app *app)
     app->group = tepal_group_new();
     if (!app->group)
         return -ENOMEM;
+    app->group->reports_at_once = true;
     int rc = enter_contexts(app);
     if (rc == 0)
         rc = run_startup(app);

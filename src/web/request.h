@@ -52,6 +52,9 @@ void request_free(tepal_req *req);
 /* Looks at the complete head: terminates it and takes the target apart. Sets refused. */
 void request_head_complete(tepal_req *req);
 
+/* What the task of a request is at, for reports: "GET /todos/7 from 10.0.0.1". */
+void request_describe(void *req, char *text, size_t size);
+
 /* Makes the request one that could not be read: UNKNOWN / HTTP/1.0 without fields. */
 void request_refuse(tepal_req *req, int status);
 

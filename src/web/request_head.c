@@ -265,6 +265,16 @@ const char *tepal_req_remote(tepal_req *req)
     return req->remote;
 }
 
+/* Without the request's memory, of which a report must not take any. */
+void request_describe(void *arg, char *text, size_t size)
+{
+    const tepal_req *req = arg;
+    char remote[INET6_ADDRSTRLEN];
+    addr_peer_write(&req->connection->peer, remote);
+    snprintf(text, size, "%s %s from %s", tepal_req_method(req), tepal_req_target(req),
+             *remote ? remote : "a Unix socket");
+}
+
 const char *tepal_req_content_type(tepal_req *req)
 {
     if (req->content_type)

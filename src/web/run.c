@@ -40,11 +40,24 @@ static int watch_signals(void *arg)
     return signal;
 }
 
+/* Unless the program does something of its own at that signal. */
+static void dump_on_usr1(void)
+{
+    struct sigaction action;
+    if (sigaction(SIGUSR1, NULL, &action) < 0 || (action.sa_flags & SA_SIGINFO) ||
+        action.sa_handler != SIG_DFL)
+        return;
+    int rc = tepal_dump_on_signal(SIGUSR1);
+    if (rc < 0)
+        tepal_log(TEPAL_LOG_WARNING, "no report at SIGUSR1: %s", tepal_error_text(rc));
+}
+
 static int serve_with_signals(void *arg)
 {
     struct program *program = arg;
     if (program->options && program->options->no_signals)
         return tepal_serve(program->app, program->options);
+    dump_on_usr1();
     tepal_group *group = tepal_group_new();
     int rc = group ? tepal_spawn(group, watch_signals, program->app,
                                  &(tepal_spawn_options){ .name = "signals" })

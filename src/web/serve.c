@@ -31,8 +31,10 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     if (rc < 0) {
         app->server = NULL;
         server_free(server);
+        return rc;
     }
-    return rc;
+    server->locals = locals_share(loop_current->current->locals);
+    return 0;
 }
 
 /* The text of tepal_app_url(). */
@@ -71,47 +73,30 @@ int serve_listen(tepal_app *app)
     return 0;
 }
 
-/* Takes note of a cancellation, and goes on. */
-static void shrug_off(struct tepal_task *task, bool *cancelled)
-{
-    *cancelled |= task->cancelled;
-    task->cancelled = false;
-}
-
 /* Waits until all connections have ended, at most ms. Returns 0 or -ETIMEDOUT. */
-static int wait_idle(struct server *server, struct tepal_task *task, int64_t ms, bool *cancelled)
+static int wait_idle(struct server *server, int64_t ms)
 {
-    int64_t until = loop_time_after(server->loop->now, ms);
-    int rc;
-    while ((rc = server_wait_idle(server, until)) == -ECANCELED)
-        shrug_off(task, cancelled);
-    return rc;
+    return server_wait_idle(server, loop_time_after(server->loop->now, ms));
 }
 
 void serve_close(tepal_app *app)
 {
     struct server *server = app->server;
-    struct tepal_task *task = task_need("tepal_serve");
     /* The end has to be done properly, whatever has ended the serving, and has a time of its
      * own. */
-    bool cancelled = false;
-    int64_t deadline = task->deadline;
-    shrug_off(task, &cancelled);
-    task->deadline = TEPAL_NEVER;
+    int64_t deadline = tepal_shield_begin(TEPAL_NEVER);
     server_close_gently(server);
     app_shutdown(app);
-    if (wait_idle(server, task, server->options.shutdown_timeout_ms, &cancelled) < 0) {
+    if (wait_idle(server, server->options.shutdown_timeout_ms) < 0) {
         tepal_log(TEPAL_LOG_WARNING, "%zu connections did not finish in time",
                   server->n_connections);
         server_cancel_all(server);
-        while (wait_idle(server, task, CANCEL_COMPLAINT_MS, &cancelled) < 0)
+        while (wait_idle(server, CANCEL_COMPLAINT_MS) < 0)
             tepal_log(TEPAL_LOG_ERROR, "%zu handlers go on although they are cancelled",
                       server->n_connections);
     }
-    shrug_off(task, &cancelled);
     app_cleanup(app);
-    task->cancelled |= cancelled;
-    task->deadline = deadline;
+    tepal_shield_end(deadline);
     app->server = NULL;
     server_free(server);
     mem_free(app->url);

@@ -134,6 +134,7 @@ void server_free(struct server *server)
 {
     tepal_listener_close(server->listener);
     access_log_free(server->access_log);
+    locals_drop(server->locals);
     mem_free(server->common_fields);
     mem_free(server);
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 struct access_log;
+struct local;
 struct tepal_listener;
 
 struct server {
@@ -24,6 +25,7 @@ struct server {
     struct conn_limits conn_limits;
     struct tepal_listener *listener; /* NULL: connections are attached one by one */
     struct access_log *access_log;   /* NULL: none */
+    struct local *locals;            /* that each request begins with */
     struct list connections;
     size_t n_connections;
     bool closing;              /* connections end with their present request */

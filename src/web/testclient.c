@@ -106,7 +106,7 @@ tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *
         return NULL;
     }
     client->app = app;
-    client->loop.fake_time = true;
+    tepal_clock_fake();
     client->fd = -1;
     buf_init(&client->in, MAX_REPLY);
     struct tepal_task *task = task_new(&client->loop, start_app, &start, "test client", 0);
@@ -116,6 +116,7 @@ tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *
             loop_turn(&client->loop, true);
     }
     if (start.result < 0) {
+        loop_finish(&client->loop);
         loop_close(&client->loop);
         mem_free(client);
         return NULL;
@@ -149,8 +150,7 @@ void tepal_testclient_close(tepal_testclient *client)
     tepal_testclient_disconnect(client);
     if (run_task(client, stop_app) < 0)
         misuse("tepal_testclient_close", "no memory to stop the application");
-    while (client->loop.n_tasks > 0)
-        loop_turn(&client->loop, true);
+    loop_finish(&client->loop);
     loop_close(&client->loop);
     free_replies(client);
     mem_free(client);

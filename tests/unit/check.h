@@ -43,4 +43,14 @@ static inline uint32_t next_random(uint64_t *state)
     return (uint32_t)(*state >> 33);
 }
 
+/* Whether a stack that has been left can be unwound: not where ucontext and a sanitizer meet. */
+static inline bool has_traces(void)
+{
+#ifdef TEPAL_UCONTEXT
+    return !SANITIZED;
+#else
+    return true;
+#endif
+}
+
 #endif

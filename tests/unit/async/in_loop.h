@@ -39,7 +39,7 @@ struct fake_run {
 static inline int fake_run_main(void *arg)
 {
     struct fake_run *fake = arg;
-    loop_current->fake_time = true;
+    tepal_clock_fake();
     return fake->fn(fake->arg);
 }
 

@@ -120,6 +120,56 @@ static void main_cancels_and_joins_the_rest(void **state)
     }
 }
 
+/* --- Parts of higher layers ------------------------------------------------------------------- */
+
+static struct loop_part first, second;
+static struct loop_part *closed[3];
+static int n_closed;
+
+static void close_part(struct loop_part *part)
+{
+    assert_non_null(loop_current); /* all of the loop is still there */
+    assert_int_equal(loop_current->n_tasks, 0);
+    closed[n_closed++] = part;
+}
+
+static void close_first(struct loop_part *part)
+{
+    close_part(part);
+}
+
+static void close_second(struct loop_part *part)
+{
+    close_part(part);
+}
+
+static int add_parts(void *arg)
+{
+    struct loop *loop = loop_current;
+    first.close = close_first;
+    second.close = close_second;
+    assert_null(loop_find_part(loop, close_first));
+    loop_add_part(loop, &first);
+    assert_ptr_equal(loop_find_part(loop, close_first), &first);
+    assert_null(loop_find_part(loop, close_second));
+    loop_add_part(loop, &second);
+    assert_ptr_equal(loop_find_part(loop, close_first), &first);
+    assert_ptr_equal(loop_find_part(loop, close_second), &second);
+    assert_int_equal(n_closed, 0);
+    (void)arg;
+    return 0;
+}
+
+static void parts_are_closed_with_the_loop(void **state)
+{
+    (void)state;
+    n_closed = 0;
+    assert_int_equal(run(add_parts, NULL), 0);
+    assert_int_equal(n_closed, 2);
+    assert_ptr_equal(closed[0], &second);
+    assert_ptr_equal(closed[1], &first);
+}
+
 /* --- Clocks ----------------------------------------------------------------------------------- */
 
 static int sleep_an_hour(void *arg)
@@ -148,11 +198,70 @@ static int wait_beside_a_cancelled_timer(void *arg)
     return 0;
 }
 
+/* While a task waits for something outside, a fake hour is an hour. */
+static int wait_outside(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    int64_t before = tepal_now_ms();
+    assert_int_equal(tepal_spawn(group, sleep_an_hour, NULL, NULL), 0);
+    loop_current->n_outside++;
+    assert_int_equal(wait_for_bell(arg), 0);
+    assert_true(tepal_now_ms() == before);
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    assert_int_equal(tepal_sleep_ms(20), 0);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_true((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 >= 19);
+    assert_true(tepal_now_ms() == before + 20);
+    loop_current->n_outside--;
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    return 0;
+}
+
 static void fake_time_takes_no_time(void **state)
 {
     (void)state;
     assert_int_equal(run_fake(sleep_an_hour, NULL), 0);
     assert_int_equal(run_fake(wait_beside_a_cancelled_timer, NULL), 0);
+    assert_int_equal(run_fake(wait_outside, NULL), 0);
+}
+
+/* From the real time to the fake one, while tasks sleep. */
+static int sleep_through(void *arg)
+{
+    assert_int_equal(tepal_sleep_ms(3600 * 1000), 0);
+    *(int64_t *)arg = tepal_now_ms();
+    return 0;
+}
+
+static int change_clocks(void *arg)
+{
+    int64_t woken_at = 0;
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, sleep_through, &woken_at, NULL), 0);
+    settle();
+    int64_t before = tepal_now_us();
+    tepal_clock_fake();
+    int64_t now = tepal_now_us();
+    assert_true(now >= before); /* it never goes back */
+    tepal_clock_fake();
+    assert_true(tepal_now_us() == now); /* and stands still meanwhile */
+    settle();
+    assert_true(tepal_now_us() == now);
+    assert_int_equal(woken_at, 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    assert_true(tepal_now_ms() == woken_at);
+    assert_true(woken_at >= before / 1000 + 3590 * 1000);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void a_clock_becomes_fake(void **state)
+{
+    (void)state;
+    assert_int_equal(run(change_clocks, NULL), 0);
 }
 
 static void clock_without_a_loop(void **state)
@@ -364,6 +473,11 @@ static void new_group_outside(void)
     (void)tepal_group_new();
 }
 
+static void fake_clock_outside(void)
+{
+    tepal_clock_fake();
+}
+
 static void is_cancelled_outside(void)
 {
     (void)tepal_is_cancelled();
@@ -411,9 +525,11 @@ static void close_awaited_group_inside(void)
 static void wrong_use_ends_the_program(void **state)
 {
     (void)state;
-    static void (*const wrong[])(void) = { sleep_outside, new_group_outside, is_cancelled_outside,
+    static void (*const wrong[])(void) = { sleep_outside,          fake_clock_outside,
+                                           new_group_outside,      is_cancelled_outside,
                                            close_own_group_inside, close_awaited_group_inside };
-    static const char *const names[] = { "tepal_sleep_ms", "tepal_group_new", "tepal_is_cancelled",
+    static const char *const names[] = { "tepal_sleep_ms",    "tepal_clock_fake",
+                                         "tepal_group_new",   "tepal_is_cancelled",
                                          "tepal_group_close", "tepal_group_close" };
     if (SANITIZED || RUNNING_ON_VALGRIND)
         skip();
@@ -446,7 +562,9 @@ int main(void)
         cmocka_unit_test(no_memory_to_start),
         cmocka_unit_test(no_descriptors_to_start),
         cmocka_unit_test(main_cancels_and_joins_the_rest),
+        cmocka_unit_test(parts_are_closed_with_the_loop),
         cmocka_unit_test(fake_time_takes_no_time),
+        cmocka_unit_test(a_clock_becomes_fake),
         cmocka_unit_test(clock_without_a_loop),
         cmocka_unit_test(sleeps_are_never_short),
         cmocka_unit_test(time_does_not_stand_still_in_a_wait),

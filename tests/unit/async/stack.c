@@ -341,6 +341,68 @@ static void out_of_memory(void **state)
         stack_give(&pool, stacks[--n]);
 }
 
+/* --- How much of it is used ------------------------------------------------------------------- */
+
+static void used_down_to(void **state)
+{
+    (void)state;
+    for (int kind = STACK_GUARD_MPROTECT; kind <= STACK_GUARD_CANARY; kind++) {
+        stack_pool_clear(&pool);
+        pool.guard = (enum stack_guard)kind;
+        struct stack *stack = stack_take(&pool, 0);
+        size_t all = (size_t)(stack->top - stack->low);
+        assert_int_equal(stack_used(stack), 0);
+        static const size_t depths[] = { 8, 16, 4096, 4104, 8192, 50000, 200000 };
+        for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+            memset(stack->top - depths[i], 0, depths[i]); /* zeros say nothing */
+            stack->top[-(ptrdiff_t)depths[i]] = 1;
+            assert_int_equal(stack_used(stack), depths[i]);
+            if (i > 0)
+                assert_true(n_resident(stack) < 56); /* it looks only where something is */
+        }
+        stack->low[8] = 1;
+        assert_int_equal(stack_used(stack), all - 8);
+        stack_give(&pool, stack);
+        stack = stack_take(&pool, 0);
+        assert_int_equal(stack_used(stack), all - 8); /* a warm one keeps its past */
+        stack_give(&pool, stack);
+    }
+}
+
+static void used_of_an_own_size(void **state)
+{
+    (void)state;
+    struct stack *stack = stack_take(&pool, 4 << 20);
+    assert_int_equal(stack_used(stack), 0);
+    stack->top[-8] = 1;
+    assert_int_equal(stack_used(stack), 8);
+    stack->low[0] = 1;
+    assert_int_equal(stack_used(stack), stack->top - stack->low);
+    stack_give(&pool, stack);
+}
+
+static void refreshed(void **state)
+{
+    (void)state;
+    for (int kind = STACK_GUARD_MPROTECT; kind <= STACK_GUARD_CANARY; kind++) {
+        stack_pool_clear(&pool);
+        pool.guard = (enum stack_guard)kind;
+        struct stack *stack = stack_take(&pool, 0);
+        for (size_t depth = 1024; depth <= 20480; depth += 1000) {
+            memset(stack->low + 8, 1, (size_t)(stack->top - stack->low) - 8);
+            stack_refresh(stack, stack->top - depth);
+            assert_in_range(stack_used(stack), depth, depth + 1024);
+            assert_int_equal(stack->top[-(ptrdiff_t)depth], 1); /* what lies above stays */
+            assert_true(stack_is_intact(stack));
+        }
+        stack_refresh(stack, stack->low + 100); /* nothing, or next to it */
+        stack_refresh(stack, stack->low + 600);
+        assert_true(stack_is_intact(stack));
+        assert_true(is_accessible(stack->low));
+        stack_give(&pool, stack);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -357,6 +419,9 @@ int main(void)
         TEST(size_of_the_pool),
         TEST(twenty_thousand),
         TEST(out_of_memory),
+        TEST(used_down_to),
+        TEST(used_of_an_own_size),
+        TEST(refreshed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

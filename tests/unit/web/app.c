@@ -299,6 +299,36 @@ static void background_group(void **state)
     assert_null(tepal_app_group(app));
 }
 
+/* Nobody waits for a background task: its failure is logged when it happens. */
+static int fail_later(void *arg)
+{
+    (void)arg;
+    int rc = tepal_sleep_ms(1000);
+    return rc < 0 ? rc : -EIO;
+}
+
+static int spawn_failing(tepal_app *a)
+{
+    tepal_spawn_options options = { .name = "sync" };
+    int rc = tepal_spawn(tepal_app_group(a), fail_later, NULL, &options);
+    return rc < 0 ? rc : tepal_spawn(tepal_app_group(a), tick, NULL, NULL);
+}
+
+static void background_failures(void **state)
+{
+    (void)state;
+    tepal_on_startup(app, spawn_failing);
+    start(NULL);
+    log_forget();
+    tepal_testclient_advance(client, 500);
+    assert_null(strstr(logged(), "failed"));
+    tepal_testclient_advance(client, 1000);
+    assert_non_null(strstr(logged(), "task \"sync\" failed: "));
+    log_forget();
+    stop(); /* the other one was cancelled */
+    assert_null(strstr(logged(), "failed"));
+}
+
 /* A start that fails ends the background tasks, too. */
 static void background_group_of_a_failed_start(void **state)
 {
@@ -484,6 +514,7 @@ int main(void)
         APP_TEST(state_of_app_and_request),
         APP_TEST(registration_after_the_start),
         APP_TEST(background_group),
+        APP_TEST(background_failures),
         APP_TEST(background_group_of_a_failed_start),
         APP_TEST(stopping),
         APP_TEST(stopped_by_a_hook),

@@ -376,6 +376,38 @@ static void the_first_cause_is_kept(void **state)
     assert_reply(ask("POST", "/", NULL, "{}"), 200, "0 0");
 }
 
+/* --- Seen from outside ------------------------------------------------------------------------ */
+
+static char dumped[8192];
+
+static void note_line(void *arg, const char *line)
+{
+    (void)arg;
+    size_t len = strlen(dumped);
+    snprintf(dumped + len, sizeof(dumped) - len, "%s\n", line);
+}
+
+static tepal_res *dump(tepal_req *req)
+{
+    dumped[0] = '\0';
+    tepal_dump_tasks(note_line, NULL);
+    return tepal_text(req, 200, "%s", "dumped");
+}
+
+static void says_what_it_is_at(void **state)
+{
+    (void)state;
+    tepal_any(app, "/{rest:path}", dump);
+    start(NULL);
+    assert_reply(get("/todos/7?x=1"), 200, "dumped");
+    assert_non_null(strstr(dumped, " \"/{rest:path}\" (GET /todos/7?x=1 from a Unix socket): "
+                                   "running, "));
+    assert_reply(ask("PATCH", "/b", NULL, "x"), 200,
+                 "dumped"); /* the next one on that connection */
+    assert_non_null(strstr(dumped, " \"/{rest:path}\" (PATCH /b from a Unix socket): "));
+    assert_null(strstr(dumped, "todos"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +422,7 @@ int main(void)
         WEB_TEST(memory_limit),
         WEB_TEST(deferring_without_memory),
         WEB_TEST(the_first_cause_is_kept),
+        WEB_TEST(says_what_it_is_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

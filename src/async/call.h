@@ -1,0 +1,20 @@
+/* The loop's side of tepal_call_soon(). */
+#ifndef TEPAL_ASYNC_CALL_H
+#define TEPAL_ASYNC_CALL_H
+
+#include <tepal/loop.h>
+
+#include <stdbool.h>
+
+struct loop;
+
+/* Runs the calls that are queued, but not those that they queue. Returns whether there were any. */
+bool calls_run(struct loop *loop);
+
+/* Accepts no more calls, and runs those that are queued. */
+void calls_end(struct loop *loop);
+
+/* Frees the queue, which has ended; NULL is allowed. */
+void calls_close(tepal_loop *calls);
+
+#endif

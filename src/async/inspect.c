@@ -1,0 +1,259 @@
+/* The dump of all tasks, by call and by signal. It reads what the tasks have noted when they began
+ * to wait, and unwinds their stacks where they lie: no task runs for it. */
+#include "async/inspect.h"
+
+#include "async/task.h"
+#include "async/trace.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <tepal/inspect.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { LINE_MAX_LEN = 1024, KNOWN_TRACES = 32 };
+
+/* A back-trace that was said already. */
+struct known {
+    uint64_t hash;
+    size_t number; /* of its task */
+};
+
+struct dump {
+    tepal_line_fn *fn;
+    void *arg;
+    struct loop *loop;
+    int64_t now;   /* ms */
+    size_t number; /* of the present task */
+    struct trace trace;
+    struct known known[KNOWN_TRACES]; /* the last ones, in a ring */
+    size_t n_known;
+    char line[LINE_MAX_LEN]; /* that is being put together */
+    size_t len;
+};
+
+/* --- Lines ------------------------------------------------------------------------------------ */
+
+static void TEPAL_PRINTF(2, 3) add(struct dump *dump, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t room = sizeof(dump->line) - dump->len;
+    int n = vsnprintf(dump->line + dump->len, room, format, args);
+    va_end(args);
+    if (n > 0)
+        dump->len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void end_line(struct dump *dump)
+{
+    char text[LINE_MAX_LEN];
+    log_escape(text, sizeof(text), dump->line, dump->len);
+    dump->len = 0;
+    dump->line[0] = '\0';
+    dump->fn(dump->arg, text);
+}
+
+static void line_to_log(void *arg, const char *line)
+{
+    (void)arg;
+    tepal_log(TEPAL_LOG_WARNING, "%s", line);
+}
+
+/* --- Tasks ------------------------------------------------------------------------------------ */
+
+void inspect_name(const struct tepal_task *task, char *text, size_t size)
+{
+    int n = snprintf(text, size, "\"%s\"", task->name);
+    if (!task->describe || !task->describe_arg || n < 0 || (size_t)n + 4 >= size)
+        return;
+    char *at = text + n;
+    size_t room = size - (size_t)n - 1; /* for the bracket at the end */
+    memcpy(at, " (", 3);
+    task->describe(task->describe_arg, at + 2, room - 2);
+    if (at[2])
+        strcat(at, ")");
+    else
+        *at = '\0';
+}
+
+static void add_wait(struct dump *dump, const struct tepal_task *task)
+{
+    add(dump, "%s for %lld ms (%s", task->interruptible ? "waiting" : "shielded",
+        (long long)(dump->now - task->waits_since), task->waits_for);
+    if (task->waits_fd >= 0)
+        add(dump, " fd %d", task->waits_fd);
+    add(dump, ")");
+    if (timer_is_set(&task->timer) && task->timer.at != task->deadline)
+        add(dump, ", for %lld ms more at most", (long long)(task->timer.at - dump->now));
+}
+
+static void add_state(struct dump *dump, const struct tepal_task *task)
+{
+    if (task == dump->loop->current)
+        add(dump, "running");
+    else if (!task->begun)
+        add(dump, "not begun");
+    else if (task->waiting)
+        add_wait(dump, task);
+    else
+        add(dump, "ready to run");
+    if (task->deadline != TEPAL_NEVER)
+        add(dump, ", deadline in %lld ms", (long long)(task->deadline - dump->now));
+    if (task->cancelled)
+        add(dump, ", cancelled");
+}
+
+/* The number of a task whose back-trace was the same, or 0. A thousand clients may wait at one
+ * place. */
+static size_t same_as(struct dump *dump)
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+    for (size_t i = 0; i < dump->trace.n; i++)
+        hash = (hash ^ dump->trace.at[i]) * 0x100000001b3u;
+    for (size_t i = 0; i < KNOWN_TRACES; i++)
+        if (dump->known[i].number > 0 && dump->known[i].hash == hash)
+            return dump->known[i].number;
+    dump->known[dump->n_known++ % KNOWN_TRACES] =
+        (struct known){ .hash = hash, .number = dump->number };
+    return 0;
+}
+
+static void dump_trace(struct dump *dump)
+{
+    size_t same = dump->trace.n > 1 ? same_as(dump) : 0;
+    if (same > 0) {
+        add(dump, "  back-trace as that of task %zu", same);
+        end_line(dump);
+        return;
+    }
+    for (size_t i = 0; i < dump->trace.n; i++) {
+        char text[LINE_MAX_LEN / 2];
+        trace_describe(dump->trace.at[i], text, sizeof(text));
+        add(dump, "  #%zu %s", i, text);
+        end_line(dump);
+    }
+    if (dump->trace.cut) {
+        add(dump, "  ... and more");
+        end_line(dump);
+    }
+}
+
+static NO_INLINE void dump_task(struct dump *dump, const struct tepal_task *task)
+{
+    char name[LINE_MAX_LEN / 2];
+    const struct stack *stack = task->stack;
+    inspect_name(task, name, sizeof(name));
+    add(dump, "task %zu %s: ", ++dump->number, name);
+    add_state(dump, task);
+    add(dump, ", %zu of %zu octets of stack", stack_used(stack), (size_t)(stack->top - stack->low));
+    end_line(dump);
+    if (!task->begun)
+        return;
+    if (task == dump->loop->current)
+        trace_here(&dump->trace, (uintptr_t)dump_task);
+    else
+        trace_left(&dump->trace, &task->ctx, stack->low);
+    dump_trace(dump);
+}
+
+void tepal_dump_tasks(tepal_line_fn *fn, void *arg)
+{
+    struct loop *loop = loop_need("tepal_dump_tasks");
+    struct dump dump = {
+        .fn = fn ? fn : line_to_log,
+        .arg = arg,
+        .loop = loop,
+        .now = loop_clock_us(loop) / 1000,
+    };
+    add(&dump, "%zu task%s", loop->n_tasks, loop->n_tasks == 1 ? "" : "s");
+    end_line(&dump);
+    for (struct list *node = loop->tasks.next; node != &loop->tasks; node = node->next)
+        dump_task(&dump, CONTAINER_OF(node, struct tepal_task, in_loop));
+}
+
+/* --- By signal -------------------------------------------------------------------------------- */
+
+struct dump_signal {
+    struct io io;     /* a signalfd */
+    sigset_t signals; /* that it receives */
+    sigset_t blocked; /* by us: they were not before */
+};
+
+static void on_signal(struct io *io)
+{
+    struct signalfd_siginfo info;
+    bool any = false;
+    while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        any = true;
+    if (any)
+        tepal_dump_tasks(NULL, NULL);
+}
+
+static int dump_signal_open(struct loop *loop)
+{
+    if (loop->dump_signal)
+        return 0;
+    struct dump_signal *d = mem_zalloc(sizeof(*d));
+    if (!d)
+        return -ENOMEM;
+    sigemptyset(&d->signals);
+    sigemptyset(&d->blocked);
+    int fd = signalfd(-1, &d->signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    int rc = fd < 0 ? -errno : 0;
+    d->io = (struct io){ .fd = fd, .fn = on_signal };
+    if (rc == 0 && (rc = poller_add(&loop->poller, &d->io)) < 0)
+        close(fd);
+    if (rc < 0) {
+        mem_free(d);
+        return rc;
+    }
+    loop->dump_signal = d;
+    return 0;
+}
+
+int tepal_dump_on_signal(int signal)
+{
+    struct loop *loop = loop_need("tepal_dump_on_signal");
+    sigset_t one, before;
+    sigemptyset(&one);
+    if (sigaddset(&one, signal) < 0 || signal == SIGKILL || signal == SIGSTOP)
+        misuse("tepal_dump_on_signal", "not a signal that can be received");
+    int rc = dump_signal_open(loop);
+    if (rc < 0)
+        return rc;
+    struct dump_signal *d = loop->dump_signal;
+    sigaddset(&d->signals, signal);
+    signalfd(d->io.fd, &d->signals, 0);
+    pthread_sigmask(SIG_BLOCK, &one, &before);
+    if (sigismember(&before, signal) == 0)
+        sigaddset(&d->blocked, signal);
+    return 0;
+}
+
+void dump_signal_leave(struct loop *loop, const sigset_t *signals)
+{
+    struct dump_signal *d = loop->dump_signal;
+    if (!d)
+        return;
+    for (int signal = 1; signal < NSIG; signal++)
+        if (sigismember(signals, signal) == 1)
+            sigdelset(&d->signals, signal);
+    signalfd(d->io.fd, &d->signals, 0);
+}
+
+void dump_signal_close(struct loop *loop)
+{
+    struct dump_signal *d = loop->dump_signal;
+    if (!d)
+        return;
+    poller_remove(&loop->poller, &d->io);
+    close(d->io.fd);
+    pthread_sigmask(SIG_UNBLOCK, &d->blocked, NULL);
+    mem_free(d);
+    loop->dump_signal = NULL;
+}

@@ -1,0 +1,14 @@
+/* Connecting to addresses that are known already. */
+#ifndef TEPAL_NET_CONNECT_H
+#define TEPAL_NET_CONNECT_H
+
+#include "net/addr.h"
+
+#include <tepal/net.h>
+
+/* Connects to one of n addresses (n > 0), which are tried in turns of their families. Suspends.
+ * Returns as tepal_connect(). */
+int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
+                  const tepal_connect_options *options);
+
+#endif

@@ -1,0 +1,43 @@
+/* c-ares on the loop: its sockets with our poller, its timeouts by our timer. Knows nothing of
+ * caches and tasks; dns.c does. */
+#ifndef TEPAL_NET_DNS_CHANNEL_H
+#define TEPAL_NET_DNS_CHANNEL_H
+
+#include "async/loop.h"
+
+#include <tepal/dns.h>
+
+#define CARES_NO_DEPRECATED /* the functions that 1.18 has are there in all later versions, too */
+#include <ares.h>
+
+struct dns_channel {
+    struct loop *loop;
+    ares_channel ares;
+    struct list sockets;
+    struct timer timer; /* when c-ares wants to look at its timeouts */
+    int n_left;         /* of the messages that may be read in this turn */
+    int shortage;       /* why the latest socket could not be had, or 0 */
+    void (*on_progress)(void *arg);
+    void *arg;
+};
+
+/* Opens a channel; c-ares reads the system's files. on_progress is called after answers may have
+ * come. Returns 0, -EINVAL, -ENOMEM or TEPAL_EDNS. */
+int dns_channel_open(struct dns_channel **channel, struct loop *loop,
+                     const tepal_dns_options *options, void (*on_progress)(void *arg), void *arg);
+
+/* Closes and frees it; the queries that are under way end with ARES_EDESTRUCTION. */
+void dns_channel_close(struct dns_channel *channel);
+
+/* Asks for a name. fn is called once, perhaps before this returns, and frees what it gets.
+ * dns_channel_watch() must follow. */
+void dns_channel_ask(struct dns_channel *channel, const char *name, int family,
+                     ares_addrinfo_callback fn, void *arg);
+
+/* Sets the timer by what c-ares waits for now. */
+void dns_channel_watch(struct dns_channel *channel);
+
+/* The error for a status of c-ares, which is not ARES_SUCCESS. */
+int dns_channel_error(const struct dns_channel *channel, int status);
+
+#endif
