@@ -5,5 +5,6 @@
 #include <tepal/addr.h>
 #include <tepal/dns.h>
 #include <tepal/stream.h>
+#include <tepal/udp.h>
 
 #endif

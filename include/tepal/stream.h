@@ -7,6 +7,7 @@
 #ifndef TEPAL_STREAM_H
 #define TEPAL_STREAM_H
 
+#include <tepal/addr.h>
 #include <tepal/base.h>
 
 #include <sys/socket.h> /* AF_INET, AF_INET6 */
@@ -42,9 +43,43 @@ TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port
  * Returns 0 and the stream, -ENAMETOOLONG, or the error of the attempt. */
 TEPAL_API int tepal_connect_unix(tepal_conn **stream, const char *path);
 
+/* A stream on a connected socket of the program's own (SOCK_STREAM), such as one that was inherited
+ * or received. It becomes non-blocking. Does not suspend. Returns 0 and the stream, which owns the
+ * descriptor from then on; -EBADF, -ENOTSOCK, -ENOTCONN, -ESOCKTNOSUPPORT (no SOCK_STREAM),
+ * -EEXIST (a stream of this loop has it), -ENOMEM, and then it is still the caller's. */
+TEPAL_API int tepal_conn_open_fd(tepal_conn **stream, int fd);
+
+/* --- Reading ---------------------------------------------------------------------------------- */
+
 /* Reads what is there, at most size octets; waits until there is something. Suspends. Returns how
  * many octets, 0 when the peer has ended its side, or a negative error. */
 TEPAL_API ssize_t tepal_conn_read(tepal_conn *stream, void *buffer, size_t size);
+
+/* The three calls below wait until all that is asked for has come. Until then nothing is taken from
+ * the stream: after a negative result the octets that have come are still there for the next call,
+ * whichever it is, with one exception, said below. They return TEPAL_ECLOSED when the peer has
+ * ended its side before that; tepal_conn_read() then gives what came of it, or 0 if that was
+ * nothing. They may read ahead, into a buffer of 16 KiB that grows as far as the limit demands, and
+ * that a stream has only while there is something in it. Other errors: -ENOMEM, -ECONNRESET, ...;
+ * -EBUSY while another task reads. */
+
+/* Reads size octets. Suspends. Returns 0 or a negative error. (After -ENOMEM with a size over 16
+ * KiB octets may be lost; then all further reads return -ENOMEM.) */
+TEPAL_API int tepal_conn_read_exactly(tepal_conn *stream, void *buffer, size_t size);
+
+/* Reads up to a delimiter of delimiter_len octets, at least one. *data is what is before it, with a
+ * NUL in the delimiter's place; it may be changed, and is valid until the stream is read again or
+ * closed. Suspends. Returns its length, or a negative error: -EMSGSIZE when the delimiter does not
+ * come after at most max octets. */
+TEPAL_API ssize_t tepal_conn_read_until(tepal_conn *stream, const void *delimiter,
+                                        size_t delimiter_len, size_t max, char **data);
+
+/* Reads a line, which ends with LF or CR LF; *line is the line without that, with a NUL behind, as
+ * *data above. (The line may have NULs inside: the result is its real length.) Suspends. Returns
+ * its length, or a negative error: -EMSGSIZE when it has more than max octets. */
+TEPAL_API ssize_t tepal_conn_read_line(tepal_conn *stream, size_t max, char **line);
+
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 /* Writes all len octets. Suspends while the peer is slow. Returns 0, or a negative error, after
  * which it is not known how much was written (-EPIPE, -ECONNRESET: the peer is gone). */
@@ -58,12 +93,104 @@ TEPAL_API int tepal_conn_writev(tepal_conn *stream, const tepal_bytes *pieces, s
  * shorter. */
 TEPAL_API int tepal_conn_sendfile(tepal_conn *stream, int file, int64_t offset, size_t len);
 
-/* Ends this side: the peer reads the end of the stream, and may go on writing. Does not suspend.
- * Returns 0 or a negative error. */
+/* Puts data into the stream's output buffer, so that many small writes become few large ones. What
+ * was put goes out when the buffer is full, and before all that the other calls write; see to the
+ * rest with tepal_conn_drain(). Suspends when the buffer is full and the peer is slow. Returns 0 or
+ * a negative error: -ETIMEDOUT, -ECANCELED, -ENOMEM, -EBUSY (another task writes), and then none of
+ * the data was put, and what was put before is still there. Only of data that is larger than the
+ * whole buffer a part may have gone; that, and each error of the connection (-EPIPE, ...), ends all
+ * writing: what was put is dropped, and every further call returns the error again. */
+TEPAL_API int tepal_conn_put(tepal_conn *stream, const void *data, size_t len);
+
+/* Puts text, formatted as by printf(). Suspends. Returns as tepal_conn_put(); -EINVAL for a format
+ * that fails. */
+TEPAL_API int tepal_conn_printf(tepal_conn *stream, const char *format, ...) TEPAL_PRINTF(2, 3);
+
+/* Writes what was put. Suspends while the peer is slow. Returns 0 or a negative error; after
+ * -ETIMEDOUT, -ECANCELED and -EBUSY the rest is still there. */
+TEPAL_API int tepal_conn_drain(tepal_conn *stream);
+
+/* Sets the size of the output buffer: how much can be put while the peer takes nothing. Default (0)
+ * 16 KiB. Does not suspend. Returns 0 or -ENOMEM. */
+TEPAL_API int tepal_conn_set_max_output(tepal_conn *stream, size_t max);
+
+/* --- The end ---------------------------------------------------------------------------------- */
+
+/* Ends this side: the peer reads the end of the stream, and may go on writing. What was put is
+ * drained first. Suspends if there is any and the peer is slow. Returns 0 or a negative error. */
 TEPAL_API int tepal_conn_shutdown(tepal_conn *stream);
 
-/* Closes the stream and frees it. No task may wait on it. Does not suspend. NULL is allowed. */
+/* Closes the stream and frees it. Of what was put and not drained the peer gets as much as the
+ * system takes at once, and the rest is lost. No task may wait on the stream. Does not suspend.
+ * NULL is allowed. */
 TEPAL_API void tepal_conn_close(tepal_conn *stream);
+
+/* The same, but so that the peer does not take it for a proper end: a TCP peer gets a reset. What
+ * was put and not drained, and what the system has not sent yet, is lost. */
+TEPAL_API void tepal_conn_abort(tepal_conn *stream);
+
+/* --- About a stream --------------------------------------------------------------------------- */
+
+/* The addresses of the peer and of this end. Do not suspend. Return 0 or a negative error:
+ * -ENOTCONN when the connection is gone, -ENOTSOCK when it is no socket. */
+TEPAL_API int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr);
+TEPAL_API int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr);
+
+/* The descriptor, for setsockopt() and the like; it stays the stream's. Reading or writing it
+ * confuses the stream. */
+TEPAL_API int tepal_conn_fd(const tepal_conn *stream);
+
+/* How a TCP connection finds out that a silent peer is gone. */
+typedef struct tepal_keepalive {
+    int idle_s;     /* seconds of silence before the first probe; default 60 */
+    int interval_s; /* seconds between probes; default 15 */
+    int count;      /* probes without an answer, after which the peer is gone; default 4 */
+} tepal_keepalive;
+
+/* Sets when the peer of a TCP stream is probed (unless set, the system's defaults hold: after two
+ * hours). When it is found gone, calls on the stream return -ETIMEDOUT, although the task's
+ * deadline has not come, or the error of the network (-EHOSTUNREACH). NULL: all defaults. Does not
+ * suspend. Returns 0; -EINVAL when a value is out of the system's range, -EOPNOTSUPP when this is
+ * no TCP stream. */
+TEPAL_API int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options);
+
+/* --- Unix sockets ----------------------------------------------------------------------------- */
+
+/* Two streams that are connected to each other. Does not suspend. Returns 0 and the streams, which
+ * the caller closes, -EMFILE, -ENFILE or -ENOMEM. */
+TEPAL_API int tepal_conn_pair(tepal_conn **a, tepal_conn **b);
+
+/* The process at the other end of a Unix socket, as it was when it connected or listened. */
+typedef struct tepal_credentials {
+    pid_t pid; /* 0 when it is in another PID namespace */
+    uid_t uid;
+    gid_t gid;
+} tepal_credentials;
+
+/* Does not suspend. Returns 0; -EOPNOTSUPP when this is no Unix socket. */
+TEPAL_API int tepal_conn_credentials(const tepal_conn *stream, tepal_credentials *credentials);
+
+/* How many descriptors can be passed at once. */
+enum { TEPAL_MAX_PASSED_FDS = 64 };
+
+/* Writes data, at least one octet, and passes n descriptors with it over a Unix socket. The peer
+ * gets copies; the caller closes its own. Suspends while the peer is slow. Returns as
+ * tepal_conn_write(); -EOPNOTSUPP when this is no Unix socket, -EINVAL when there is no data or n
+ * is not 1 to TEPAL_MAX_PASSED_FDS, -EBADF, -ETOOMANYREFS (too many are under way). */
+TEPAL_API int tepal_conn_send_fds(tepal_conn *stream, const int *fds, size_t n, const void *data,
+                                  size_t len);
+
+/* Reads as tepal_conn_read(), and receives the descriptors that were passed with the octets. *n is
+ * how many fds has room for, and then how many were received, often none; they are close-on-exec,
+ * and the caller closes them. (The other calls that read drop descriptors, which the system
+ * closes.) Suspends. Returns how many octets, 0 at the end, or a negative error: -EMSGSIZE when
+ * there were more descriptors than *n, -EMFILE when this process cannot have more; then all of them
+ * were closed and the octets that they came with are lost. -EOPNOTSUPP when this is no Unix socket.
+ */
+TEPAL_API ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_t size, int *fds,
+                                         size_t *n);
+
+/* --- Listening -------------------------------------------------------------------------------- */
 
 typedef struct tepal_listen_options {
     const char *host; /* an address or a name; default: all IPv6 and IPv4 addresses */
@@ -88,6 +215,34 @@ TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
 /* Waits for the next connection. Suspends. Returns 0 and the stream, which the caller closes, or a
  * negative error. */
 TEPAL_API int tepal_accept(tepal_listener *listener, tepal_conn **stream);
+
+/* Serves a connection. It runs in a task of its own; when it returns the stream is closed. */
+typedef void tepal_serve_fn(tepal_conn *stream, void *arg);
+
+typedef struct tepal_serve_options {
+    size_t max_connections;      /* at once; default 10000. More wait in the backlog */
+    int64_t shutdown_timeout_ms; /* for the connections, when the serving ends, before they are
+                                    cancelled. Default 0: at once */
+    bool stop_on_signal;         /* the serving ends at SIGINT and SIGTERM, too */
+    const char *name;            /* of the tasks, in reports; must outlive them. Default
+                                    "connection" */
+    size_t stack_size;           /* of the tasks; see tepal_spawn_options */
+} tepal_serve_options;
+
+/* Accepts connections and runs fn(stream, arg) in a task for each, until the calling task is
+ * cancelled, its deadline comes, or it is told by a signal. (The connections' tasks do not inherit
+ * that deadline.) Then no more are accepted, the connections are given the time of the options to
+ * end, the rest are cancelled, and when all have returned the call does. When descriptors or memory
+ * are short, accepting pauses, with one line in the log. The listener stays the caller's. Suspends.
+ * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
+ * the listener, -ENOMEM or -EMFILE when it could not begin. */
+TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
+                                   const tepal_serve_options *options);
+
+/* The same with a listener of its own, which is closed at the end; the log says where it listens,
+ * or why it cannot. Suspends. Returns as tepal_listener_serve(), or what tepal_listen() returned. */
+TEPAL_API int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn,
+                                     void *arg, const tepal_serve_options *options);
 
 /* Stops listening. Connections that were accepted live on. NULL is allowed. */
 TEPAL_API void tepal_listener_close(tepal_listener *listener);

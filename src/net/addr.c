@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 int addr_from_path(struct addr *addr, const char *path)
 {
@@ -24,6 +26,19 @@ int addr_from_path(struct addr *addr, const char *path)
         addr->len--;
     }
     return 0;
+}
+
+void addr_remove_stale(const struct addr *addr, int type)
+{
+    struct stat st;
+    if (addr->un.sun_path[0] == '\0' || lstat(addr->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED)
+        unlink(addr->un.sun_path);
+    close(fd);
 }
 
 int addr_from_ip(struct addr *addr, const char *host, uint16_t port)

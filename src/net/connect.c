@@ -232,5 +232,8 @@ int tepal_connect_unix(tepal_conn **stream, const char *path)
     if (rc < 0)
         return rc;
     struct race race = { .addrs = &addr, .n = 1 };
-    return connect_any(stream, &race);
+    rc = connect_any(stream, &race);
+    if (rc == 0)
+        (*stream)->ops = &stream_unix_ops;
+    return rc;
 }

@@ -9,28 +9,22 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     DEFAULT_BACKLOG = 1024,
-    REST_MS = 100,     /* between attempts to accept when descriptors have run out */
     MAX_AT_ONCE = 64,  /* connections accepted in one turn, so that the others are not starved */
     PORT_ATTEMPTS = 8, /* at a port that is free for all families */
 };
 
-/* Whether accept() failed for want of something that closing a connection gives back. */
-static bool is_shortage(int error)
+bool listener_is_shortage(struct tepal_listener *listener, int error)
 {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-static void rest(struct tepal_listener *listener, int error)
-{
+    if (error != -EMFILE && error != -ENFILE && error != -ENOBUFS && error != -ENOMEM)
+        return false;
     if (!listener->complained)
-        tepal_log(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_error_text(-error));
+        tepal_log(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_error_text(error));
     listener->complained = true;
-    timer_set(&listener->loop->timers, &listener->rest, listener->loop->now + REST_MS);
+    return true;
 }
 
 /* Accepts one connection. Returns its descriptor or a negative errno, -EAGAIN when there is
@@ -66,8 +60,9 @@ static void accept_some(struct listener_socket *s)
             listener->on_accept(listener, fd, &peer);
         else if (fd == -EAGAIN)
             return;
-        else if (is_shortage(-fd))
-            rest(listener, -fd);
+        else if (listener_is_shortage(listener, fd))
+            timer_set(&listener->loop->timers, &listener->rest,
+                      listener->loop->now + LISTENER_REST_MS);
         /* Everything else is about one connection that is gone already. */
     }
     /* There may be more: come back in the next turn. */
@@ -109,25 +104,11 @@ void listener_resume(struct tepal_listener *listener)
         timer_set(&listener->loop->timers, &listener->rest, listener->loop->now + 1);
 }
 
-/* Removes the socket that a dead process has left behind: one that nobody answers on. */
-static void remove_stale(const struct addr *addr)
-{
-    struct stat st;
-    if (addr->un.sun_path[0] == '\0' || lstat(addr->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-        return;
-    int fd = socket_new(AF_UNIX);
-    if (fd < 0)
-        return;
-    if (connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED)
-        unlink(addr->un.sun_path);
-    close(fd);
-}
-
 static int bind_socket(int fd, const struct addr *addr, const tepal_listen_options *options)
 {
     int on = 1, family = addr->sa.sa_family;
     if (family == AF_UNIX)
-        remove_stale(addr);
+        addr_remove_stale(addr, SOCK_STREAM);
     else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
         return -errno;
     if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
@@ -248,53 +229,49 @@ uint16_t tepal_listener_port(const tepal_listener *listener)
 static int wait_for_any(struct tepal_listener *listener)
 {
     struct tepal_task *task = loop_current->current;
+    bool ready = false;
     for (int i = 0; i < listener->n_sockets; i++) {
         if (listener->sockets[i].io.reader)
             return -EBUSY;
-        if (listener->sockets[i].io.state & IO_READ)
-            return task_check(listener->loop, task);
+        ready |= (listener->sockets[i].io.state & IO_READ) != 0;
     }
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = task;
-    int rc =
-        task_wait_fd(listener->loop, "a connection on", listener->sockets[0].io.fd, TEPAL_NEVER);
+    int fd = listener->sockets[0].io.fd;
+    int rc = ready ? task_may_wait(listener->loop, task)
+                   : task_wait_fd(listener->loop, "a connection on", fd, TEPAL_NEVER);
     for (int i = 0; i < listener->n_sockets; i++)
         listener->sockets[i].io.reader = NULL;
     return rc;
 }
 
 /* Tries all sockets in turn. Returns a descriptor or a negative errno. */
-static int accept_any(struct tepal_listener *listener)
+static int accept_any(struct tepal_listener *listener, struct addr *peer)
 {
-    struct addr peer;
     int fd = -EAGAIN;
     for (int i = 0; i < listener->n_sockets && fd == -EAGAIN; i++)
         if (listener->sockets[i].io.state & IO_READ)
-            fd = accept_one(&listener->sockets[i], &peer);
+            fd = accept_one(&listener->sockets[i], peer);
     return fd;
 }
 
 int tepal_accept(tepal_listener *listener, tepal_conn **stream)
 {
     task_need("tepal_accept");
+    struct addr peer;
     int fd;
     do {
         int rc = wait_for_any(listener);
         if (rc < 0)
             return rc;
-        fd = accept_any(listener);
+        fd = accept_any(listener, &peer);
     } while (fd == -EAGAIN || fd == -ECONNABORTED || fd == -EINTR);
     if (fd < 0)
         return fd;
-    tepal_conn *s = mem_zalloc(sizeof(*s));
-    int rc = s ? stream_open_socket(s, listener->loop, fd) : -ENOMEM;
-    if (rc < 0) {
+    int rc = stream_new_socket(stream, listener->loop, fd, peer.sa.sa_family);
+    if (rc < 0)
         close(fd);
-        mem_free(s);
-        return rc;
-    }
-    *stream = s;
-    return 0;
+    return rc;
 }
 
 void tepal_listener_close(tepal_listener *listener)

@@ -9,7 +9,8 @@
 
 #include <stdbool.h>
 
-enum { LISTENER_MAX_SOCKETS = 4 };
+/* REST_MS: between attempts to accept when descriptors or memory have run out. */
+enum { LISTENER_MAX_SOCKETS = 4, LISTENER_REST_MS = 100 };
 
 struct listener_socket {
     struct io io;
@@ -33,5 +34,9 @@ struct tepal_listener {
 /* Stops accepting; connections wait in the backlog. */
 void listener_pause(struct tepal_listener *listener);
 void listener_resume(struct tepal_listener *listener);
+
+/* Whether accepting failed for want of something that closing a connection gives back. Complains
+ * about it in the log, once for each shortage. */
+bool listener_is_shortage(struct tepal_listener *listener, int error);
 
 #endif

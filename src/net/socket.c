@@ -1,8 +1,11 @@
 /* The stream operations straight on a socket. None of them waits. */
 #include "async/loop.h"
+#include "base/mem.h"
+#include "net/addr.h"
 #include "net/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -78,6 +81,15 @@ const struct stream_ops stream_socket_ops = {
     .close = socket_close,
 };
 
+/* The same but for reading: a Unix socket stops where descriptors were passed. */
+const struct stream_ops stream_unix_ops = {
+    .read = unix_read,
+    .writev = socket_writev,
+    .sendfile = socket_sendfile,
+    .shutdown = socket_shutdown,
+    .close = socket_close,
+};
+
 int socket_new(int family)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -105,5 +117,92 @@ int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd)
 {
     stream->io = (struct io){ .fd = fd, .state = IO_WRITE, .fn = stream_on_event };
     stream->ops = &stream_socket_ops;
+    stream->buffers = NULL;
     return poller_add(&loop->poller, &stream->io);
+}
+
+int stream_new_socket(struct tepal_conn **out, struct loop *loop, int fd, int family)
+{
+    tepal_conn *stream = mem_zalloc(sizeof(*stream));
+    int rc = stream ? stream_open_socket(stream, loop, fd) : -ENOMEM;
+    if (rc < 0) {
+        mem_free(stream);
+        return rc;
+    }
+    if (family == AF_UNIX)
+        stream->ops = &stream_unix_ops;
+    *out = stream;
+    return 0;
+}
+
+/* --- Sockets of the program ------------------------------------------------------------------- */
+
+int socket_option(int fd, int option)
+{
+    int value;
+    socklen_t size = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -errno : value;
+}
+
+int tepal_conn_open_fd(tepal_conn **stream, int fd)
+{
+    struct loop *loop = loop_need("tepal_conn_open_fd");
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof(peer);
+    int type = socket_option(fd, SO_TYPE), flags = fcntl(fd, F_GETFL);
+    if (type < 0)
+        return type;
+    if (type != SOCK_STREAM)
+        return -ESOCKTNOSUPPORT;
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0 ||
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    int family = socket_option(fd, SO_DOMAIN);
+    socket_set_stream_options(fd, family);
+    return stream_new_socket(stream, loop, fd, family);
+}
+
+/* --- About a stream --------------------------------------------------------------------------- */
+
+int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr)
+{
+    struct addr found = { .len = sizeof(found.storage) };
+    if (getpeername(stream->io.fd, &found.sa, &found.len) < 0)
+        return -errno;
+    *addr = addr_to_public(&found);
+    return 0;
+}
+
+int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr)
+{
+    struct addr found = { .len = sizeof(found.storage) };
+    if (getsockname(stream->io.fd, &found.sa, &found.len) < 0)
+        return -errno;
+    *addr = addr_to_public(&found);
+    return 0;
+}
+
+int tepal_conn_fd(const tepal_conn *stream)
+{
+    return stream->io.fd;
+}
+
+int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options)
+{
+    static const tepal_keepalive defaults = { 0 };
+    enum { IDLE_S = 60, INTERVAL_S = 15, COUNT = 4 };
+    const tepal_keepalive *o = options ? options : &defaults;
+    int fd = stream->io.fd, on = 1;
+    int idle = o->idle_s ? o->idle_s : IDLE_S;
+    int interval = o->interval_s ? o->interval_s : INTERVAL_S;
+    int count = o->count ? o->count : COUNT;
+    int family = socket_option(fd, SO_DOMAIN);
+    if (family != AF_INET && family != AF_INET6)
+        return -EOPNOTSUPP;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle)) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval)) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count)) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0)
+        return -errno;
+    return 0;
 }

@@ -4,6 +4,7 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/buffers.h"
 
 #include <errno.h>
 
@@ -22,6 +23,8 @@ void stream_close(struct tepal_conn *stream)
     poller_remove(&loop_current->poller, &stream->io);
     stream->ops->close(stream);
     stream->io.fd = -1;
+    if (UNLIKELY(stream->buffers != NULL))
+        buffers_free(stream);
 }
 
 static int wait_ready(struct io *io, uint32_t state, struct tepal_task **waiter, int64_t until)
@@ -113,17 +116,12 @@ int stream_sendfile(struct tepal_conn *stream, int file, int64_t offset, size_t 
     return 0;
 }
 
-ssize_t tepal_conn_read(tepal_conn *stream, void *buffer, size_t size)
-{
-    task_need("tepal_conn_read");
-    return stream_read(stream, buffer, size, TEPAL_NEVER);
-}
-
 int tepal_conn_write(tepal_conn *stream, const void *data, size_t len)
 {
     task_need("tepal_conn_write");
+    int rc = writer_flush(stream);
     struct iovec piece = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
-    return stream_writev(stream, &piece, 1, TEPAL_NEVER);
+    return rc < 0 ? rc : stream_writev(stream, &piece, 1, TEPAL_NEVER);
 }
 
 int tepal_conn_writev(tepal_conn *stream, const tepal_bytes *pieces, size_t n)
@@ -131,37 +129,56 @@ int tepal_conn_writev(tepal_conn *stream, const tepal_bytes *pieces, size_t n)
     enum { AT_ONCE = 64 };
     task_need("tepal_conn_writev");
     struct iovec iov[AT_ONCE];
-    while (n > 0) {
+    int rc = writer_flush(stream);
+    while (n > 0 && rc == 0) {
         size_t some = n < AT_ONCE ? n : AT_ONCE;
         for (size_t i = 0; i < some; i++)
             iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)pieces[i].data,
                                      .iov_len = pieces[i].len };
-        int rc = stream_writev(stream, iov, (int)some, TEPAL_NEVER);
-        if (rc < 0)
-            return rc;
+        rc = stream_writev(stream, iov, (int)some, TEPAL_NEVER);
         pieces += some;
         n -= some;
     }
-    return 0;
+    return rc;
 }
 
 int tepal_conn_sendfile(tepal_conn *stream, int file, int64_t offset, size_t len)
 {
     task_need("tepal_conn_sendfile");
-    return stream_sendfile(stream, file, offset, len, TEPAL_NEVER);
+    int rc = writer_flush(stream);
+    return rc < 0 ? rc : stream_sendfile(stream, file, offset, len, TEPAL_NEVER);
 }
 
 int tepal_conn_shutdown(tepal_conn *stream)
 {
-    return stream->ops->shutdown(stream);
+    int rc = 0;
+    if (stream_has_unsent(stream)) {
+        task_need("tepal_conn_shutdown");
+        rc = writer_flush(stream);
+    }
+    return rc < 0 ? rc : stream->ops->shutdown(stream);
+}
+
+static void end(struct tepal_conn *stream, const char *call)
+{
+    if (stream->io.reader || stream->io.writer)
+        misuse(call, "a task still waits on the stream");
+    stream_close(stream);
+    mem_free(stream);
 }
 
 void tepal_conn_close(tepal_conn *stream)
 {
     if (!stream)
         return;
-    if (stream->io.reader || stream->io.writer)
-        misuse("tepal_conn_close", "a task still waits on the stream");
-    stream_close(stream);
-    mem_free(stream);
+    writer_flush_some(stream);
+    end(stream, "tepal_conn_close");
+}
+
+void tepal_conn_abort(tepal_conn *stream)
+{
+    if (!stream)
+        return;
+    stream_reset_at_close(stream);
+    end(stream, "tepal_conn_abort");
 }

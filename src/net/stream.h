@@ -12,11 +12,13 @@
 
 #include <tepal/net.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 struct loop;
+struct stream_buffers;
 
 struct stream_ops {
     /* Each tries once. -EAGAIN: io.state says what to wait for. read returns 0 at the end. */
@@ -30,16 +32,22 @@ struct stream_ops {
 struct tepal_conn {
     struct io io;
     const struct stream_ops *ops;
+    struct stream_buffers *buffers; /* NULL: nothing was read or put by the calls that need them */
 };
 
-/* Streams straight on a socket: TCP and Unix. */
-extern const struct stream_ops stream_socket_ops;
+/* Streams straight on a socket. On a Unix socket the first would do as long as the peer passes no
+ * descriptors. */
+extern const struct stream_ops stream_socket_ops, stream_unix_ops;
 
 /* Makes stream one on this connected, non-blocking socket, and registers it with the loop. io.fn is
  * stream_on_event(). Returns 0 or a negative errno; then the socket is still the caller's. */
 int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd);
 
-/* Closes an embedded stream, without freeing it. */
+/* A new stream on this connected, non-blocking socket, to be closed by tepal_conn_close(). Returns 0
+ * or a negative errno; then the socket is still the caller's. */
+int stream_new_socket(struct tepal_conn **stream, struct loop *loop, int fd, int family);
+
+/* Closes an embedded stream, without freeing it. What was put and has not gone is lost. */
 void stream_close(struct tepal_conn *stream);
 
 /* Lets the close be a reset, so that the peer does not take it for a proper end. */
@@ -53,6 +61,11 @@ static inline ssize_t stream_try_read(struct tepal_conn *stream, void *buffer, s
 {
     return stream->ops->read(stream, buffer, size);
 }
+
+/* Whether octets have been read from below that the user has not asked for yet, and whether octets
+ * were put that have not gone below. */
+bool stream_has_unread(const struct tepal_conn *stream);
+bool stream_has_unsent(const struct tepal_conn *stream);
 
 /* Waits until the stream may be readable or writable, or until the time until. Returns 0,
  * -ETIMEDOUT, -ECANCELED or -EBUSY. */
@@ -70,5 +83,11 @@ int stream_sendfile(struct tepal_conn *stream, int file, int64_t offset, size_t 
  * descriptor or a negative errno. */
 int socket_new(int family);
 void socket_set_stream_options(int fd, int family);
+
+/* An integer option of level SOL_SOCKET, or a negative errno. */
+int socket_option(int fd, int option);
+
+/* The reading of stream_unix_ops. Part of unix.c. */
+ssize_t unix_read(struct tepal_conn *stream, void *buffer, size_t size);
 
 #endif

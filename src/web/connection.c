@@ -314,6 +314,8 @@ int connection_open(struct server *server, int fd, const struct addr *peer)
         mem_free(c);
         return rc;
     }
+    if (peer->sa.sa_family == AF_UNIX)
+        c->http.stream.ops = &stream_unix_ops;
     c->server = server;
     c->peer = addr_to_peer(peer);
     c->http.stream.io.fn = on_waiting;

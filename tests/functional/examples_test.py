@@ -3,10 +3,14 @@
 import concurrent.futures
 import contextlib
 import os
+import re
 import shutil
+import socket
 import sqlite3
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -99,6 +103,112 @@ class Rest(unittest.TestCase):
             self.assertEqual(len(server.request('GET', '/todos').json()), 1000)
             self.assertEqual(server.request('DELETE', '/todos/500').status, 204)
             self.assertEqual(server.request('POST', '/todos', {'title': 'x'}).status, 201)
+
+
+class Echo(unittest.TestCase):
+    def server(self):
+        return Server('echo', where=['{port}'])
+
+    def test_sends_back(self):
+        with self.server() as server, server.connect_socket() as sock:
+            for text in (b'hello', b'x', b'\0\xff\n' * 1000):
+                sock.sendall(text)
+                self.assertEqual(receive(sock, len(text)), text)
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(sock.recv(1), b'')
+
+    def test_many_at_once(self):
+        def talk(number):
+            with server.connect_socket() as sock:
+                barrier.wait(20 * TIME_FACTOR)
+                for i in range(20):
+                    text = b'%d:%d;' % (number, i) * (i * i + 1)
+                    sock.sendall(text)
+                    self.assertEqual(receive(sock, len(text)), text)
+        barrier = threading.Barrier(20)
+        with self.server() as server:
+            with concurrent.futures.ThreadPoolExecutor(20) as pool:
+                list(pool.map(talk, range(20)))
+
+    def test_clients_that_do_not_read_or_vanish(self):
+        with self.server() as server, server.connect_socket() as greedy:
+            greedy.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    greedy.send(b'x' * 65536)
+            with server.connect_socket() as rude:
+                rude.sendall(b'x' * 100000)
+                rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            with server.connect_socket() as sock:
+                sock.sendall(b'hello')
+                self.assertEqual(receive(sock, 5), b'hello')
+
+    def test_port_that_is_taken(self):
+        with self.server() as server:
+            status, output = run('echo', str(server.port))
+            self.assertEqual(status, 1, output)
+            self.assertIn('in use', output)
+        status, output = run('echo', 'nonsense')
+        self.assertEqual(status, 1, output)
+
+
+class Chat(unittest.TestCase):
+    @contextlib.contextmanager
+    def room(self, n):
+        """A server with n clients, all of which have come; their sockets and files to read."""
+        with Server('chat', where=['{port}']) as server, contextlib.ExitStack() as stack:
+            clients = []
+            for _ in range(n):
+                sock = stack.enter_context(server.connect_socket())
+                file = stack.enter_context(sock.makefile('rb'))
+                for _, other in clients:
+                    self.assertIn(b' has come', other.readline())
+                # The first line may overtake nothing: who has been heard is there.
+                for _, other in clients[:1]:
+                    sock.sendall(b'here\n')
+                    self.assertTrue(other.readline().endswith(b': here\n'))
+                for _, other in clients[1:]:
+                    self.assertTrue(other.readline().endswith(b': here\n'))
+                clients.append((sock, file))
+            yield clients
+
+    def test_a_line_goes_to_all_others(self):
+        with self.room(4) as clients:
+            for i, (sock, _) in enumerate(clients):
+                for text in (b'hello', b'', b'x' * 500):
+                    sock.sendall(text + b'\r\n')
+                    for k, (_, other) in enumerate(clients):
+                        if k != i:
+                            self.assertRegex(other.readline(), b'^[0-9]+: ' + text + b'\n$')
+            clients[0][0].shutdown(socket.SHUT_WR)
+            self.assertEqual(clients[0][1].read(), b'')
+            for _, other in clients[1:]:
+                self.assertIn(b' has left', other.readline())
+
+    def test_a_line_that_is_too_long(self):
+        with self.room(2) as clients:
+            clients[0][0].sendall(b'x' * 501 + b'\n')
+            self.assertIn(b' has left', clients[1][1].readline())
+
+    def test_one_that_does_not_read_holds_nobody(self):
+        with self.room(3) as clients:
+            (talker, _), (_, listener), (sock, deaf) = clients
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            text = b'x' * 490
+            for i in range(1000):
+                talker.sendall(b'%d %s\n' % (i, text) * 20)
+                for _ in range(20):
+                    self.assertIn(text, listener.readline())
+            # What it missed it is told when it reads again.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            lines = 0
+            while True:
+                line = deaf.readline()
+                if b'missed' in line:
+                    missed = int(re.search(b'[0-9]+', line)[0])
+                    break
+                lines += 1
+            self.assertEqual(lines + missed, 20000)
 
 
 class Ticks(unittest.TestCase):
@@ -252,6 +362,17 @@ class Todo(unittest.TestCase):
         status, output = run('todo', '--port', str(free_port()), '--db', '/nowhere/x')
         self.assertEqual(status, 1, output)
         self.assertIn('cannot open /nowhere/x', output)
+
+
+def receive(sock, size):
+    """So many octets."""
+    data = b''
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 def allowed(response):

@@ -90,13 +90,16 @@ class Response:
 class Server:
     """A running program: one of the examples by its name, or a path, with further arguments.
 
+    where: the arguments that tell the program its address, with '{host}' and '{port}' in them.
     Keyword arguments that are not listed go to subprocess.Popen().
     """
 
-    def __init__(self, program, *arguments, stop_seconds=10.0, **popen):
+    def __init__(self, program, *arguments, stop_seconds=10.0,
+                 where=('--host', '{host}', '--port', '{port}'), **popen):
         self.program = program
         self.arguments = list(arguments)
         self.stop_seconds = stop_seconds
+        self.where = where
         self.popen = popen
         self.host = '127.0.0.1'
         self.port = None
@@ -109,7 +112,7 @@ class Server:
         for last in (False, False, True):
             self.port = port or free_port()
             self.output = tempfile.TemporaryFile()
-            where = ['--host', self.host, '--port', str(self.port)]
+            where = [word.format(host=self.host, port=self.port) for word in self.where]
             self.process = subprocess.Popen(command(self.program) + where + self.arguments,
                                             stdin=subprocess.DEVNULL, stdout=self.output,
                                             stderr=subprocess.STDOUT, **self.popen)
@@ -192,6 +195,10 @@ class Server:
     @property
     def url(self):
         return 'http://%s:%d' % (self.host, self.port)
+
+    def connect_socket(self):
+        """A new connection as a plain socket, to be closed by the caller."""
+        return socket.create_connection((self.host, self.port), 20 * TIME_FACTOR)
 
     def connect(self):
         """A new connection, to be closed by the caller; contextlib.closing() does it."""

@@ -228,6 +228,126 @@ static void embedded_streams(void **state)
     assert_int_equal(run(open_and_close, NULL), 0);
 }
 
+/* --- What a stream says of itself ------------------------------------------------------------- */
+
+static int addresses(void *arg)
+{
+    tepal_conn *ends[2];
+    tepal_addr local, peer;
+    for (int i = 0; i < 2; i++) {
+        connect_streams(families[i], ends);
+        assert_int_equal(tepal_conn_local(ends[0], &local), 0);
+        assert_int_equal(tepal_conn_peer(ends[1], &peer), 0);
+        assert_int_equal(local.family, families[i]);
+        assert_int_equal(peer.family, families[i]);
+        assert_int_equal(tepal_addr_equal(&local, &peer), families[i] == AF_INET);
+        assert_int_equal(tepal_conn_fd(ends[0]), ends[0]->io.fd);
+        tepal_conn_abort(ends[0]);
+        settle();
+        if (families[i] == AF_INET)
+            assert_int_equal(tepal_conn_peer(ends[1], &peer), -ENOTCONN);
+        tepal_conn_close(ends[1]);
+    }
+    (void)arg;
+    return 0;
+}
+
+static void own_and_peer_address(void **state)
+{
+    (void)state;
+    assert_int_equal(run(addresses, NULL), 0);
+}
+
+static int option_of(const tepal_conn *stream, int level, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof(value);
+    assert_int_equal(getsockopt(tepal_conn_fd(stream), level, option, &value, &size), 0);
+    return value;
+}
+
+static int keepalive(void *arg)
+{
+    static const struct {
+        tepal_keepalive options;
+        int rc, idle, interval, count;
+    } rows[] = {
+        { { 0 }, 0, 60, 15, 4 },
+        { { .idle_s = 7 }, 0, 7, 15, 4 },
+        { { .interval_s = 3, .count = 9 }, 0, 60, 3, 9 },
+        { { .idle_s = -1 }, -EINVAL, 0, 0, 0 },
+        { { .interval_s = 1 << 20 }, -EINVAL, 0, 0, 0 },
+        { { .count = 1000 }, -EINVAL, 0, 0, 0 },
+    };
+    tepal_conn *ends[2];
+    connect_streams(AF_INET, ends);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(tepal_conn_set_keepalive(ends[0], &rows[i].options), rows[i].rc);
+        if (rows[i].rc < 0)
+            continue;
+        assert_int_equal(option_of(ends[0], SOL_SOCKET, SO_KEEPALIVE), 1);
+        assert_int_equal(option_of(ends[0], IPPROTO_TCP, TCP_KEEPIDLE), rows[i].idle);
+        assert_int_equal(option_of(ends[0], IPPROTO_TCP, TCP_KEEPINTVL), rows[i].interval);
+        assert_int_equal(option_of(ends[0], IPPROTO_TCP, TCP_KEEPCNT), rows[i].count);
+    }
+    assert_int_equal(tepal_conn_set_keepalive(ends[0], NULL), 0);
+    assert_int_equal(option_of(ends[0], IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    tepal_conn_close(ends[0]);
+    tepal_conn_close(ends[1]);
+    connect_streams(AF_UNIX, ends);
+    assert_int_equal(tepal_conn_set_keepalive(ends[0], NULL), -EOPNOTSUPP);
+    tepal_conn_close(ends[0]);
+    tepal_conn_close(ends[1]);
+    (void)arg;
+    return 0;
+}
+
+static void silent_peers_are_probed(void **state)
+{
+    (void)state;
+    assert_int_equal(run(keepalive, NULL), 0);
+}
+
+static int open_fds(void *arg)
+{
+    tepal_conn *stream = arg;
+    char buffer[16];
+    int fds[2], family = *(int *)arg;
+    connect_fds(family, fds);
+    assert_int_equal(fcntl(fds[0], F_SETFL, 0), 0);
+    assert_int_equal(write(fds[1], "hello", 5), 5); /* before it is watched */
+    mem_fail_nth(1, 0);
+    assert_int_equal(tepal_conn_open_fd(&stream, fds[0]), -ENOMEM);
+    mem_fail_nth(0, 0);
+    assert_int_equal(tepal_conn_open_fd(&stream, fds[0]), 0);
+    assert_int_equal(tepal_conn_read(stream, buffer, 16), 5);
+    assert_int_equal(tepal_conn_write(stream, "hi", 2), 0);
+    assert_int_equal(read(fds[1], buffer, 16), 2);
+    tepal_conn *again = arg;
+    assert_int_equal(tepal_conn_open_fd(&again, fds[0]), -EEXIST);
+    tepal_conn_close(stream);
+    close(fds[1]);
+    assert_int_equal(tepal_conn_open_fd(&again, fds[1]), -EBADF);
+    int datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int alone = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(tepal_conn_open_fd(&again, datagrams), -ESOCKTNOSUPPORT);
+    assert_int_equal(tepal_conn_open_fd(&again, alone), -ENOTCONN);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(tepal_conn_open_fd(&again, fds[0]), -ENOTSOCK);
+    assert_ptr_equal(again, arg);
+    close(datagrams);
+    close(alone);
+    close(fds[0]);
+    close(fds[1]);
+    return 0;
+}
+
+static void sockets_of_the_program(void **state)
+{
+    (void)state;
+    each_family(open_fds);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +358,9 @@ int main(void)
         cmocka_unit_test(no_signal_from_a_peer_that_is_gone),
         cmocka_unit_test(resets),
         cmocka_unit_test(embedded_streams),
+        cmocka_unit_test(own_and_peer_address),
+        cmocka_unit_test(silent_peers_are_probed),
+        cmocka_unit_test(sockets_of_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,199 @@
+/* tepal_listener_serve(): a task for each connection of a listener.
+ *
+ * One task accepts, so that a signal can end the accepting without a cancellation of the serving
+ * task; that one only waits, and sees to the end.
+ */
+#include "async/task.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/listener.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+enum { DEFAULT_MAX_CONNECTIONS = 10000 };
+
+struct acceptor {
+    tepal_listener *listener;
+    tepal_serve_fn *fn;
+    void *arg;
+    tepal_serve_options options;
+    tepal_group *accepting;   /* the task that accepts, and the one that watches signals */
+    tepal_group *connections; /* a task for each */
+    tepal_signals *signals;
+    struct tepal_task *waiter; /* the task that accepts, while there are too many connections */
+    size_t n_connections;
+    int error; /* that ended the accepting */
+};
+
+struct served {
+    struct acceptor *acceptor;
+    tepal_conn *stream;
+};
+
+static int serve_connection(void *arg)
+{
+    struct served served = *(struct served *)arg;
+    struct acceptor *a = served.acceptor;
+    mem_free(arg);
+    a->fn(served.stream, a->arg);
+    tepal_conn_close(served.stream);
+    a->n_connections--;
+    if (a->waiter)
+        task_wake(a->waiter, 0);
+    return 0;
+}
+
+/* Starts the task of a connection, or ends the connection. */
+static int start(struct acceptor *a, tepal_conn *stream)
+{
+    struct served *served = mem_alloc(sizeof(*served));
+    tepal_spawn_options options = { .name = a->options.name, .stack_size = a->options.stack_size };
+    int rc = -ENOMEM;
+    if (served) {
+        *served = (struct served){ .acceptor = a, .stream = stream };
+        rc = tepal_spawn(a->connections, serve_connection, served, &options);
+    }
+    if (rc < 0) {
+        mem_free(served);
+        tepal_conn_abort(stream);
+        return rc;
+    }
+    a->n_connections++;
+    return 0;
+}
+
+static int accept_next(struct acceptor *a)
+{
+    tepal_conn *stream;
+    while (a->n_connections >= a->options.max_connections) {
+        a->waiter = loop_current->current;
+        int rc = task_wait(loop_current, "a connection to end", TEPAL_NEVER);
+        a->waiter = NULL;
+        if (rc < 0)
+            return rc;
+    }
+    int rc = tepal_accept(a->listener, &stream);
+    return rc < 0 ? rc : start(a, stream);
+}
+
+static int accept_all(void *arg)
+{
+    struct acceptor *a = arg;
+    int rc;
+    do {
+        rc = accept_next(a);
+        if (listener_is_shortage(a->listener, rc))
+            rc = tepal_sleep_ms(LISTENER_REST_MS);
+        /* Everything else is about one connection that is gone already. */
+    } while (rc != -ECANCELED && rc != -EBUSY);
+    a->error = rc;
+    tepal_group_cancel(a->accepting);
+    return 0;
+}
+
+static int watch_signals(void *arg)
+{
+    struct acceptor *a = arg;
+    if (tepal_signals_next(a->signals) > 0)
+        tepal_group_cancel(a->accepting);
+    return 0;
+}
+
+static int begin(struct acceptor *a)
+{
+    static const int signals[] = { SIGINT, SIGTERM, 0 };
+    a->accepting = tepal_group_new();
+    a->connections = tepal_group_new();
+    if (!a->accepting || !a->connections)
+        return -ENOMEM;
+    if (a->options.stop_on_signal) {
+        a->signals = tepal_signals_open(signals);
+        if (!a->signals)
+            return -EMFILE;
+        int rc = tepal_spawn(a->accepting, watch_signals, a,
+                             &(tepal_spawn_options){ .name = "signals" });
+        if (rc < 0)
+            return rc;
+    }
+    return tepal_spawn(a->accepting, accept_all, a, &(tepal_spawn_options){ .name = "acceptor" });
+}
+
+/* The end has to be done properly, whatever has ended the serving. Only a further cancellation ends
+ * the patience with the connections. */
+static void end(struct acceptor *a, struct tepal_task *task)
+{
+    bool cancelled = task->cancelled;
+    task->cancelled = false;
+    tepal_group_close(a->accepting);
+    tepal_signals_close(a->signals);
+    if (a->n_connections > 0 && a->options.shutdown_timeout_ms > 0) {
+        (void)tepal_deadline_in(a->options.shutdown_timeout_ms);
+        (void)tepal_group_wait(a->connections);
+    }
+    tepal_group_close(a->connections);
+    task->cancelled |= cancelled;
+}
+
+int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
+                         const tepal_serve_options *options)
+{
+    struct tepal_task *task = task_need("tepal_listener_serve");
+    int rc = task_check(loop_current, task);
+    if (rc < 0)
+        return rc;
+    struct acceptor a = { .listener = listener, .fn = fn, .arg = arg };
+    if (options)
+        a.options = *options;
+    if (a.options.max_connections == 0)
+        a.options.max_connections = DEFAULT_MAX_CONNECTIONS;
+    if (!a.options.name)
+        a.options.name = "connection";
+    /* The tasks must not inherit the deadline: they are to have their time to end after it. */
+    int64_t deadline = task->deadline;
+    task->deadline = TEPAL_NEVER;
+    rc = begin(&a);
+    task->deadline = deadline;
+    if (rc == 0) {
+        int waited = tepal_group_wait(a.accepting);
+        rc = waited < 0 ? waited : a.error == -ECANCELED ? 0 : a.error;
+    }
+    task->deadline = TEPAL_NEVER;
+    end(&a, task);
+    task->deadline = deadline;
+    return rc;
+}
+
+/* Where a listener with these options is, for the log. */
+static void describe(char *out, size_t size, const tepal_listen_options *where, int port)
+{
+    const char *host = where->host ? where->host : "all addresses";
+    if (where->path)
+        snprintf(out, size, "%s", where->path);
+    else if (port == TEPAL_ANY_PORT)
+        snprintf(out, size, "%s", host);
+    else
+        snprintf(out, size, "%s, port %d", host, port);
+}
+
+int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn, void *arg,
+                           const tepal_serve_options *options)
+{
+    int rc = task_check(loop_current, task_need("tepal_listen_and_serve"));
+    if (rc < 0)
+        return rc;
+    char text[300];
+    tepal_listener *listener = NULL;
+    rc = tepal_listen(&listener, where);
+    if (rc < 0) {
+        describe(text, sizeof(text), where, where->port);
+        tepal_log(TEPAL_LOG_ERROR, "cannot listen on %s: %s", text, tepal_error_text(rc));
+        return rc;
+    }
+    describe(text, sizeof(text), where, tepal_listener_port(listener));
+    tepal_log(TEPAL_LOG_INFO, "listening on %s", text);
+    rc = tepal_listener_serve(listener, fn, arg, options);
+    tepal_listener_close(listener);
+    return rc;
+}

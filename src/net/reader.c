@@ -1,0 +1,203 @@
+/* Buffered reading: so many octets exactly, up to a delimiter, a line.
+ *
+ * Octets are taken from the buffer only when all that was asked for is there. So a call that is cut
+ * short, or whose limit is too small, leaves them for the next one.
+ */
+#include "net/buffers.h"
+
+#include "async/task.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What each call must do first. Returns 0 or the error to return. Every so often lets others run: a
+ * task that reads line after line from the buffer must not have the loop to itself. */
+static int begin(struct tepal_conn *stream, const char *call)
+{
+    struct tepal_task *task = task_need(call);
+    if (stream->io.reader)
+        return -EBUSY;
+    stream->io.reader = task;
+    int rc = task_may_wait(loop_current, task);
+    stream->io.reader = NULL;
+    if (rc < 0)
+        return rc;
+    return buffers_need(stream) ? stream->buffers->in_error : -ENOMEM;
+}
+
+/* Reads what there is behind what is in the buffer, which has room for want octets in all then, and
+ * for max if it must grow. Suspends. Returns 1, TEPAL_ECLOSED at the end, or another error. */
+static int fill(struct tepal_conn *stream, size_t want, size_t max)
+{
+    struct octets *in = &stream->buffers->in;
+    ssize_t n;
+    do {
+        octets_release(in); /* a stream that waits needs none */
+        int rc = stream_wait_read(stream, TEPAL_NEVER);
+        if (rc == 0)
+            rc = octets_reserve(in, want - octets_len(in), max);
+        if (rc < 0)
+            return rc;
+        n = stream_try_read(stream, in->data + in->end, in->cap - in->end);
+    } while (n == -EAGAIN);
+    if (n > 0) {
+        in->end += (size_t)n;
+        return 1;
+    }
+    octets_release(in);
+    return n == 0 ? TEPAL_ECLOSED : (int)n;
+}
+
+/* Moves at most size octets from the buffer to the caller. */
+static size_t take(struct octets *in, char *to, size_t size)
+{
+    size_t n = octets_len(in) < size ? octets_len(in) : size;
+    if (n > 0)
+        memcpy(to, in->data + in->start, n);
+    octets_drop(in, n);
+    return n;
+}
+
+bool stream_has_unread(const struct tepal_conn *stream)
+{
+    return stream->buffers && octets_len(&stream->buffers->in) > 0;
+}
+
+ssize_t tepal_conn_read(tepal_conn *stream, void *buffer, size_t size)
+{
+    task_need("tepal_conn_read");
+    if (!stream->buffers)
+        return stream_read(stream, buffer, size, TEPAL_NEVER);
+    int rc = begin(stream, "tepal_conn_read");
+    if (rc < 0)
+        return rc;
+    struct octets *in = &stream->buffers->in;
+    size_t n = take(in, buffer, size);
+    octets_release(in);
+    return n > 0 ? (ssize_t)n : stream_read(stream, buffer, size, TEPAL_NEVER);
+}
+
+/* --- Exactly ---------------------------------------------------------------------------------- */
+
+/* Lets the octets that have come be read again, and returns error; -ENOMEM when they are lost. */
+static int put_back(struct stream_buffers *b, const char *data, size_t len, int error)
+{
+    if (len == 0)
+        return error;
+    if (octets_reserve(&b->in, len, len) < 0)
+        return b->in_error = -ENOMEM;
+    memcpy(b->in.data, data, len);
+    b->in.end = len;
+    return error;
+}
+
+/* Without the way through the buffer. */
+static int read_directly(struct tepal_conn *stream, char *to, size_t size)
+{
+    struct octets *in = &stream->buffers->in;
+    size_t done = take(in, to, size);
+    octets_release(in);
+    while (done < size) {
+        ssize_t n = stream_read(stream, to + done, size - done, TEPAL_NEVER);
+        if (n <= 0)
+            return put_back(stream->buffers, to, done, n == 0 ? TEPAL_ECLOSED : (int)n);
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int tepal_conn_read_exactly(tepal_conn *stream, void *buffer, size_t size)
+{
+    int rc = begin(stream, "tepal_conn_read_exactly");
+    if (rc < 0)
+        return rc;
+    if (size > LOOP_BUFFER_SIZE)
+        return read_directly(stream, buffer, size);
+    struct octets *in = &stream->buffers->in;
+    while (octets_len(in) < size) {
+        rc = fill(stream, size, size);
+        if (rc < 0)
+            return rc;
+    }
+    take(in, buffer, size);
+    return 0;
+}
+
+/* --- Up to a delimiter ------------------------------------------------------------------------ */
+
+struct delimiter {
+    const char *data;
+    size_t len;
+    bool after_cr; /* a CR before it belongs to it */
+};
+
+/* Where the delimiter first ends in the octets, or 0; the first known octets have been searched. */
+static size_t find_end(const struct octets *in, size_t known, const struct delimiter *delimiter)
+{
+    size_t from = known < delimiter->len ? 0 : known - delimiter->len + 1;
+    if (octets_len(in) - from < delimiter->len)
+        return 0;
+    const char *at = in->data + in->start, *found;
+    if (delimiter->len == 1)
+        found = memchr(at + from, delimiter->data[0], octets_len(in) - from);
+    else
+        found = memmem(at + from, octets_len(in) - from, delimiter->data, delimiter->len);
+    return found ? (size_t)(found - at) + delimiter->len : 0;
+}
+
+/* Takes the octets up to end, the last of which are the delimiter, if there are no more than max
+ * besides it. */
+static ssize_t cut(struct octets *in, size_t end, size_t max, const struct delimiter *delimiter,
+                   char **data)
+{
+    char *at = in->data + in->start;
+    size_t len = end - delimiter->len;
+    if (delimiter->after_cr && len > 0 && at[len - 1] == '\r')
+        len--;
+    if (len > max)
+        return -EMSGSIZE;
+    at[len] = '\0';
+    *data = at;
+    /* They stay where they are until the next call. */
+    in->start += end;
+    return (ssize_t)len;
+}
+
+static ssize_t read_until(struct tepal_conn *stream, const struct delimiter *delimiter, size_t max,
+                          char **data)
+{
+    struct octets *in = &stream->buffers->in;
+    size_t most = delimiter->len + delimiter->after_cr, known = 0;
+    most = max < SIZE_MAX - most ? max + most : SIZE_MAX;
+    while (true) {
+        size_t end = find_end(in, known, delimiter);
+        if (end > 0)
+            return cut(in, end, max, delimiter, data);
+        known = octets_len(in);
+        if (known >= most)
+            return -EMSGSIZE;
+        int rc = fill(stream, known + 1, most);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+ssize_t tepal_conn_read_until(tepal_conn *stream, const void *delimiter, size_t delimiter_len,
+                              size_t max, char **data)
+{
+    if (delimiter_len == 0)
+        misuse("tepal_conn_read_until", "the delimiter is empty");
+    int rc = begin(stream, "tepal_conn_read_until");
+    if (rc < 0)
+        return rc;
+    return read_until(stream, &(struct delimiter){ .data = delimiter, .len = delimiter_len }, max,
+                      data);
+}
+
+ssize_t tepal_conn_read_line(tepal_conn *stream, size_t max, char **line)
+{
+    static const struct delimiter newline = { .data = "\n", .len = 1, .after_cr = true };
+    int rc = begin(stream, "tepal_conn_read_line");
+    return rc < 0 ? rc : read_until(stream, &newline, max, line);
+}

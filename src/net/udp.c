@@ -1,0 +1,287 @@
+/* Datagram sockets. A socket for all addresses is one of IPv6 that takes IPv4 addresses in their
+ * mapped form, where the machine has IPv6. */
+#include "async/task.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/addr.h"
+#include "net/stream.h"
+
+#include <tepal/udp.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+
+struct tepal_udp {
+    struct io io;
+    struct loop *loop;
+    int family;
+    char *path; /* of a Unix socket, to be removed */
+};
+
+static int new_socket(int family)
+{
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+static int switch_on(int fd, int level, int option, int on)
+{
+    return setsockopt(fd, level, option, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+/* --- Opening ---------------------------------------------------------------------------------- */
+
+static int bind_to(struct tepal_udp *udp, const struct addr *addr, const tepal_udp_options *options)
+{
+    int fd = udp->io.fd = new_socket(addr->sa.sa_family), rc = fd < 0 ? fd : 0;
+    udp->family = addr->sa.sa_family;
+    if (rc == 0 && options->reuse_port)
+        rc = switch_on(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (rc == 0 && options->broadcast)
+        rc = switch_on(fd, SOL_SOCKET, SO_BROADCAST, 1);
+    /* For all addresses both families, whatever net.ipv6.bindv6only says. */
+    if (rc == 0 && addr->sa.sa_family == AF_INET6)
+        rc = switch_on(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->host != NULL);
+    if (rc == 0 && bind(fd, &addr->sa, addr->len) < 0)
+        rc = -errno;
+    if (rc < 0 && fd >= 0) {
+        close(fd);
+        udp->io.fd = -1;
+    }
+    return rc;
+}
+
+static int open_ip(struct tepal_udp *udp, const tepal_udp_options *options)
+{
+    tepal_addr where;
+    struct addr addr;
+    int port = options->port == TEPAL_ANY_PORT ? 0 : options->port;
+    if (port < 0 || port > 65535)
+        return -EINVAL;
+    int rc = tepal_addr_parse(&where, options->host ? options->host : "::", (uint16_t)port);
+    if (rc == 0)
+        rc = addr_from_public(&addr, &where);
+    if (rc == 0)
+        rc = bind_to(udp, &addr, options);
+    if ((rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL) && !options->host) { /* without IPv6 */
+        addr_from_ip(&addr, "0.0.0.0", (uint16_t)port);
+        rc = bind_to(udp, &addr, options);
+    }
+    return rc;
+}
+
+static int bind_unix(struct tepal_udp *udp, const char *path)
+{
+    struct addr addr;
+    int rc = addr_from_path(&addr, path);
+    if (rc < 0)
+        return rc;
+    addr_remove_stale(&addr, SOCK_DGRAM);
+    if (path[0] != '@' && !(udp->path = mem_strdup(path)))
+        return -ENOMEM;
+    if (bind(udp->io.fd, &addr.sa, addr.len) == 0)
+        return 0;
+    rc = -errno;
+    mem_free(udp->path); /* there is no file of ours */
+    udp->path = NULL;
+    return rc;
+}
+
+static int open_unix(struct tepal_udp *udp, const tepal_udp_options *options)
+{
+    struct addr peer;
+    int rc = options->peer_path ? addr_from_path(&peer, options->peer_path) : 0;
+    if (rc < 0)
+        return rc;
+    udp->family = AF_UNIX;
+    udp->io.fd = new_socket(AF_UNIX);
+    if (udp->io.fd < 0)
+        return udp->io.fd;
+    if (options->path)
+        rc = bind_unix(udp, options->path);
+    if (rc == 0 && options->peer_path && connect(udp->io.fd, &peer.sa, peer.len) < 0)
+        rc = -errno;
+    return rc;
+}
+
+static void on_ready(struct io *io)
+{
+    if (io->reader && (io->state & IO_READ))
+        task_wake(io->reader, 0);
+    if (io->writer && (io->state & IO_WRITE))
+        task_wake(io->writer, 0);
+}
+
+/* Frees a socket that is not watched. */
+static void release(struct tepal_udp *udp)
+{
+    if (udp->io.fd >= 0)
+        close(udp->io.fd);
+    if (udp->path)
+        unlink(udp->path);
+    mem_free(udp->path);
+    mem_free(udp);
+}
+
+int tepal_udp_open(tepal_udp **out, const tepal_udp_options *options)
+{
+    static const tepal_udp_options defaults = { 0 };
+    struct loop *loop = loop_need("tepal_udp_open");
+    tepal_udp *udp = mem_zalloc(sizeof(*udp));
+    if (!udp)
+        return -ENOMEM;
+    if (!options)
+        options = &defaults;
+    udp->loop = loop;
+    udp->io = (struct io){ .fd = -1, .state = IO_READ | IO_WRITE, .fn = on_ready };
+    int rc = options->path || options->peer_path ? open_unix(udp, options) : open_ip(udp, options);
+    if (rc == 0)
+        rc = poller_add(&loop->poller, &udp->io);
+    if (rc < 0) {
+        release(udp);
+        return rc;
+    }
+    *out = udp;
+    return 0;
+}
+
+void tepal_udp_close(tepal_udp *udp)
+{
+    if (!udp)
+        return;
+    if (udp->io.reader || udp->io.writer)
+        misuse("tepal_udp_close", "a task still waits on the socket");
+    poller_remove(&udp->loop->poller, &udp->io);
+    release(udp);
+}
+
+/* --- Sending and receiving -------------------------------------------------------------------- */
+
+/* An address in the form that the socket's family needs. */
+static int fit(const struct tepal_udp *udp, const tepal_addr *in, struct addr *out)
+{
+    tepal_addr mapped = { .family = AF_INET6,
+                          .port = in->port,
+                          .ip = { [10] = 0xff, [11] = 0xff } };
+    if (udp->family == AF_INET6 && in->family == AF_INET) {
+        memcpy(mapped.ip + 12, in->ip, 4);
+        in = &mapped;
+    }
+    return in->family == udp->family ? addr_from_public(out, in) : -EAFNOSUPPORT;
+}
+
+int tepal_udp_connect(tepal_udp *udp, const tepal_addr *peer)
+{
+    struct addr addr;
+    int rc = fit(udp, peer, &addr);
+    if (rc == 0 && connect(udp->io.fd, &addr.sa, addr.len) < 0)
+        rc = -errno;
+    return rc;
+}
+
+/* Waits until an attempt may succeed. */
+static int wait_ready(struct tepal_udp *udp, uint32_t state, struct tepal_task **waiter)
+{
+    if (*waiter)
+        return -EBUSY;
+    struct tepal_task *task = *waiter = udp->loop->current;
+    const char *what = state == IO_READ ? "a datagram on" : "sending a datagram on";
+    int rc = udp->io.state & state ? task_may_wait(udp->loop, task)
+                                   : task_wait_fd(udp->loop, what, udp->io.fd, TEPAL_NEVER);
+    *waiter = NULL;
+    return rc;
+}
+
+/* The result of an attempt: n or -errno, and whether it is to be made again. */
+static ssize_t attempted(struct tepal_udp *udp, uint32_t state, ssize_t n, bool *again)
+{
+    int error = n < 0 ? errno : 0;
+    if (error == EAGAIN)
+        udp->io.state &= ~state;
+    *again = error == EAGAIN || error == EINTR;
+    return n < 0 ? -error : n;
+}
+
+int tepal_udp_send(tepal_udp *udp, const tepal_addr *to, const void *data, size_t len)
+{
+    task_need("tepal_udp_send");
+    struct addr addr = { .len = 0 };
+    int fits = to ? fit(udp, to, &addr) : 0;
+    bool again;
+    ssize_t n;
+    do {
+        int rc = wait_ready(udp, IO_WRITE, &udp->io.writer);
+        if (rc < 0 || fits < 0)
+            return rc < 0 ? rc : fits;
+        n = sendto(udp->io.fd, data, len, MSG_NOSIGNAL, to ? &addr.sa : NULL, addr.len);
+        n = attempted(udp, IO_WRITE, n, &again);
+    } while (again);
+    return n < 0 ? (int)n : 0;
+}
+
+ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, tepal_addr *from)
+{
+    task_need("tepal_udp_receive");
+    struct addr addr;
+    struct iovec piece = { .iov_base = buffer, .iov_len = size };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+    bool again;
+    ssize_t n;
+    do {
+        int rc = wait_ready(udp, IO_READ, &udp->io.reader);
+        if (rc < 0)
+            return rc;
+        memset(&addr, 0, sizeof(addr));
+        message.msg_name = &addr.sa;
+        message.msg_namelen = sizeof(addr.storage);
+        n = attempted(udp, IO_READ, recvmsg(udp->io.fd, &message, MSG_CMSG_CLOEXEC), &again);
+    } while (again);
+    if (n < 0)
+        return n;
+    if (from) {
+        if (udp->family == AF_UNIX) /* of which the name may be missing */
+            addr.sa.sa_family = AF_UNIX;
+        *from = addr_to_public(&addr);
+    }
+    return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
+}
+
+/* --- Multicast and getters -------------------------------------------------------------------- */
+
+static int membership(struct tepal_udp *udp, const tepal_addr *group, int option)
+{
+    struct group_req request = { .gr_interface = group->scope };
+    struct addr addr;
+    int rc = addr_from_public(&addr, group);
+    if (rc < 0)
+        return rc;
+    memcpy(&request.gr_group, &addr.storage, sizeof(addr.storage));
+    int level = group->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+    return setsockopt(udp->io.fd, level, option, &request, sizeof(request)) < 0 ? -errno : 0;
+}
+
+int tepal_udp_join(tepal_udp *udp, const tepal_addr *group)
+{
+    return membership(udp, group, MCAST_JOIN_GROUP);
+}
+
+int tepal_udp_leave(tepal_udp *udp, const tepal_addr *group)
+{
+    return membership(udp, group, MCAST_LEAVE_GROUP);
+}
+
+int tepal_udp_local(const tepal_udp *udp, tepal_addr *addr)
+{
+    struct addr found = { .len = sizeof(found.storage) };
+    if (getsockname(udp->io.fd, &found.sa, &found.len) < 0)
+        return -errno;
+    *addr = addr_to_public(&found);
+    return 0;
+}
+
+int tepal_udp_fd(const tepal_udp *udp)
+{
+    return udp->io.fd;
+}

@@ -1,0 +1,193 @@
+/* Buffered writing: small pieces are collected and go out together.
+ *
+ * An interrupted call leaves what was put where it is, for the next one. Only octets that were not
+ * put yet, of a piece larger than the buffer, can be left half written; nothing more is written
+ * then, so that the peer never sees a hole.
+ */
+#include "net/buffers.h"
+
+#include "async/task.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What must be done before anything is put. Returns 0 or the error to return. */
+static int begin(struct tepal_conn *stream, const char *call)
+{
+    struct tepal_task *task = task_need(call);
+    if (stream->io.writer)
+        return -EBUSY;
+    int rc = task_check(loop_current, task);
+    if (rc < 0)
+        return rc;
+    return buffers_need(stream) ? stream->buffers->out_error : -ENOMEM;
+}
+
+static int fail(struct stream_buffers *b, int error)
+{
+    octets_drop(&b->out, octets_len(&b->out));
+    octets_release(&b->out);
+    return b->out_error = error;
+}
+
+/* Tries to write what was put, and this data behind it. Takes away what has gone. Returns 0, also
+ * when nothing can go now, or an error that ends all writing. */
+static int write_some(struct tepal_conn *stream, const char **data, size_t *len)
+{
+    struct stream_buffers *b = stream->buffers;
+    size_t put = octets_len(&b->out);
+    struct iovec pieces[2] = {
+        { .iov_base = b->out.data + b->out.start, .iov_len = put },
+        { .iov_base = (void *)(uintptr_t)*data, .iov_len = *len },
+    };
+    int first = put == 0, last = *len > 0;
+    ssize_t n = stream->ops->writev(stream, pieces + first, 1 + last - first);
+    if (n < 0)
+        return n == -EAGAIN ? 0 : fail(b, (int)n);
+    size_t of_put = (size_t)n < put ? (size_t)n : put, of_data = (size_t)n - of_put;
+    octets_drop(&b->out, of_put);
+    *data += of_data;
+    *len -= of_data;
+    return 0;
+}
+
+bool stream_has_unsent(const struct tepal_conn *stream)
+{
+    return stream->buffers && octets_len(&stream->buffers->out) > 0;
+}
+
+int writer_flush(struct tepal_conn *stream)
+{
+    struct stream_buffers *b = stream->buffers;
+    if (LIKELY(!b))
+        return 0;
+    if (stream->io.writer)
+        return -EBUSY;
+    const char *data = "";
+    size_t len = 0;
+    int rc = b->out_error;
+    while (rc == 0 && octets_len(&b->out) > 0) {
+        rc = stream_wait_write(stream, TEPAL_NEVER);
+        if (rc == 0)
+            rc = write_some(stream, &data, &len);
+    }
+    octets_release(&b->out);
+    return rc;
+}
+
+void writer_flush_some(struct tepal_conn *stream)
+{
+    const char *data = "";
+    size_t len = 0;
+    while (stream_has_unsent(stream) && (stream->io.state & IO_WRITE))
+        if (write_some(stream, &data, &len) < 0)
+            return;
+}
+
+static size_t room(const struct stream_buffers *b)
+{
+    size_t len = octets_len(&b->out);
+    return len < b->max_out ? b->max_out - len : 0;
+}
+
+/* Writes until the rest of the data fits into the buffer. */
+static int write_until_it_fits(struct tepal_conn *stream, const char **data, size_t *len)
+{
+    struct stream_buffers *b = stream->buffers;
+    size_t whole = *len;
+    int rc = 0;
+    while (*len > room(b) && rc == 0) {
+        rc = stream_wait_write(stream, TEPAL_NEVER);
+        if (rc == 0)
+            rc = write_some(stream, data, len);
+        else if (*len < whole)
+            fail(b, rc);
+    }
+    return rc;
+}
+
+static int put(struct tepal_conn *stream, const char *data, size_t len)
+{
+    struct stream_buffers *b = stream->buffers;
+    /* First, so that nothing can fail when a part of the data has gone. */
+    size_t fitting = len < room(b) ? len : room(b);
+    int rc = octets_reserve(&b->out, fitting, b->max_out);
+    if (rc == 0 && len > fitting)
+        rc = write_until_it_fits(stream, &data, &len);
+    if (rc == 0 && len > 0) {
+        octets_reserve(&b->out, len, b->max_out);
+        memcpy(b->out.data + b->out.end, data, len);
+        b->out.end += len;
+    }
+    octets_release(&b->out);
+    return rc;
+}
+
+int tepal_conn_put(tepal_conn *stream, const void *data, size_t len)
+{
+    int rc = begin(stream, "tepal_conn_put");
+    return rc < 0 ? rc : put(stream, data, len);
+}
+
+/* Formats straight into the buffer if the text fits. Returns the length of the text. */
+static int format_in_place(struct stream_buffers *b, const char *format, va_list args)
+{
+    enum { LIKELY_ENOUGH = 256 };
+    size_t space = room(b);
+    if (space >= LIKELY_ENOUGH)
+        (void)octets_reserve(&b->out, LIKELY_ENOUGH, b->max_out);
+    if (space > b->out.cap - b->out.end)
+        space = b->out.cap - b->out.end;
+    int len = vsnprintf(space > 0 ? b->out.data + b->out.end : NULL, space, format, args);
+    if (len > 0 && (size_t)len < space)
+        b->out.end += (size_t)len;
+    return len;
+}
+
+int tepal_conn_printf(tepal_conn *stream, const char *format, ...)
+{
+    int rc = begin(stream, "tepal_conn_printf");
+    if (rc < 0)
+        return rc;
+    struct stream_buffers *b = stream->buffers;
+    size_t before = octets_len(&b->out);
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int len = format_in_place(b, format, args);
+    if (len < 0) {
+        rc = -EINVAL;
+    } else if (len > 0 && octets_len(&b->out) == before) {
+        char *text = mem_alloc((size_t)len + 1);
+        rc = -ENOMEM;
+        if (text) {
+            vsnprintf(text, (size_t)len + 1, format, again);
+            rc = put(stream, text, (size_t)len);
+        }
+        mem_free(text);
+    }
+    octets_release(&b->out);
+    va_end(again);
+    va_end(args);
+    return rc;
+}
+
+int tepal_conn_drain(tepal_conn *stream)
+{
+    int rc = begin(stream, "tepal_conn_drain");
+    if (rc == 0)
+        rc = writer_flush(stream);
+    /* What is below the buffer may hold something, too. */
+    return rc < 0 ? rc : stream_writev(stream, NULL, 0, TEPAL_NEVER);
+}
+
+int tepal_conn_set_max_output(tepal_conn *stream, size_t max)
+{
+    if (!buffers_need(stream))
+        return -ENOMEM;
+    stream->buffers->max_out = max ? max : LOOP_BUFFER_SIZE;
+    return 0;
+}
