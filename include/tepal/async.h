@@ -1,9 +1,10 @@
 /* The async room: tasks on an event loop, what they share and hand to one another, and what they
- * need of time, threads and signals. What asyncio is to Python. task.h says how it works. */
+ * need of time, threads, files and signals. What asyncio is to Python. task.h says how it works. */
 #ifndef TEPAL_ASYNC_H
 #define TEPAL_ASYNC_H
 
 #include <tepal/channel.h>
+#include <tepal/file.h>
 #include <tepal/inspect.h>
 #include <tepal/log.h>
 #include <tepal/loop.h>

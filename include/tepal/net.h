@@ -1,9 +1,11 @@
-/* The net room: addresses, names, byte streams and listeners. What asyncio's streams are to Python. */
+/* The net room: addresses, names, byte streams, listeners and processes. What asyncio's streams are
+ * to Python. */
 #ifndef TEPAL_NET_H
 #define TEPAL_NET_H
 
 #include <tepal/addr.h>
 #include <tepal/dns.h>
+#include <tepal/process.h>
 #include <tepal/stream.h>
 #include <tepal/udp.h>
 

@@ -16,6 +16,25 @@ extern "C" {
  * -EBUSY when the queue is full, -ENOMEM or -EMFILE when the pool could not be made. */
 TEPAL_API int tepal_offload(int (*fn)(void *arg), void *arg);
 
+/* The same with a wait that can be cut short: cancelled or out of time, the call returns at once,
+ * and fn goes on in its thread. So arg belongs to the call, until it is given back:
+ *
+ *     int result, rc = tepal_offload_abandonable(query, job, job_free, &result);
+ *     if (rc < 0)
+ *         return rc; // job is not ours any more
+ *     ...            // result is what query() returned, and job is ours again
+ *     job_free(job);
+ *
+ * 0: fn has returned, *result (NULL is allowed) is what it returned, and arg is the caller's.
+ * Negative: arg must not be touched any more. release(arg) (NULL: nothing) has been called if fn
+ * was not; otherwise the loop calls it, outside of any task, when fn has returned: it must not
+ * suspend. Suspends. Returns 0; -ECANCELED or -ETIMEDOUT, whether fn has begun or not; or an error
+ * of tepal_offload(). What fn uses must be reachable from arg, and its own: the caller's stack may
+ * be gone. An abandoned call counts as one that runs, for max_threads and max_queue, and
+ * tepal_main() returns only when it has ended. */
+TEPAL_API int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(void *arg),
+                                        int *result);
+
 typedef struct tepal_offload_options {
     unsigned max_threads; /* default: the number of CPUs + 4, but 32 at most; no more than 4096 */
     size_t max_queue;     /* calls that wait for a thread; default 10000 */

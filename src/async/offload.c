@@ -1,5 +1,8 @@
 /* Blocking calls in threads. The loop's thread and the pool's threads meet only in the two lists
- * behind the mutex, and in the wake-up that says that the list of done calls is not empty. */
+ * behind the mutex, and in the wake-up that says that the list of done calls is not empty.
+ *
+ * A job that has begun is let go only by its thread, through the list of done calls: a task that
+ * abandons one takes its own name off it, and the loop frees it when it comes back. */
 #include "async/offload.h"
 
 #include "async/task.h"
@@ -14,15 +17,17 @@
 
 enum { DEFAULT_MAX_THREADS = 32, DEFAULT_MAX_QUEUE = 10000, THREADS_HARD_MAX = 4096 };
 
-/* One call; it lies on the stack of the task that waits for it. */
+/* One call. It lies on the stack of the task that waits for it, or in memory of its own when it can
+ * be abandoned. */
 struct job {
     struct list node;
     int (*fn)(void *);
     void *arg;
     int result;
-    bool begun;    /* under the mutex */
-    bool reported; /* the result is here */
-    struct tepal_task *task;
+    bool begun;              /* under the mutex */
+    bool reported;           /* the result is here */
+    struct tepal_task *task; /* NULL: abandoned */
+    void (*release)(void *); /* of arg, when it is abandoned */
 };
 
 struct offload {
@@ -34,6 +39,7 @@ struct offload {
     unsigned n_idle, n_running, max_running;
     bool closing;
     size_t n_jobs, max_jobs; /* queued, running, or done and not reported: the loop's own count */
+    size_t n_abandoned;      /* of them */
     pthread_t *threads;      /* the loop's own, too */
     unsigned n_threads, threads_room;
 };
@@ -68,6 +74,30 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+static void job_free(struct job *job)
+{
+    if (job->release)
+        job->release(job->arg);
+    mem_free(job);
+}
+
+/* The function of these calls has returned. */
+static void report(struct offload *offload, struct list *done)
+{
+    while (!list_is_empty(done)) {
+        struct job *job = CONTAINER_OF(done->next, struct job, node);
+        list_remove(&job->node);
+        offload->n_jobs--;
+        job->reported = true;
+        if (job->task) {
+            task_wake(job->task, 0);
+        } else {
+            offload->n_abandoned--;
+            job_free(job);
+        }
+    }
+}
+
 static void on_wakeup(struct io *io)
 {
     struct offload *offload = CONTAINER_OF(io, struct offload, wakeup.io);
@@ -76,13 +106,7 @@ static void on_wakeup(struct io *io)
     pthread_mutex_lock(&offload->mutex);
     list_move_all(&done, &offload->done);
     pthread_mutex_unlock(&offload->mutex);
-    while (!list_is_empty(&done)) {
-        struct job *job = CONTAINER_OF(done.next, struct job, node);
-        list_remove(&job->node);
-        offload->n_jobs--;
-        job->reported = true;
-        task_wake(job->task, 0);
-    }
+    report(offload, &done);
 }
 
 static void set_limits(struct offload *offload, const tepal_offload_options *options)
@@ -136,6 +160,7 @@ void offload_close(struct offload *offload)
     pthread_mutex_unlock(&offload->mutex);
     for (unsigned i = 0; i < offload->n_threads; i++)
         pthread_join(offload->threads[i], NULL);
+    report(offload, &offload->done); /* what is abandoned: no task is left */
     pthread_mutex_destroy(&offload->mutex);
     pthread_cond_destroy(&offload->work);
     wakeup_close(&offload->wakeup);
@@ -145,7 +170,7 @@ void offload_close(struct offload *offload)
 
 bool offload_is_busy(const struct offload *offload)
 {
-    return offload && offload->n_jobs > 0;
+    return offload && offload->n_jobs > offload->n_abandoned;
 }
 
 /* Starts one more thread; signals stay with the program's own threads. */
@@ -203,28 +228,79 @@ static bool withdraw(struct offload *offload, struct job *job)
     return waiting;
 }
 
+/* Sees that the job will run in a thread, and that the task can be told. */
+static int begin(struct loop *loop, struct job *job)
+{
+    int rc = offload_open(loop);
+    list_init(&job->node);
+    job->task = loop->current;
+    return rc < 0 ? rc : submit(loop->offload, job);
+}
+
+static int await_result(struct loop *loop, struct job *job)
+{
+    while (!job->reported)
+        task_wait_shielded(loop, "a thread");
+    return job->result;
+}
+
 int tepal_offload(int (*fn)(void *arg), void *arg)
 {
     struct tepal_task *task = task_need("tepal_offload");
     struct loop *loop = loop_current;
+    struct job job = { .fn = fn, .arg = arg };
     int rc = task_check(loop, task);
     if (rc == 0)
-        rc = offload_open(loop);
-    if (rc < 0)
-        return rc;
-    struct job job = { .fn = fn, .arg = arg, .task = task };
-    list_init(&job.node);
-    rc = submit(loop->offload, &job);
+        rc = begin(loop, &job);
     if (rc < 0)
         return rc;
     rc = task_wait(loop, "a thread", TEPAL_NEVER);
-    if (job.reported)
-        return job.result;
-    if (withdraw(loop->offload, &job))
+    if (!job.reported && withdraw(loop->offload, &job))
         return rc;
-    while (!job.reported)
-        task_wait_shielded(loop, "a thread");
-    return job.result;
+    return await_result(loop, &job);
+}
+
+int offload_shielded(int (*fn)(void *arg), void *arg)
+{
+    struct job job = { .fn = fn, .arg = arg };
+    task_need("offload_shielded");
+    return begin(loop_current, &job) < 0 ? fn(arg) : await_result(loop_current, &job);
+}
+
+int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(void *arg),
+                              int *result)
+{
+    struct tepal_task *task = task_need("tepal_offload_abandonable");
+    struct loop *loop = loop_current;
+    int rc = task_check(loop, task);
+    struct job *job = rc < 0 ? NULL : mem_zalloc(sizeof(*job));
+    if (!job) {
+        if (release)
+            release(arg);
+        return rc < 0 ? rc : -ENOMEM;
+    }
+    job->fn = fn;
+    job->arg = arg;
+    job->release = release;
+    rc = begin(loop, job);
+    if (rc < 0) {
+        job_free(job);
+        return rc;
+    }
+    rc = task_wait(loop, "a thread", TEPAL_NEVER);
+    if (job->reported) {
+        if (result)
+            *result = job->result;
+        mem_free(job);
+        return 0;
+    }
+    if (withdraw(loop->offload, job)) {
+        job_free(job);
+    } else {
+        job->task = NULL;
+        loop->offload->n_abandoned++;
+    }
+    return rc;
 }
 
 int tepal_offload_configure(const tepal_offload_options *options)

@@ -6,10 +6,15 @@
 
 struct offload;
 
-/* Joins the threads and frees the pool; NULL is allowed. */
+/* Joins the threads, which may take as long as the abandoned calls do, and frees the pool; NULL is
+ * allowed. */
 void offload_close(struct offload *offload);
 
-/* Whether calls are under way. NULL is allowed. */
+/* Whether calls are under way that a task waits for. NULL is allowed. */
 bool offload_is_busy(const struct offload *offload);
+
+/* As tepal_offload(), for what has to be done in any case, such as closing: nothing interrupts it,
+ * and when no thread is to be had fn runs in the calling one. Returns what fn returned. */
+int offload_shielded(int (*fn)(void *arg), void *arg);
 
 #endif

@@ -2,16 +2,15 @@
 #include "async/loop.h"
 #include "base/mem.h"
 #include "net/addr.h"
+#include "net/sigpipe.h"
 #include "net/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 static ssize_t socket_read(struct tepal_conn *stream, void *buffer, size_t size)
@@ -49,17 +48,12 @@ static ssize_t socket_writev(struct tepal_conn *stream, const struct iovec *piec
     return wrote(&stream->io, sendmsg(stream->io.fd, &message, MSG_NOSIGNAL));
 }
 
-/* sendfile() has no MSG_NOSIGNAL: a peer that is gone would end the program by SIGPIPE. */
 static ssize_t socket_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
 {
-    sigset_t pipe, before;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    struct sigpipe sigpipe;
+    sigpipe_block(&sigpipe);
     ssize_t n = wrote(&stream->io, sendfile(stream->io.fd, file, offset, len));
-    if (n == -EPIPE)
-        sigtimedwait(&pipe, NULL, &(struct timespec){ 0 });
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigpipe_unblock(&sigpipe, n == -EPIPE);
     return n;
 }
 

@@ -422,6 +422,315 @@ static void fake_time_waits_for_calls(void **state)
     assert_int_equal(run_fake(sleep_beside_call, NULL), 0);
 }
 
+/* --- Calls that can be abandoned -------------------------------------------------------------- */
+
+/* What such a call is given: every one of them must come back once, by either way. */
+struct parcel {
+    int number;
+    bool in_thread; /* written by fn without a lock: it has the parcel for itself */
+};
+
+static int n_made, n_released;
+static bool released_in_loop;
+
+static struct parcel *make_parcel(int number)
+{
+    struct parcel *parcel = malloc(sizeof(*parcel));
+    *parcel = (struct parcel){ .number = number };
+    n_made++;
+    return parcel;
+}
+
+static void release_parcel(void *arg)
+{
+    n_released++;
+    released_in_loop = loop_current != NULL;
+    free(arg);
+}
+
+static int use_parcel(void *arg)
+{
+    struct parcel *parcel = arg;
+    parcel->in_thread = true;
+    return pass_gate(&parcel->number);
+}
+
+/* Returns what the call did, or what fn did. */
+static int offload_parcel(void *arg)
+{
+    struct parcel *parcel = make_parcel(*(int *)arg);
+    int result, rc = tepal_offload_abandonable(use_parcel, parcel, release_parcel, &result);
+    if (rc < 0)
+        return rc;
+    assert_true(parcel->in_thread);
+    release_parcel(parcel);
+    return result;
+}
+
+static int setup_parcels(void **state)
+{
+    n_made = n_released = 0;
+    return setup(state);
+}
+
+static tepal_group *start_parcels(int n)
+{
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < n; i++) {
+        numbers[i] = i;
+        assert_int_equal(tepal_spawn(group, offload_parcel, &numbers[i], NULL), 0);
+    }
+    settle();
+    return group;
+}
+
+static int give_back(void *arg)
+{
+    int result, number = -77;
+    set_gate(true);
+    for (int i = 0; i < times(200); i++) {
+        struct parcel *parcel = make_parcel(i);
+        int rc = tepal_offload_abandonable(use_parcel, parcel, release_parcel, &result);
+        assert_int_equal(rc, 0);
+        assert_int_equal(result, i);
+        assert_int_equal(n_released, i); /* it is ours again */
+        release_parcel(parcel);
+    }
+    /* An error of fn is a result. */
+    assert_int_equal(tepal_offload_abandonable(pass_gate, &number, NULL, &result), 0);
+    assert_int_equal(result, -77);
+    assert_int_equal(tepal_offload_abandonable(pass_gate, &number, NULL, NULL), 0);
+    (void)arg;
+    return 0;
+}
+
+static void gives_the_argument_back_with_the_result(void **state)
+{
+    (void)state;
+    assert_int_equal(run(give_back, NULL), 0);
+}
+
+/* Not begun: released before the call returns, and not used. */
+static int abandon_queued(void *arg)
+{
+    int one = 1;
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 1 }), 0);
+    tepal_group *group = start(1);
+    await_inside(1);
+    expect_interruptible(offload_parcel, &one);
+    assert_true(n_made > 5);
+    assert_int_equal(n_released, n_made);
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    assert_int_equal(called(), 1);
+    (void)arg;
+    return 0;
+}
+
+static void abandoned_in_the_queue(void **state)
+{
+    (void)state;
+    assert_int_equal(run(abandon_queued, NULL), 0);
+}
+
+static int abandon_running(void *arg)
+{
+    int one = 1;
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 40 }), 0);
+    /* For certain: fn has begun, and the call returns without it. */
+    tepal_group *group = start_parcels(3);
+    await_inside(3);
+    tepal_group_close(group);
+    assert_int_equal(n_released, 0);
+    assert_false(offload_is_busy(loop_current->offload)); /* nobody waits */
+    expect_interruptible(offload_parcel, &one);
+    set_gate(true);
+    await_outside();
+    for (int i = 0; i < 1000 && n_released < n_made; i++)
+        assert_int_equal(tepal_sleep_ms(1), 0);
+    assert_int_equal(n_released, n_made);
+    assert_true(released_in_loop);
+    (void)arg;
+    return 0;
+}
+
+static void abandoned_while_it_runs(void **state)
+{
+    (void)state;
+    assert_int_equal(run(abandon_running, NULL), 0);
+}
+
+/* Cancelled about when the result comes in: it is had by the caller or by release, not both. */
+static int abandon_at_the_end(void *arg)
+{
+    for (int i = 0; i < times(200); i++) {
+        set_gate(i % 2);
+        tepal_group *group = start_parcels(2);
+        if (i % 4 == 0)
+            await_inside(2);
+        set_gate(true);
+        if (i % 4 == 0)
+            await_outside();
+        else
+            for (int k = 0; k < i % 5; k++)
+                assert_int_equal(tepal_sleep_ms(0), 0);
+        tepal_group_close(group);
+    }
+    (void)arg;
+    return 0;
+}
+
+static void abandoned_as_it_ends(void **state)
+{
+    (void)state;
+    assert_int_equal(run(abandon_at_the_end, NULL), 0);
+    assert_int_equal(n_released, n_made); /* the loop has ended, and nothing is left */
+}
+
+static int abandon_to_the_limit(void *arg)
+{
+    int zero = 0;
+    tepal_offload_options options = { .max_threads = 1, .max_queue = 2 };
+    assert_int_equal(tepal_offload_configure(&options), 0);
+    tepal_group *group = start_parcels(1);
+    await_inside(1);
+    tepal_group_close(group);
+    /* It still has the thread: two wait, and that is all. */
+    group = start_parcels(2);
+    assert_int_equal(offload_parcel(&zero), -EBUSY);
+    assert_int_equal(n_released, 1);
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    assert_int_equal(n_released, n_made);
+    assert_int_equal(offload_parcel(&zero), 0);
+    (void)arg;
+    return 0;
+}
+
+static void abandoned_calls_count(void **state)
+{
+    (void)state;
+    assert_int_equal(run(abandon_to_the_limit, NULL), 0);
+}
+
+static void *open_gate_later(void *arg)
+{
+    struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+    nanosleep(&pause, NULL);
+    set_gate(true);
+    return arg;
+}
+
+static int abandon_and_end(void *arg)
+{
+    tepal_group *group = start_parcels(4);
+    await_inside(4);
+    tepal_group_close(group);
+    assert_int_equal(n_released, 0);
+    assert_int_equal(pthread_create(arg, NULL, open_gate_later, NULL), 0);
+    return 0;
+}
+
+static void the_loop_waits_for_abandoned_calls(void **state)
+{
+    (void)state;
+    pthread_t helper;
+    assert_int_equal(run(abandon_and_end, &helper), 0);
+    assert_int_equal(n_inside, 0);
+    assert_int_equal(n_released, 4);
+    assert_true(released_in_loop);
+    pthread_join(helper, NULL);
+}
+
+static int abandon_in_fake_time(void *arg)
+{
+    tepal_group *group = start_parcels(1);
+    await_inside(1);
+    tepal_group_close(group);
+    assert_int_equal(tepal_sleep_ms(3600 * 1000), 0); /* the clock does not wait for it */
+    assert_int_equal(n_released, 0);
+    set_gate(true);
+    (void)arg;
+    return 0;
+}
+
+static void fake_time_does_not_wait_for_abandoned_calls(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(abandon_in_fake_time, NULL), 0);
+    assert_int_equal(n_released, 1);
+}
+
+static int fail_parcels(void *arg)
+{
+    int five = 5;
+    set_gate(true);
+    for (size_t i = 1; i <= 3; i++) { /* the job, the pool, the list of threads */
+        mem_fail_nth(i, 0);
+        int rc = offload_parcel(&five);
+        assert_int_equal(mem_failures(), 1);
+        assert_int_equal(rc, i < 3 ? -ENOMEM : -EAGAIN);
+        assert_int_equal(n_released, n_made);
+    }
+    mem_fail_nth(0, 0);
+    assert_int_equal(offload_parcel(&five), 5);
+    assert_int_equal(called(), 1);
+    mem_fail_nth(1, 0);
+    assert_int_equal(tepal_offload_abandonable(pass_gate, &five, NULL, NULL), -ENOMEM);
+    (void)arg;
+    return 0;
+}
+
+static void abandonable_calls_fail(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fail_parcels, NULL), 0);
+}
+
+/* --- Calls that nothing interrupts ------------------------------------------------------------ */
+
+static int store_thread(void *arg)
+{
+    *(pthread_t *)arg = pthread_self();
+    return 33;
+}
+
+static int call_shielded(void *arg)
+{
+    assert_int_equal(tepal_sleep_ms(0), -ECANCELED);
+    return offload_shielded(store_thread, arg);
+}
+
+static int shield(void *arg)
+{
+    pthread_t thread = pthread_self();
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, call_shielded, &thread, NULL), 0);
+    tepal_group_cancel(group);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    assert_false(pthread_equal(thread, pthread_self()));
+    /* No room in the queue: here and now. */
+    tepal_offload_options options = { .max_threads = 1, .max_queue = 1 };
+    assert_int_equal(tepal_offload_configure(&options), 0);
+    group = start(2);
+    await_inside(1);
+    assert_int_equal(offload_shielded(store_thread, &thread), 33);
+    assert_true(pthread_equal(thread, pthread_self()));
+    set_gate(true);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void shielded_calls(void **state)
+{
+    (void)state;
+    assert_int_equal(run(shield, NULL), 0);
+}
+
 /* --- Signals, failures ------------------------------------------------------------------------ */
 
 static int read_mask(void *arg)
@@ -507,6 +816,7 @@ static void failures(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
+#define PARCELS(name) cmocka_unit_test_setup(name, setup_parcels)
 
 int main(void)
 {
@@ -520,6 +830,15 @@ int main(void)
         TEST(cancelled_while_it_runs),
         TEST(cancelled_as_it_ends),
         TEST(fake_time_waits_for_calls),
+        PARCELS(gives_the_argument_back_with_the_result),
+        PARCELS(abandoned_in_the_queue),
+        PARCELS(abandoned_while_it_runs),
+        PARCELS(abandoned_as_it_ends),
+        PARCELS(abandoned_calls_count),
+        PARCELS(the_loop_waits_for_abandoned_calls),
+        PARCELS(fake_time_does_not_wait_for_abandoned_calls),
+        PARCELS(abandonable_calls_fail),
+        TEST(shielded_calls),
         TEST(signals_stay_with_the_program),
         TEST(failures),
     };

@@ -1,0 +1,168 @@
+/* The stream operations on a pipe. Reading and writing are as on a socket; ending one side is
+ * closing it, since a pipe has no other. */
+#include "net/pipe.h"
+
+#include "async/loop.h"
+#include "base/mem.h"
+#include "net/sigpipe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+struct pipe_stream {
+    struct tepal_conn stream; /* first: tepal_conn_close() frees it */
+    struct tepal_conn **owner;
+};
+
+static ssize_t pipe_read(struct tepal_conn *stream, void *buffer, size_t size)
+{
+    struct io *io = &stream->io;
+    ssize_t n = read(io->fd, buffer, size);
+    if (n < 0) {
+        if (errno == EAGAIN)
+            io->state &= ~(uint32_t)IO_READ;
+        return errno == EINTR ? -EAGAIN : -errno;
+    }
+    /* As in socket.c: a short read has emptied the pipe. */
+    if ((size_t)n < size && !(io->state & IO_EOF))
+        io->state &= ~(uint32_t)IO_READ;
+    return n;
+}
+
+static ssize_t wrote(struct io *io, ssize_t n)
+{
+    if (n >= 0)
+        return n;
+    if (errno == EAGAIN)
+        io->state &= ~(uint32_t)IO_WRITE;
+    return errno == EINTR ? -EAGAIN : -errno;
+}
+
+static ssize_t pipe_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
+{
+    struct sigpipe sigpipe;
+    sigpipe_block(&sigpipe);
+    ssize_t done = wrote(&stream->io, writev(stream->io.fd, pieces, n));
+    sigpipe_unblock(&sigpipe, done == -EPIPE);
+    return done;
+}
+
+static ssize_t pipe_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
+{
+    struct sigpipe sigpipe;
+    sigpipe_block(&sigpipe);
+    ssize_t done = wrote(&stream->io, sendfile(stream->io.fd, file, offset, len));
+    sigpipe_unblock(&sigpipe, done == -EPIPE);
+    return done;
+}
+
+static void pipe_close(struct tepal_conn *stream)
+{
+    struct pipe_stream *pipe = CONTAINER_OF(stream, struct pipe_stream, stream);
+    close(stream->io.fd);
+    *pipe->owner = NULL;
+}
+
+static ssize_t ended_read(struct tepal_conn *stream, void *buffer, size_t size)
+{
+    (void)stream, (void)buffer, (void)size;
+    return 0;
+}
+
+static ssize_t ended_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
+{
+    (void)stream, (void)pieces, (void)n;
+    return -EPIPE;
+}
+
+static ssize_t ended_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
+{
+    (void)stream, (void)file, (void)offset, (void)len;
+    return -EPIPE;
+}
+
+static int ended_shutdown(struct tepal_conn *stream)
+{
+    (void)stream;
+    return 0;
+}
+
+static const struct stream_ops ended_ops = {
+    .read = ended_read,
+    .writev = ended_writev,
+    .sendfile = ended_sendfile,
+    .shutdown = ended_shutdown,
+    .close = pipe_close,
+};
+
+static int pipe_shutdown(struct tepal_conn *stream)
+{
+    struct poller *poller = &loop_current->poller;
+    poller_remove(poller, &stream->io);
+    /* Closes the pipe, but keeps the number taken, by a descriptor that is always there: the stream
+     * lives until it is closed, and must not name somebody else's descriptor. */
+    if (dup3(poller->fd, stream->io.fd, O_CLOEXEC) < 0)
+        return -errno;
+    stream->ops = &ended_ops;
+    stream->io.state = IO_READ | IO_WRITE | IO_EOF | IO_HUP;
+    stream_on_event(&stream->io);
+    return 0;
+}
+
+static const struct stream_ops pipe_ops = {
+    .read = pipe_read,
+    .writev = pipe_writev,
+    .sendfile = pipe_sendfile,
+    .shutdown = pipe_shutdown,
+    .close = pipe_close,
+};
+
+/* Moves a descriptor above the standard ones: those are replaced in the child. */
+static int move_up(int *fd)
+{
+    enum { FIRST = 3 };
+    if (*fd >= FIRST)
+        return 0;
+    int moved = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST);
+    if (moved < 0)
+        return -errno;
+    close(*fd);
+    *fd = moved;
+    return 0;
+}
+
+int pipe_open(struct tepal_conn **stream, int *other, struct loop *loop, bool to_write)
+{
+    int fds[2];
+    struct pipe_stream *pipe = mem_zalloc(sizeof(*pipe));
+    if (!pipe)
+        return -ENOMEM;
+    int rc = pipe2(fds, O_CLOEXEC) < 0 ? -errno : 0;
+    if (rc < 0) {
+        mem_free(pipe);
+        return rc;
+    }
+    int *mine = &fds[to_write];
+    rc = move_up(&fds[!to_write]);
+    if (rc == 0 && fcntl(*mine, F_SETFL, O_NONBLOCK) < 0)
+        rc = -errno;
+    if (rc == 0) {
+        /* What it cannot do is tried at once, and fails, instead of being waited for. */
+        pipe->stream.io =
+            (struct io){ .fd = *mine, .state = IO_READ | IO_WRITE, .fn = stream_on_event };
+        pipe->stream.ops = &pipe_ops;
+        pipe->owner = stream;
+        rc = poller_add(&loop->poller, &pipe->stream.io);
+    }
+    if (rc < 0) {
+        close(fds[0]);
+        close(fds[1]);
+        mem_free(pipe);
+        return rc;
+    }
+    *stream = &pipe->stream;
+    *other = fds[!to_write];
+    return 0;
+}
