@@ -334,6 +334,7 @@ static void what_was_not_closed(void **state)
     assert_int_equal(sscanf(text, "what waits on fd %d was not closed", &fd), 1);
     assert_int_equal(close(fd), 0);
     mem_free(forgotten_group);
+    tepal_channel_free(tepal_signals_channel(forgotten_signals));
     mem_free(forgotten_signals);
     sigset_t usr2;
     sigemptyset(&usr2);
