@@ -21,6 +21,9 @@ enum { MAX_FREE_BLOCKS = 32 };
 /* How long after the end of a rush memory goes back to the system: the next rush may follow. */
 enum { TRIM_AFTER_MS = 1000 };
 
+/* How many tasks run in a turn, before it is known how long they take. */
+enum { START_AT_ONCE = 256 };
+
 _Thread_local struct loop *loop_current;
 
 static int64_t clock_us(void)
@@ -92,7 +95,9 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
-    loop->now = clock_us() / 1000;
+    loop->at_once = START_AT_ONCE;
+    loop->now_us = clock_us();
+    loop->now = loop->now_us / 1000;
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->trim, on_trim);
     stack_pool_init(&loop->stacks, stack_size);
@@ -141,20 +146,35 @@ struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct l
     return NULL;
 }
 
-static bool run_ready(struct loop *loop)
+/* How many tasks run before the poller and the timers are asked again. A turn that does not wait,
+ * and one whose clock the tests turn, is just one round. */
+static size_t turn_length(const struct loop *loop, bool wait)
 {
-    if (list_is_empty(&loop->ready))
-        return false;
-    /* Tasks that become ready meanwhile wait for the next turn, so I/O is never starved. */
-    struct list now;
-    list_init(&now);
-    list_move_all(&now, &loop->ready);
-    while (!list_is_empty(&now)) {
-        struct tepal_task *task = CONTAINER_OF(now.next, struct tepal_task, ready);
-        list_remove(&task->ready);
-        task_run(loop, task);
+    return wait && LIKELY(!loop->fake_time) ? loop->at_once : list_length(&loop->ready);
+}
+
+/* Finds the length from how long a turn of that length took: I/O and timers are not to wait for
+ * long, but two tasks that wake one another are not to pay for a system call each time. */
+static void adapt_turn_length(struct loop *loop, int64_t took_us)
+{
+    enum { MIN_AT_ONCE = 64, MAX_AT_ONCE = 4096, SHORT_US = 50, LONG_US = 200 };
+    if (took_us < SHORT_US && loop->at_once < MAX_AT_ONCE)
+        loop->at_once *= 2;
+    else if (took_us > LONG_US && loop->at_once > MIN_AT_ONCE)
+        loop->at_once /= 2;
+}
+
+/* Runs as many of the ready tasks, or all there are. Returns whether there were as many. */
+static bool run_ready(struct loop *loop, size_t n)
+{
+    loop->n_to_run = n;
+    while (loop->n_to_run > 0 && !list_is_empty(&loop->ready)) {
+        loop->n_to_run--;
+        task_run(loop, CONTAINER_OF(list_take_first(&loop->ready), struct tepal_task, ready));
     }
-    return true;
+    bool full = loop->n_to_run == 0;
+    loop->n_to_run = 0;
+    return full;
 }
 
 /* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
@@ -201,12 +221,17 @@ static bool poll_fake(struct loop *loop, bool wait)
 bool loop_turn(struct loop *loop, bool wait)
 {
     bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
-    done |= run_ready(loop);
+    done |= !list_is_empty(&loop->ready);
+    bool full = run_ready(loop, turn_length(loop, wait));
     if (UNLIKELY(loop->fake_time)) {
         done |= poll_fake(loop, wait && !done);
     } else {
         done |= poll_until(loop, timeout_of(loop, wait && !done));
-        loop->now = clock_us() / 1000;
+        int64_t now_us = clock_us();
+        if (wait && full)
+            adapt_turn_length(loop, now_us - loop->now_us);
+        loop->now_us = now_us;
+        loop->now = now_us / 1000;
     }
     timers_advance(&loop->timers, loop->now);
     return done;

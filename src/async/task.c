@@ -35,7 +35,7 @@ static void task_main(void *arg)
 {
     struct tepal_task *task = arg;
     struct loop *loop = loop_current;
-    ctx_entered(&loop->ctx);
+    ctx_entered();
     task->begun = true;
     task->result = task->fn(task->arg);
     task_need_no_shield(task);
@@ -103,10 +103,15 @@ static void task_end(struct loop *loop, struct tepal_task *task)
 void task_run(struct loop *loop, struct tepal_task *task)
 {
     loop->current = task;
-    if (UNLIKELY(loop->debug))
+    if (UNLIKELY(loop->debug)) {
+        size_t n = loop->n_to_run;
+        loop->n_to_run = 0; /* each one by itself, so that it is known who ran for how long */
         debug_run(loop, task);
-    else
+        loop->n_to_run = n;
+    } else {
         ctx_switch(&loop->ctx, &task->ctx);
+        task = loop->current; /* another one may have come back */
+    }
     loop->current = NULL;
     if (UNLIKELY(!stack_is_intact(task->stack)))
         misuse(task->name, "the task overflowed its stack");
@@ -114,12 +119,43 @@ void task_run(struct loop *loop, struct tepal_task *task)
         task_end(loop, task);
 }
 
-/* Leaves the task's stack, until the loop comes back to it. */
-static void leave(struct loop *loop, struct tepal_task *task)
+/* Whether a task that leaves is followed by the next one at once: the way through the loop is twice
+ * as long. */
+static bool may_hand_over(struct loop *loop, struct tepal_task *task)
 {
     if (task->before_wait)
         task->before_wait(task->before_wait_arg);
-    ctx_switch(&task->ctx, &loop->ctx);
+    return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && stack_is_intact(task->stack);
+}
+
+/* Not inlined: switches from one place in the program to the same one are predicted best. */
+static NO_INLINE void hand_over(struct loop *loop, struct tepal_task *task, struct list *ready)
+{
+    struct tepal_task *next = CONTAINER_OF(ready, struct tepal_task, ready);
+    loop->n_to_run--;
+    loop->current = next;
+    if (next != task) /* else woken by what was called before the wait */
+        ctx_switch(&task->ctx, &next->ctx);
+}
+
+/* Leaves the task's stack, until somebody wakes it. */
+static void leave(struct loop *loop, struct tepal_task *task)
+{
+    if (LIKELY(may_hand_over(loop, task)))
+        hand_over(loop, task, list_take_first(&loop->ready));
+    else
+        ctx_switch(&task->ctx, &loop->ctx);
+}
+
+/* Leaves the task's stack for those that are ready now. */
+static void give_way(struct loop *loop, struct tepal_task *task)
+{
+    if (LIKELY(may_hand_over(loop, task))) {
+        hand_over(loop, task, list_exchange_first(&loop->ready, &task->ready));
+    } else {
+        list_append(&loop->ready, &task->ready);
+        ctx_switch(&task->ctx, &loop->ctx);
+    }
 }
 
 static int suspend(struct loop *loop, struct tepal_task *task, const char *what)
@@ -182,7 +218,9 @@ bool tepal_is_cancelled(void)
     return task_need("tepal_is_cancelled")->cancelled;
 }
 
-int tepal_sleep_ms(int64_t ms)
+/* Not inlined, not even at link time: the caller would keep the address of loop_current in a
+ * register, and wait after each switch until that has come back from the stack. */
+NO_INLINE int tepal_sleep_ms(int64_t ms)
 {
     struct tepal_task *task = task_need("tepal_sleep_ms");
     struct loop *loop = loop_current;
@@ -191,8 +229,7 @@ int tepal_sleep_ms(int64_t ms)
         rc = task_check(loop, task);
         if (rc < 0)
             return rc;
-        list_append(&loop->ready, &task->ready);
-        leave(loop, task);
+        give_way(loop, task);
         return task_check(loop, task);
     }
     int64_t until = loop_time_in(loop, ms);

@@ -61,8 +61,8 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
 /* Lets a new task run in its turn. */
 void task_start(struct loop *loop, struct tepal_task *task);
 
-/* Runs a new or woken task at once, until it waits or ends. Only for the loop itself: not for use
- * in a task. */
+/* Runs a new or woken task at once, and those of the ready ones that it gives way to, until the
+ * turn is over or a task ends. Only for the loop itself: not for use in a task. */
 void task_run(struct loop *loop, struct tepal_task *task);
 
 /* Suspends the running task until task_wake(), and returns the result given there; -ETIMEDOUT when

@@ -426,6 +426,42 @@ static void is_told_before_it_waits(void **state)
     assert_int_equal(run_fake(watch_waits, NULL), 0);
 }
 
+static void wake_itself(void *arg)
+{
+    (void)arg;
+    task_wake(loop_current->current, 7);
+}
+
+/* Others are ready, or nobody is; the task goes on in its turn. */
+static int wait_and_wake_itself(void *arg)
+{
+    struct tepal_task *task = loop_current->current;
+    task->before_wait = wake_itself;
+    assert_int_equal(task_wait(loop_current, "a test", TEPAL_NEVER), 7);
+    task->before_wait = NULL;
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tepal_spawn(group, mark_thrice, &"AB"[i], NULL), 0);
+    task->before_wait = wake_itself;
+    assert_int_equal(task_wait(loop_current, "a test", TEPAL_NEVER), 7);
+    task->before_wait = NULL;
+    mark('m');
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void is_woken_before_it_waits(void **state)
+{
+    (void)state;
+    assert_int_equal(run(wait_and_wake_itself, NULL), 0);
+    assert_string_equal(trace, "ABmABAB");
+    trace[0] = '\0';
+    assert_int_equal(run_fake(wait_and_wake_itself, NULL), 0);
+    assert_string_equal(trace, "ABmABAB");
+}
+
 /* --- Many, and chance ------------------------------------------------------------------------- */
 
 static int chaos_task(void *arg)
@@ -525,6 +561,7 @@ int main(void)
         TEST(waking_and_cancelling),
         TEST(timers_end_with_their_wait),
         TEST(is_told_before_it_waits),
+        TEST(is_woken_before_it_waits),
         TEST(at_random),
         TEST(twenty_thousand_at_once),
     };
