@@ -33,6 +33,14 @@ static int64_t clock_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+static void look_at_clock(struct loop *loop)
+{
+    if (loop->fake_time)
+        return;
+    loop->now_us = clock_us();
+    loop->now = loop->now_us / 1000;
+}
+
 int64_t loop_clock_us(const struct loop *loop)
 {
     return loop && loop->fake_time ? loop->now * 1000 : clock_us();
@@ -96,8 +104,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->groups);
     list_init(&loop->parts);
     loop->at_once = START_AT_ONCE;
-    loop->now_us = clock_us();
-    loop->now = loop->now_us / 1000;
+    look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->trim, on_trim);
     stack_pool_init(&loop->stacks, stack_size);
@@ -146,15 +153,9 @@ struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct l
     return NULL;
 }
 
-/* How many tasks run before the poller and the timers are asked again. A turn that does not wait,
- * and one whose clock the tests turn, is just one round. */
-static size_t turn_length(const struct loop *loop, bool wait)
-{
-    return wait && LIKELY(!loop->fake_time) ? loop->at_once : list_length(&loop->ready);
-}
-
-/* Finds the length from how long a turn of that length took: I/O and timers are not to wait for
- * long, but two tasks that wake one another are not to pay for a system call each time. */
+/* Finds how many tasks run before the poller is asked again, from how long it took: I/O and timers
+ * are not to wait for long, but two tasks that wake one another are not to pay for a system call
+ * each time. */
 static void adapt_turn_length(struct loop *loop, int64_t took_us)
 {
     enum { MIN_AT_ONCE = 64, MAX_AT_ONCE = 4096, SHORT_US = 50, LONG_US = 200 };
@@ -181,8 +182,8 @@ static bool run_ready(struct loop *loop, size_t n)
 static bool poll_until(struct loop *loop, int timeout_ms)
 {
     int n = poller_wait(&loop->poller, timeout_ms);
-    if (timeout_ms != 0 && !loop->fake_time)
-        loop->now = clock_us() / 1000;
+    if (timeout_ms != 0)
+        look_at_clock(loop);
     if (n > 0)
         poller_dispatch(&loop->poller);
     return n > 0;
@@ -218,23 +219,40 @@ static bool poll_fake(struct loop *loop, bool wait)
     return true;
 }
 
+/* One round of the tasks in each turn, so that tests know what to expect. */
+static bool turn_fake(struct loop *loop, bool wait, bool done)
+{
+    done |= !list_is_empty(&loop->ready);
+    run_ready(loop, list_length(&loop->ready));
+    done |= poll_fake(loop, wait && !done);
+    timers_advance(&loop->timers, loop->now);
+    return done;
+}
+
+static bool turn_real(struct loop *loop, bool wait, bool done)
+{
+    done |= !list_is_empty(&loop->ready);
+    bool full = run_ready(loop, wait ? loop->at_once : list_length(&loop->ready));
+    if (done) {
+        int64_t before_us = loop->now_us;
+        look_at_clock(loop);
+        if (wait && full)
+            adapt_turn_length(loop, loop->now_us - before_us);
+        timers_advance(&loop->timers, loop->now);
+        /* Then the next turn waits; to ask the poller now would mostly be for nothing. */
+        if (wait && list_is_empty(&loop->ready) && !loop->calls_due)
+            return true;
+    }
+    done |= poll_until(loop, timeout_of(loop, wait && !done));
+    look_at_clock(loop);
+    timers_advance(&loop->timers, loop->now);
+    return done;
+}
+
 bool loop_turn(struct loop *loop, bool wait)
 {
     bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
-    done |= !list_is_empty(&loop->ready);
-    bool full = run_ready(loop, turn_length(loop, wait));
-    if (UNLIKELY(loop->fake_time)) {
-        done |= poll_fake(loop, wait && !done);
-    } else {
-        done |= poll_until(loop, timeout_of(loop, wait && !done));
-        int64_t now_us = clock_us();
-        if (wait && full)
-            adapt_turn_length(loop, now_us - loop->now_us);
-        loop->now_us = now_us;
-        loop->now = now_us / 1000;
-    }
-    timers_advance(&loop->timers, loop->now);
-    return done;
+    return UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
 }
 
 struct root {
