@@ -110,6 +110,61 @@ static double spawn_join_ns(void *arg)
     return each;
 }
 
+/* --- Channels --------------------------------------------------------------------------------- */
+
+enum { ITEMS = 1000000 };
+
+static int send_items(void *arg)
+{
+    int rc = 0;
+    for (uint64_t i = 0; i < ITEMS && rc == 0; i++)
+        rc = tepal_channel_send(arg, &i);
+    tepal_channel_close(arg);
+    return rc;
+}
+
+static int receive_items(void *arg)
+{
+    uint64_t item;
+    int rc = 0;
+    for (uint64_t i = 0; i < ITEMS && rc == 0; i++) {
+        rc = tepal_channel_receive(arg, &item);
+        if (rc == 0 && item != i)
+            return -EBADMSG;
+    }
+    return rc;
+}
+
+/* One task sends numbers, another one receives them. */
+static double send_receive_ns(size_t capacity)
+{
+    tepal_group *group = new_group();
+    tepal_channel *channel = tepal_channel_new(sizeof(uint64_t), capacity);
+    if (!channel)
+        die("tepal_channel_new", -ENOMEM);
+    check("tepal_spawn", tepal_spawn(group, receive_items, channel, NULL));
+    check("tepal_spawn", tepal_spawn(group, send_items, channel, NULL));
+    double begin = cpu_ns();
+    check("a channel", tepal_group_wait(group));
+    double each = (cpu_ns() - begin) / ITEMS;
+    tepal_group_close(group);
+    tepal_channel_free(channel);
+    return each;
+}
+
+static double channel_ns(void *arg)
+{
+    (void)arg;
+    return send_receive_ns(64);
+}
+
+/* Without room: each item is a switch there and back. */
+static double channel_unbuffered_ns(void *arg)
+{
+    (void)arg;
+    return send_receive_ns(0);
+}
+
 /* --- Timers ----------------------------------------------------------------------------------- */
 
 enum { HOUR_MS = 3600 * 1000, TIMER_BATCH = 1000, TIMER_BATCHES = 500 };
@@ -234,6 +289,8 @@ struct figure {
 static const struct figure figures[] = {
     { "switch_ns", switch_ns, 1, false },
     { "spawn_join_ns", spawn_join_ns, 1, false },
+    { "channel_ns", channel_ns, 1, false },
+    { "channel_unbuffered_ns", channel_unbuffered_ns, 1, false },
     { "timer_insert_cancel_ns", timer_insert_cancel_ns, 1, true },
     { "sleeping_tasks_bytes_each", sleeping_tasks_bytes_each, 0, true },
 };

@@ -128,8 +128,7 @@ static bool may_hand_over(struct loop *loop, struct tepal_task *task)
     return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && stack_is_intact(task->stack);
 }
 
-/* Not inlined: switches from one place in the program to the same one are predicted best. */
-static NO_INLINE void hand_over(struct loop *loop, struct tepal_task *task, struct list *ready)
+static inline void hand_over(struct loop *loop, struct tepal_task *task, struct list *ready)
 {
     struct tepal_task *next = CONTAINER_OF(ready, struct tepal_task, ready);
     loop->n_to_run--;
