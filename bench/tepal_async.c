@@ -1,17 +1,23 @@
 /* What the async room costs, one figure a line: "switch_ns 7.9". bench/README.md says what each is.
  *
  * Each figure is the median of several repetitions of the CPU time of this thread, so that what
- * else runs on the machine does not count. Only timers are looked at from inside, as nothing public
- * sets one and cancels it without a task. */
+ * else runs on the machine does not count. It looks inside for two things: timers, as nothing
+ * public sets one and cancels it without a task, and streams without a descriptor. */
 #include "async/timer.h"
+#include "base/mem.h"
+#include "net/stream.h"
 
 #include <tepal/async.h>
+#include <tepal/net.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { REPEAT = 9, MAX_TIMERS = 1000000, MAX_SLEEPERS = 1000000 };
 
@@ -277,6 +283,134 @@ static double sleeping_tasks_bytes_each(void *arg)
     return octets / n;
 }
 
+/* --- Cancelling ------------------------------------------------------------------------------- */
+
+enum { MAX_BLOCKED = 100000 };
+
+struct blocked {
+    tepal_conn *stream;
+    int result;
+};
+
+static int n_blocked;
+
+static int read_in_vain(void *arg)
+{
+    struct blocked *b = arg;
+    char buffer[64];
+    n_blocked++;
+    b->result = (int)tepal_conn_read(b->stream, buffer, sizeof(buffer));
+    return b->result;
+}
+
+/* How many descriptors are open; the one that is used to count is always the same. */
+static int open_descriptors(void)
+{
+    int n = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    while (folder && readdir(folder))
+        n++;
+    if (folder)
+        closedir(folder);
+    return n;
+}
+
+/* Raises the limit of open descriptors as far as n, and returns how many of n may be opened. */
+static int may_open(int n)
+{
+    enum { OTHERS = 100 };
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t wanted = (rlim_t)n + OTHERS;
+    if (limit.rlim_cur >= wanted)
+        return n;
+    rlim_t hard = limit.rlim_max < wanted ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){ wanted, hard }) == 0)
+        return n;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return (int)limit.rlim_cur - OTHERS;
+}
+
+/* A stream without a descriptor, on which nothing ever comes. */
+static ssize_t read_nothing(tepal_conn *stream, void *buffer, size_t size)
+{
+    (void)stream;
+    (void)buffer;
+    (void)size;
+    return -EAGAIN;
+}
+
+static tepal_conn *new_silent_stream(void)
+{
+    static const struct stream_ops ops = { .read = read_nothing };
+    tepal_conn *stream = mem_zalloc(sizeof(*stream));
+    if (!stream)
+        die("mem_zalloc", -ENOMEM);
+    stream->io.fd = -1;
+    stream->ops = &ops;
+    return stream;
+}
+
+/* Connections of this process with itself. A task will wait at each end: there are n tasks. */
+static void connect_all(struct blocked *blocked, int n)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "@tepal-async-%d", (int)getpid());
+    tepal_listener *listener;
+    check("tepal_listen", tepal_listen(&listener, &(tepal_listen_options){ .path = path }));
+    for (int i = 0; i < n; i += 2) {
+        check("tepal_connect_unix", tepal_connect_unix(&blocked[i].stream, path));
+        check("tepal_accept", tepal_accept(listener, &blocked[i + 1].stream));
+    }
+    tepal_listener_close(listener);
+}
+
+/* From the call that cancels all tasks, each blocked in a read, until the last one has ended. */
+static double cancel_all(struct blocked *blocked, int n)
+{
+    tepal_group *group = new_group();
+    n_blocked = 0;
+    for (int i = 0; i < n; i++)
+        check("tepal_spawn", tepal_spawn(group, read_in_vain, &blocked[i], NULL));
+    while (n_blocked < n)
+        check("tepal_sleep_ms", tepal_sleep_ms(1));
+    int64_t begin = tepal_now_us();
+    tepal_group_cancel(group);
+    int rc = tepal_group_wait(group);
+    double ms = (double)(tepal_now_us() - begin) / 1000;
+    tepal_group_close(group);
+    for (int i = 0; i < n && rc == -ECANCELED; i++)
+        rc = blocked[i].result;
+    if (rc != -ECANCELED)
+        die("a read that was cancelled", rc);
+    return ms;
+}
+
+static double cancel_100k_ms(void *arg)
+{
+    (void)arg;
+    int before = open_descriptors(), n_sockets = may_open(MAX_BLOCKED) & ~1;
+    if (n_sockets < MAX_BLOCKED)
+        fprintf(stderr,
+                "tepal-async: only %d of %d streams are sockets, as ulimit -n is so low; "
+                "the others have no descriptor\n",
+                n_sockets, MAX_BLOCKED);
+    struct blocked *blocked = calloc(MAX_BLOCKED, sizeof(*blocked));
+    if (!blocked)
+        die("calloc", -ENOMEM);
+    connect_all(blocked, n_sockets);
+    for (int i = n_sockets; i < MAX_BLOCKED; i++)
+        blocked[i].stream = new_silent_stream();
+    double ms = cancel_all(blocked, MAX_BLOCKED);
+    for (int i = 0; i < MAX_BLOCKED; i++)
+        tepal_conn_close(blocked[i].stream);
+    free(blocked);
+    if (open_descriptors() != before)
+        die("descriptors are left open", -EMFILE);
+    return ms;
+}
+
 /* --- The program ------------------------------------------------------------------------------ */
 
 struct figure {
@@ -293,6 +427,7 @@ static const struct figure figures[] = {
     { "channel_unbuffered_ns", channel_unbuffered_ns, 1, false },
     { "timer_insert_cancel_ns", timer_insert_cancel_ns, 1, true },
     { "sleeping_tasks_bytes_each", sleeping_tasks_bytes_each, 0, true },
+    { "cancel_100k_ms", cancel_100k_ms, 1, true },
 };
 
 enum { N_FIGURES = sizeof(figures) / sizeof(figures[0]) };
