@@ -10,7 +10,7 @@
 static int echo(void *arg)
 {
     tepal_conn *stream = arg;
-    char buffer[16 * 1024];
+    char buffer[2 * 1024]; /* small: on the page of the stack that the task uses anyway */
     ssize_t n;
     int rc = 0;
     while (rc == 0 && (n = tepal_conn_read(stream, buffer, sizeof(buffer))) > 0)
