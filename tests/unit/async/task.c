@@ -3,6 +3,9 @@
 
 #include "base/mem.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 static char trace[256];
 
 static void mark(char c)
@@ -462,6 +465,44 @@ static void is_woken_before_it_waits(void **state)
     assert_string_equal(trace, "ABmABAB");
 }
 
+/* --- Memory ----------------------------------------------------------------------------------- */
+
+static struct stack *sleepers_stack;
+
+static int sleep_on_own_stack(void *arg)
+{
+    (void)arg;
+    sleepers_stack = loop_current->current->stack;
+    return tepal_sleep_ms(TEPAL_NEVER);
+}
+
+static int look_at_a_sleeper(void *arg)
+{
+    (void)arg;
+    unsigned char resident[STACK_DEFAULT_SIZE / 4096];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 0;
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, sleep_on_own_stack, NULL, NULL), 0);
+    settle();
+    char *low = sleepers_stack->low;
+    size_t size = (size_t)(sleepers_stack->top - low);
+    assert_true((uintptr_t)low % page == 0 && size / page <= sizeof(resident));
+    assert_int_equal(mincore(low, size, resident), 0);
+    for (size_t i = 0; i < size / page; i++)
+        n += resident[i] & 1;
+    assert_int_equal(n, 1);
+    tepal_group_close(group);
+    return 0;
+}
+
+static void a_sleeping_task_needs_one_page(void **state)
+{
+    (void)state;
+    if (SANITIZED)
+        skip(); /* their frames are larger */
+    assert_int_equal(run(look_at_a_sleeper, NULL), 0);
+}
+
 /* --- Many, and chance ------------------------------------------------------------------------- */
 
 static int chaos_task(void *arg)
@@ -562,6 +603,7 @@ int main(void)
         TEST(timers_end_with_their_wait),
         TEST(is_told_before_it_waits),
         TEST(is_woken_before_it_waits),
+        TEST(a_sleeping_task_needs_one_page),
         TEST(at_random),
         TEST(twenty_thousand_at_once),
     };
