@@ -159,10 +159,13 @@ struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct l
 static void adapt_turn_length(struct loop *loop, int64_t took_us)
 {
     enum { MIN_AT_ONCE = 64, MAX_AT_ONCE = 4096, SHORT_US = 50, LONG_US = 200 };
-    if (took_us < SHORT_US && loop->at_once < MAX_AT_ONCE)
-        loop->at_once *= 2;
-    else if (took_us > LONG_US && loop->at_once > MIN_AT_ONCE)
-        loop->at_once /= 2;
+    size_t n = loop->at_once;
+    if (took_us < SHORT_US && n < MAX_AT_ONCE)
+        loop->at_once = n * 2;
+    else if (took_us > LONG_US) /* by as much as it was too long */
+        loop->at_once = n * LONG_US / (size_t)took_us;
+    if (loop->at_once < MIN_AT_ONCE)
+        loop->at_once = MIN_AT_ONCE;
 }
 
 /* Runs as many of the ready tasks, or all there are. Returns whether there were as many. */

@@ -77,6 +77,13 @@ void loop_close(struct loop *loop);
  * the latter if nothing is ready, but not with wait false. Returns false when nothing was done. */
 bool loop_turn(struct loop *loop, bool wait);
 
+/* Lets this turn end as soon as the running task waits: something has to be done before the next
+ * one runs. */
+static inline void loop_end_turn(struct loop *loop)
+{
+    loop->n_to_run = 0;
+}
+
 /* Runs fn(arg) as a task, and the loop until no task is left. Returns the result of fn, or
  * -ENOMEM. */
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg);

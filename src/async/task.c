@@ -68,6 +68,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->result = 0;
     task->begun = task->waiting = task->interruptible = false;
     task->cancelled = task->cancel_held = false;
+    task->via_loop = stack->guard == STACK_GUARD_CANARY || loop->debug;
     task->n_unwaited = 0;
     task->n_shields = 0;
     list_init(&task->ready);
@@ -104,10 +105,7 @@ void task_run(struct loop *loop, struct tepal_task *task)
 {
     loop->current = task;
     if (UNLIKELY(loop->debug)) {
-        size_t n = loop->n_to_run;
-        loop->n_to_run = 0; /* each one by itself, so that it is known who ran for how long */
         debug_run(loop, task);
-        loop->n_to_run = n;
     } else {
         ctx_switch(&loop->ctx, &task->ctx);
         task = loop->current; /* another one may have come back */
@@ -125,7 +123,7 @@ static bool may_hand_over(struct loop *loop, struct tepal_task *task)
 {
     if (task->before_wait)
         task->before_wait(task->before_wait_arg);
-    return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && stack_is_intact(task->stack);
+    return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && !task->via_loop;
 }
 
 static inline void hand_over(struct loop *loop, struct tepal_task *task, struct list *ready)
@@ -147,7 +145,8 @@ static void leave(struct loop *loop, struct tepal_task *task)
 }
 
 /* Leaves the task's stack for those that are ready now. */
-static void give_way(struct loop *loop, struct tepal_task *task)
+static inline __attribute__((always_inline)) void give_way(struct loop *loop,
+                                                           struct tepal_task *task)
 {
     if (LIKELY(may_hand_over(loop, task))) {
         hand_over(loop, task, list_exchange_first(&loop->ready, &task->ready));
@@ -217,23 +216,27 @@ bool tepal_is_cancelled(void)
     return task_need("tepal_is_cancelled")->cancelled;
 }
 
+/* Not inlined, so that giving way need not save registers for it. */
+static NO_INLINE int sleep_for(struct loop *loop, int64_t ms)
+{
+    int64_t until = loop_time_in(loop, ms);
+    int rc = task_wait(loop, "sleep", until);
+    return rc == -ETIMEDOUT && until <= loop->current->deadline ? 0 : rc;
+}
+
 /* Not inlined, not even at link time: the caller would keep the address of loop_current in a
  * register, and wait after each switch until that has come back from the stack. */
 NO_INLINE int tepal_sleep_ms(int64_t ms)
 {
     struct tepal_task *task = task_need("tepal_sleep_ms");
     struct loop *loop = loop_current;
-    int rc;
-    if (ms <= 0) {
-        rc = task_check(loop, task);
-        if (rc < 0)
-            return rc;
-        give_way(loop, task);
-        return task_check(loop, task);
-    }
-    int64_t until = loop_time_in(loop, ms);
-    rc = task_wait(loop, "sleep", until);
-    return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
+    if (ms > 0)
+        return sleep_for(loop, ms);
+    int rc = task_check(loop, task);
+    if (rc < 0)
+        return rc;
+    give_way(loop, task);
+    return task_check(loop, task);
 }
 
 int64_t tepal_deadline_in(int64_t ms)

@@ -43,6 +43,8 @@ struct tepal_task {
     int waits_fd;          /* the descriptor that the present wait is for; -1: none */
     int result;            /* that the present wait will return */
     bool begun;            /* it has run */
+    bool via_loop;         /* the loop looks at it after each run: its stack has a canary, or debug
+                              mode wants to know for how long it ran */
     bool waiting;          /* in task_wait(), and not woken */
     bool interruptible;    /* by cancellation, in the present wait */
     bool cancelled;        /* as its calls are told */
