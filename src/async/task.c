@@ -126,34 +126,39 @@ static bool may_hand_over(struct loop *loop, struct tepal_task *task)
     return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && !task->via_loop;
 }
 
-static inline void hand_over(struct loop *loop, struct tepal_task *task, struct list *ready)
+/* The context of the task that is next. */
+static inline struct ctx *go_on_with(struct loop *loop, struct list *ready)
 {
-    struct tepal_task *next = CONTAINER_OF(ready, struct tepal_task, ready);
     loop->n_to_run--;
-    loop->current = next;
-    if (next != task) /* else woken by what was called before the wait */
-        ctx_switch(&task->ctx, &next->ctx);
+    loop->current = CONTAINER_OF(ready, struct tepal_task, ready);
+    return &loop->current->ctx;
+}
+
+static inline void go_to(struct tepal_task *task, struct ctx *to)
+{
+    if (to != &task->ctx) /* else woken by what was called before the wait */
+        ctx_switch(&task->ctx, to);
 }
 
 /* Leaves the task's stack, until somebody wakes it. */
 static void leave(struct loop *loop, struct tepal_task *task)
 {
+    struct ctx *to = &loop->ctx;
     if (LIKELY(may_hand_over(loop, task)))
-        hand_over(loop, task, list_take_first(&loop->ready));
-    else
-        ctx_switch(&task->ctx, &loop->ctx);
+        to = go_on_with(loop, list_take_first(&loop->ready));
+    go_to(task, to);
 }
 
 /* Leaves the task's stack for those that are ready now. */
 static inline __attribute__((always_inline)) void give_way(struct loop *loop,
                                                            struct tepal_task *task)
 {
-    if (LIKELY(may_hand_over(loop, task))) {
-        hand_over(loop, task, list_exchange_first(&loop->ready, &task->ready));
-    } else {
+    struct ctx *to = &loop->ctx;
+    if (LIKELY(may_hand_over(loop, task)))
+        to = go_on_with(loop, list_exchange_first(&loop->ready, &task->ready));
+    else
         list_append(&loop->ready, &task->ready);
-        ctx_switch(&task->ctx, &loop->ctx);
-    }
+    go_to(task, to);
 }
 
 static int suspend(struct loop *loop, struct tepal_task *task, const char *what)
@@ -217,11 +222,10 @@ bool tepal_is_cancelled(void)
 }
 
 /* Not inlined, so that giving way need not save registers for it. */
-static NO_INLINE int sleep_for(struct loop *loop, int64_t ms)
+static NO_INLINE int sleep_for(struct loop *loop, int64_t ms, int64_t *until)
 {
-    int64_t until = loop_time_in(loop, ms);
-    int rc = task_wait(loop, "sleep", until);
-    return rc == -ETIMEDOUT && until <= loop->current->deadline ? 0 : rc;
+    *until = loop_time_in(loop, ms);
+    return task_wait(loop, "sleep", *until);
 }
 
 /* Not inlined, not even at link time: the caller would keep the address of loop_current in a
@@ -230,8 +234,11 @@ NO_INLINE int tepal_sleep_ms(int64_t ms)
 {
     struct tepal_task *task = task_need("tepal_sleep_ms");
     struct loop *loop = loop_current;
-    if (ms > 0)
-        return sleep_for(loop, ms);
+    int64_t until;
+    if (ms > 0) {
+        int rc = sleep_for(loop, ms, &until);
+        return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
+    }
     int rc = task_check(loop, task);
     if (rc < 0)
         return rc;
