@@ -41,6 +41,14 @@ class Row:
         lines += ["%s: %s" % field for field in self.fields]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
+    def check(self, server, port):
+        """Insists on the right answer; returns its size in bytes."""
+        return check(server, self, port)
+
+    def run(self, port, seconds, core, response_bytes, under_load=None):
+        """Loads the server on port once, and returns the figures."""
+        return wrk(self, port, seconds, core, response_bytes, under_load)
+
 
 ROWS = [
     Row("plaintext", "plain text, 64 connections"),

@@ -60,6 +60,26 @@ def print_idle(title, summaries):
             for name, s in summaries.items()])
 
 
+def print_figures(title, summaries):
+    """A line for each figure, a column for each program; the ratios are to the first one."""
+    print("\n" + title)
+    names = list(dict.fromkeys(name for s in summaries.values() for name in s))
+    first = next(iter(summaries.values()), {})
+    lines = []
+    for name in names:
+        line = [name]
+        for s in summaries.values():
+            if name not in s:
+                line.append("-")
+            elif s is first or not first.get(name):
+                line.append("%.*f" % (1 if s[name] < 1000 else 0, s[name]))
+            else:
+                line.append("%.*f (%.2f)" % (1 if s[name] < 1000 else 0, s[name],
+                                             s[name] / first[name]))
+        lines.append(line)
+    _table(["figure"] + list(summaries), lines)
+
+
 def _first(pattern, path):
     try:
         with open(path) as f:

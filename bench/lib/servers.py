@@ -12,7 +12,7 @@ class Missing(Exception):
     """This server cannot run here; the text says what is missing."""
 
 
-def _output(*argv):
+def output(*argv):
     try:
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=30)
@@ -73,7 +73,7 @@ class Microhttpd(Built):
 
     def prepare(self):
         super().prepare()
-        self.version = _output(self.path, "--version")
+        self.version = output(self.path, "--version")
 
 
 class Evhttp(Built):
@@ -83,7 +83,7 @@ class Evhttp(Built):
 
     def prepare(self):
         super().prepare()
-        self.version = _output(self.path, "--version")
+        self.version = output(self.path, "--version")
 
 
 class Nginx(Server):
@@ -93,7 +93,7 @@ class Nginx(Server):
         self.path = shutil.which("nginx") or "/usr/sbin/nginx"
         if not os.access(self.path, os.X_OK):
             raise Missing("nginx is not installed (nginx-light)")
-        self.version = _output(self.path, "-v").replace("nginx version: ", "")
+        self.version = output(self.path, "-v").replace("nginx version: ", "")
 
     def argv(self, port):
         work = os.path.join(self.dir, "nginx")
@@ -113,7 +113,7 @@ class Aiohttp(Server):
     def prepare(self):
         # Debian's own interpreter: the packages are for that one, whatever comes first on PATH.
         self.script = os.path.join(PEERS, "aiohttp_server.py")
-        self.version = _output("/usr/bin/python3", self.script, "--version")
+        self.version = output("/usr/bin/python3", self.script, "--version")
 
     def argv(self, port):
         return ["/usr/bin/python3", self.script, "--port", str(port)]
@@ -126,29 +126,34 @@ class Node(Server):
         self.path = shutil.which("node")
         if not self.path:
             raise Missing("node is not installed (nodejs)")
-        self.version = "Node " + _output(self.path, "--version")
+        self.version = "Node " + output(self.path, "--version")
 
     def argv(self, port):
         return [self.path, os.path.join(PEERS, "node_server.js"), "--port", str(port)]
 
 
-class Go(Server):
-    name = "go"
+class GoProgram(Server):
+    """A Go program of peers/, built when it is needed."""
+    source = ""
 
     def prepare(self):
         places = [shutil.which("go")] + GO_PLACES
         go = next((p for p in places if p and os.access(p, os.X_OK)), None)
         if not go:
             raise Missing("go is not installed (golang-go)")
-        source = os.path.join(PEERS, "go", "main.go")
-        self.path = os.path.join(self.dir, "peer-go")
+        source = os.path.join(PEERS, self.source, "main.go")
+        self.path = os.path.join(self.dir, "peer-" + self.source)
         os.makedirs(self.dir, exist_ok=True)
         env = dict(os.environ, GO111MODULE="off", GOTOOLCHAIN="local", GOFLAGS="", CGO_ENABLED="0")
         built = subprocess.run([go, "build", "-o", self.path, source], env=env, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if built.returncode != 0:
             raise Missing("go build failed: " + built.stdout.strip())
-        self.version = _output(go, "version").replace("go version ", "")
+        self.version = output(go, "version").replace("go version ", "")
+
+
+class Go(GoProgram):
+    name = source = "go"
 
     def argv(self, port):
         return [self.path, "--port", str(port)]

@@ -47,7 +47,7 @@ function done(summary, latency, requests)
         at, samples = measured(summary, latency)
     end
     io.write(string.format(
-        '\nBENCH {"requests": %d, "bytes": %d, "duration_us": %d, "wrk_cpu_s": %.3f, ' ..
+        '\nBENCH {"requests": %d, "bytes": %d, "duration_us": %d, "load_cpu_s": %.3f, ' ..
         '"p50_us": %s, "p99_us": %s, "latency_samples": %s, ' ..
         '"errors": {"connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}}\n',
         summary.requests, summary.bytes, summary.duration, cpu,

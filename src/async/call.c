@@ -143,8 +143,10 @@ int tepal_call_soon(tepal_loop *loop, void (*fn)(void *arg), void *arg)
     if (ring)
         wakeup_ring(&loop->wakeup, "tepal_call_soon");
     pthread_mutex_unlock(&loop->mutex);
-    if (own)
+    if (own) {
         loop->loop->calls_due = true;
+        loop_end_turn(loop->loop);
+    }
     return rc;
 }
 

@@ -11,8 +11,12 @@
 #endif
 
 #ifdef TEPAL_ASAN
+/* The context that this thread has left last. */
+static _Thread_local struct ctx *left;
+
 static void asan_before(struct ctx *from, struct ctx *to, int leave)
 {
+    left = from;
     __sanitizer_start_switch_fiber(leave ? NULL : &from->fake_stack, to->low, to->size);
 }
 static void asan_after(struct ctx *ctx)
@@ -98,12 +102,10 @@ _Noreturn void ctx_leave(struct ctx *from, struct ctx *to)
     __builtin_unreachable();
 }
 
-void ctx_entered(struct ctx *from)
+void ctx_entered(void)
 {
 #ifdef TEPAL_ASAN
     /* Also the way to learn where the thread's own stack is. */
-    __sanitizer_finish_switch_fiber(NULL, &from->low, &from->size);
-#else
-    (void)from;
+    __sanitizer_finish_switch_fiber(NULL, &left->low, &left->size);
 #endif
 }

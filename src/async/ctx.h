@@ -40,8 +40,8 @@ void ctx_switch(struct ctx *from, struct ctx *to);
 /* As ctx_switch(), never to come back to from. */
 _Noreturn void ctx_leave(struct ctx *from, struct ctx *to);
 
-/* To be called first on a fresh stack, with the context that switched to it. */
-void ctx_entered(struct ctx *from);
+/* To be called first on a fresh stack. */
+void ctx_entered(void);
 
 /* --- What ctx_<arch>.S or ctx_ucontext.c provides --------------------------------------------- */
 

@@ -4,7 +4,7 @@
  *
  * The exception flags in mxcsr belong to nobody (they are the ABI's caller-saved part), and loading
  * other ones costs 28 ns: one task that has computed with floating point would make every switch
- * eight times as slow. So mxcsr is loaded only when its control bits differ. */
+ * eight times as slow. So mxcsr is loaded only when its control bits differ, or those of the x87. */
     .text
 
 /* void ctx_swap(void **save, void *to) */
@@ -15,6 +15,7 @@
 ctx_swap:
     .cfi_startproc
     endbr64
+    movq (%rsp), %rdx
     pushq %rbp
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset rbp, 0
@@ -38,14 +39,16 @@ ctx_swap:
     stmxcsr (%rsp)
     fnstcw 4(%rsp)
     movl (%rsp), %eax
+    movzwl 4(%rsp), %ecx
     xorl (%rsi), %eax
     movq %rsp, (%rdi)
     movq %rsi, %rsp
     testl $0xffc0, %eax
-    jz 1f
-    ldmxcsr (%rsp)
-1:  fldcw 4(%rsp)
-    addq $8, %rsp
+    jnz 3f
+    cmpw 4(%rsp), %cx
+    jne 3f
+    .cfi_remember_state
+1:  addq $8, %rsp
     .cfi_adjust_cfa_offset -8
     popq %r15
     .cfi_adjust_cfa_offset -8
@@ -65,10 +68,21 @@ ctx_swap:
     popq %rbp
     .cfi_adjust_cfa_offset -8
     .cfi_restore rbp
-    popq %rcx
+    /* From one place in the program to the same one, the processor predicts a return: and only that
+     * keeps its list of the return addresses to come in step with the calls that are made. */
+    cmpq (%rsp), %rdx
+    jne 2f
+    .cfi_remember_state
+    retq
+    .cfi_restore_state
+2:  popq %rcx
     .cfi_adjust_cfa_offset -8
     .cfi_register rip, rcx
     jmpq *%rcx
+    .cfi_restore_state
+3:  ldmxcsr (%rsp)
+    fldcw 4(%rsp)
+    jmp 1b
     .cfi_endproc
     .size ctx_swap, . - ctx_swap
 

@@ -62,6 +62,8 @@ int tepal_debug(const tepal_debug_options *options)
             return -ENOMEM;
         census_init(&debug->census, 0);
         loop->debug = debug;
+        for (struct list *node = loop->tasks.next; node != &loop->tasks; node = node->next)
+            CONTAINER_OF(node, struct tepal_task, in_loop)->via_loop = true;
     }
     int64_t slow_ms = options->slow_ms > 0 ? options->slow_ms : DEFAULT_SLOW_MS;
     debug->slow_us = slow_ms < TEPAL_NEVER / 1000 ? slow_ms * 1000 : TEPAL_NEVER;

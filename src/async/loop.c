@@ -21,6 +21,9 @@ enum { MAX_FREE_BLOCKS = 32 };
 /* How long after the end of a rush memory goes back to the system: the next rush may follow. */
 enum { TRIM_AFTER_MS = 1000 };
 
+/* How many tasks run in a turn, before it is known how long they take. */
+enum { START_AT_ONCE = 256 };
+
 _Thread_local struct loop *loop_current;
 
 static int64_t clock_us(void)
@@ -28,6 +31,14 @@ static int64_t clock_us(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void look_at_clock(struct loop *loop)
+{
+    if (loop->fake_time)
+        return;
+    loop->now_us = clock_us();
+    loop->now = loop->now_us / 1000;
 }
 
 int64_t loop_clock_us(const struct loop *loop)
@@ -92,7 +103,8 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
-    loop->now = clock_us() / 1000;
+    loop->at_once = START_AT_ONCE;
+    look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->trim, on_trim);
     stack_pool_init(&loop->stacks, stack_size);
@@ -141,28 +153,40 @@ struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct l
     return NULL;
 }
 
-static bool run_ready(struct loop *loop)
+/* Finds how many tasks run before the poller is asked again, from how long it took: I/O and timers
+ * are not to wait for long, but two tasks that wake one another are not to pay for a system call
+ * each time. */
+static void adapt_turn_length(struct loop *loop, int64_t took_us)
 {
-    if (list_is_empty(&loop->ready))
-        return false;
-    /* Tasks that become ready meanwhile wait for the next turn, so I/O is never starved. */
-    struct list now;
-    list_init(&now);
-    list_move_all(&now, &loop->ready);
-    while (!list_is_empty(&now)) {
-        struct tepal_task *task = CONTAINER_OF(now.next, struct tepal_task, ready);
-        list_remove(&task->ready);
-        task_run(loop, task);
+    enum { MIN_AT_ONCE = 64, MAX_AT_ONCE = 4096, SHORT_US = 50, LONG_US = 200 };
+    size_t n = loop->at_once;
+    if (took_us < SHORT_US && n < MAX_AT_ONCE)
+        loop->at_once = n * 2;
+    else if (took_us > LONG_US) /* by as much as it was too long */
+        loop->at_once = n * LONG_US / (size_t)took_us;
+    if (loop->at_once < MIN_AT_ONCE)
+        loop->at_once = MIN_AT_ONCE;
+}
+
+/* Runs as many of the ready tasks, or all there are. Returns whether there were as many. */
+static bool run_ready(struct loop *loop, size_t n)
+{
+    loop->n_to_run = n;
+    while (loop->n_to_run > 0 && !list_is_empty(&loop->ready)) {
+        loop->n_to_run--;
+        task_run(loop, CONTAINER_OF(list_take_first(&loop->ready), struct tepal_task, ready));
     }
-    return true;
+    bool full = loop->n_to_run == 0;
+    loop->n_to_run = 0;
+    return full;
 }
 
 /* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
 static bool poll_until(struct loop *loop, int timeout_ms)
 {
     int n = poller_wait(&loop->poller, timeout_ms);
-    if (timeout_ms != 0 && !loop->fake_time)
-        loop->now = clock_us() / 1000;
+    if (timeout_ms != 0)
+        look_at_clock(loop);
     if (n > 0)
         poller_dispatch(&loop->poller);
     return n > 0;
@@ -198,18 +222,40 @@ static bool poll_fake(struct loop *loop, bool wait)
     return true;
 }
 
+/* One round of the tasks in each turn, so that tests know what to expect. */
+static bool turn_fake(struct loop *loop, bool wait, bool done)
+{
+    done |= !list_is_empty(&loop->ready);
+    run_ready(loop, list_length(&loop->ready));
+    done |= poll_fake(loop, wait && !done);
+    timers_advance(&loop->timers, loop->now);
+    return done;
+}
+
+static bool turn_real(struct loop *loop, bool wait, bool done)
+{
+    done |= !list_is_empty(&loop->ready);
+    bool full = run_ready(loop, wait ? loop->at_once : list_length(&loop->ready));
+    if (done) {
+        int64_t before_us = loop->now_us;
+        look_at_clock(loop);
+        if (wait && full)
+            adapt_turn_length(loop, loop->now_us - before_us);
+        timers_advance(&loop->timers, loop->now);
+        /* Then the next turn waits; to ask the poller now would mostly be for nothing. */
+        if (wait && list_is_empty(&loop->ready) && !loop->calls_due)
+            return true;
+    }
+    done |= poll_until(loop, timeout_of(loop, wait && !done));
+    look_at_clock(loop);
+    timers_advance(&loop->timers, loop->now);
+    return done;
+}
+
 bool loop_turn(struct loop *loop, bool wait)
 {
     bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
-    done |= run_ready(loop);
-    if (UNLIKELY(loop->fake_time)) {
-        done |= poll_fake(loop, wait && !done);
-    } else {
-        done |= poll_until(loop, timeout_of(loop, wait && !done));
-        loop->now = clock_us() / 1000;
-    }
-    timers_advance(&loop->timers, loop->now);
-    return done;
+    return UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
 }
 
 struct root {

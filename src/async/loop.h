@@ -38,8 +38,11 @@ struct loop {
     struct ctx ctx;             /* of the loop itself, while a task runs */
     struct tepal_task *current; /* the task that runs; NULL while the loop itself does */
     struct list ready;          /* tasks that run in this turn or the next, in order */
+    size_t n_to_run;            /* how many more of them in this turn */
+    size_t at_once;             /* how many in a turn; found by trying */
     struct timers timers;
     struct poller poller;
+    int64_t now_us;     /* as of the end of the last turn */
     int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
     bool fake_time;     /* now moves only when nothing else can happen */
     size_t n_outside;   /* waits for something outside of the process that takes its time: a fake
@@ -73,6 +76,13 @@ void loop_close(struct loop *loop);
 /* Runs one turn: the ready tasks, the timers that are due, and what the poller reports. Waits for
  * the latter if nothing is ready, but not with wait false. Returns false when nothing was done. */
 bool loop_turn(struct loop *loop, bool wait);
+
+/* Lets this turn end as soon as the running task waits: something has to be done before the next
+ * one runs. */
+static inline void loop_end_turn(struct loop *loop)
+{
+    loop->n_to_run = 0;
+}
 
 /* Runs fn(arg) as a task, and the loop until no task is left. Returns the result of fn, or
  * -ENOMEM. */

@@ -35,7 +35,7 @@ static void task_main(void *arg)
 {
     struct tepal_task *task = arg;
     struct loop *loop = loop_current;
-    ctx_entered(&loop->ctx);
+    ctx_entered();
     task->begun = true;
     task->result = task->fn(task->arg);
     task_need_no_shield(task);
@@ -68,6 +68,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->result = 0;
     task->begun = task->waiting = task->interruptible = false;
     task->cancelled = task->cancel_held = false;
+    task->via_loop = stack->guard == STACK_GUARD_CANARY || loop->debug;
     task->n_unwaited = 0;
     task->n_shields = 0;
     list_init(&task->ready);
@@ -103,10 +104,12 @@ static void task_end(struct loop *loop, struct tepal_task *task)
 void task_run(struct loop *loop, struct tepal_task *task)
 {
     loop->current = task;
-    if (UNLIKELY(loop->debug))
+    if (UNLIKELY(loop->debug)) {
         debug_run(loop, task);
-    else
+    } else {
         ctx_switch(&loop->ctx, &task->ctx);
+        task = loop->current; /* another one may have come back */
+    }
     loop->current = NULL;
     if (UNLIKELY(!stack_is_intact(task->stack)))
         misuse(task->name, "the task overflowed its stack");
@@ -114,12 +117,48 @@ void task_run(struct loop *loop, struct tepal_task *task)
         task_end(loop, task);
 }
 
-/* Leaves the task's stack, until the loop comes back to it. */
-static void leave(struct loop *loop, struct tepal_task *task)
+/* Whether a task that leaves is followed by the next one at once: the way through the loop is twice
+ * as long. */
+static bool may_hand_over(struct loop *loop, struct tepal_task *task)
 {
     if (task->before_wait)
         task->before_wait(task->before_wait_arg);
-    ctx_switch(&task->ctx, &loop->ctx);
+    return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && !task->via_loop;
+}
+
+/* The context of the task that is next. */
+static inline struct ctx *go_on_with(struct loop *loop, struct list *ready)
+{
+    loop->n_to_run--;
+    loop->current = CONTAINER_OF(ready, struct tepal_task, ready);
+    return &loop->current->ctx;
+}
+
+static inline void go_to(struct tepal_task *task, struct ctx *to)
+{
+    if (to != &task->ctx) /* else woken by what was called before the wait */
+        ctx_switch(&task->ctx, to);
+}
+
+/* Leaves the task's stack, until somebody wakes it. */
+static void leave(struct loop *loop, struct tepal_task *task)
+{
+    struct ctx *to = &loop->ctx;
+    if (LIKELY(may_hand_over(loop, task)))
+        to = go_on_with(loop, list_take_first(&loop->ready));
+    go_to(task, to);
+}
+
+/* Leaves the task's stack for those that are ready now. */
+static inline __attribute__((always_inline)) void give_way(struct loop *loop,
+                                                           struct tepal_task *task)
+{
+    struct ctx *to = &loop->ctx;
+    if (LIKELY(may_hand_over(loop, task)))
+        to = go_on_with(loop, list_exchange_first(&loop->ready, &task->ready));
+    else
+        list_append(&loop->ready, &task->ready);
+    go_to(task, to);
 }
 
 static int suspend(struct loop *loop, struct tepal_task *task, const char *what)
@@ -182,22 +221,29 @@ bool tepal_is_cancelled(void)
     return task_need("tepal_is_cancelled")->cancelled;
 }
 
-int tepal_sleep_ms(int64_t ms)
+/* Not inlined, so that giving way need not save registers for it. */
+static NO_INLINE int sleep_for(struct loop *loop, int64_t ms, int64_t *until)
+{
+    *until = loop_time_in(loop, ms);
+    return task_wait(loop, "sleep", *until);
+}
+
+/* Not inlined, not even at link time: the caller would keep the address of loop_current in a
+ * register, and wait after each switch until that has come back from the stack. */
+NO_INLINE int tepal_sleep_ms(int64_t ms)
 {
     struct tepal_task *task = task_need("tepal_sleep_ms");
     struct loop *loop = loop_current;
-    int rc;
-    if (ms <= 0) {
-        rc = task_check(loop, task);
-        if (rc < 0)
-            return rc;
-        list_append(&loop->ready, &task->ready);
-        leave(loop, task);
-        return task_check(loop, task);
+    int64_t until;
+    if (ms > 0) {
+        int rc = sleep_for(loop, ms, &until);
+        return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
     }
-    int64_t until = loop_time_in(loop, ms);
-    rc = task_wait(loop, "sleep", until);
-    return rc == -ETIMEDOUT && until <= task->deadline ? 0 : rc;
+    int rc = task_check(loop, task);
+    if (rc < 0)
+        return rc;
+    give_way(loop, task);
+    return task_check(loop, task);
 }
 
 int64_t tepal_deadline_in(int64_t ms)

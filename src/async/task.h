@@ -43,6 +43,8 @@ struct tepal_task {
     int waits_fd;          /* the descriptor that the present wait is for; -1: none */
     int result;            /* that the present wait will return */
     bool begun;            /* it has run */
+    bool via_loop;         /* the loop looks at it after each run: its stack has a canary, or debug
+                              mode wants to know for how long it ran */
     bool waiting;          /* in task_wait(), and not woken */
     bool interruptible;    /* by cancellation, in the present wait */
     bool cancelled;        /* as its calls are told */
@@ -61,8 +63,8 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
 /* Lets a new task run in its turn. */
 void task_start(struct loop *loop, struct tepal_task *task);
 
-/* Runs a new or woken task at once, until it waits or ends. Only for the loop itself: not for use
- * in a task. */
+/* Runs a new or woken task at once, and those of the ready ones that it gives way to, until the
+ * turn is over or a task ends. Only for the loop itself: not for use in a task. */
 void task_run(struct loop *loop, struct tepal_task *task);
 
 /* Suspends the running task until task_wake(), and returns the result given there; -ETIMEDOUT when

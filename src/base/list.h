@@ -30,6 +30,15 @@ static inline bool list_is_linked(const struct list *node)
     return node->next != node;
 }
 
+/* Counts the nodes, one by one. */
+static inline size_t list_length(const struct list *list)
+{
+    size_t n = 0;
+    for (const struct list *node = list->next; node != list; node = node->next)
+        n++;
+    return n;
+}
+
 /* Puts the node, which is in no list, at the end of the list. */
 static inline void list_append(struct list *list, struct list *node)
 {
@@ -51,6 +60,31 @@ static inline void list_remove(struct list *node)
     node->prev->next = node->next;
     node->next->prev = node->prev;
     list_init(node);
+}
+
+/* Takes the first node out of the list, which is not empty, and returns it. */
+static inline struct list *list_take_first(struct list *list)
+{
+    struct list *first = list->next;
+    list_remove(first);
+    return first;
+}
+
+/* The same, and puts node, which is in no list, at the end. */
+static inline struct list *list_exchange_first(struct list *list, struct list *node)
+{
+    struct list *first = list->next;
+    if (first == list->prev) {
+        /* Of one node all addresses are known: nothing is stored through a pointer that was itself
+         * stored a moment ago, for which the processor would wait. */
+        list->next = list->prev = node;
+        node->next = node->prev = list;
+        list_init(first);
+    } else {
+        list_append(list, node);
+        list_remove(first);
+    }
+    return first;
 }
 
 /* Moves all nodes of from to the end of to. */

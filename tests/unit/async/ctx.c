@@ -34,7 +34,7 @@ static void mark(char c)
 
 static void ping(void *arg)
 {
-    ctx_entered(&home);
+    ctx_entered();
     mark(*(char *)arg);
     ctx_switch(&other, &home);
     mark('2');
@@ -67,7 +67,7 @@ static void there_and_back(void **state)
 /* The whole stack may be used, and its first frame is aligned as the ABI says. */
 static void use_stack(void *arg)
 {
-    ctx_entered(&home);
+    ctx_entered();
     double *sum = arg;
     volatile char large[STACK_SIZE / 2];
     for (size_t i = 0; i < sizeof(large); i += 512)
@@ -111,7 +111,7 @@ static void link_main(void *arg)
     struct link *link = arg;
     size_t i = (size_t)(link - chain);
     struct ctx *before = i == 0 ? &home : &chain[i - 1].ctx;
-    ctx_entered(before);
+    ctx_entered();
     volatile uint64_t local = i * 0x0101010101010101u;
     link->visits++;
     if (i + 1 < CHAIN) {
@@ -240,7 +240,7 @@ static void registers_survive(void **state)
 /* The rounding mode is in the control words; a fresh stack begins with that of its maker. */
 static void rounding_main(void *arg)
 {
-    ctx_entered(&home);
+    ctx_entered();
     int *modes = arg;
     modes[0] = fegetround();
     fesetround(FE_DOWNWARD);
@@ -276,7 +276,7 @@ static void control_words_survive(void **state)
 /* A debugger or a profiler that walks the stack finds its end. */
 static void backtrace_main(void *arg)
 {
-    ctx_entered(&home);
+    ctx_entered();
     void *frames[64];
     *(int *)arg = backtrace(frames, 64);
     ctx_leave(&other, &home);
@@ -296,6 +296,47 @@ static void backtrace_ends(void **state)
     free_stack(stack);
 }
 
+#if defined(__x86_64__)
+static uint16_t x87_control(void)
+{
+    uint16_t word;
+    __asm__ volatile("fnstcw %0" : "=m"(word));
+    return word;
+}
+
+/* The default, but with 53 bits of precision: mxcsr knows nothing of it. */
+static void x87_main(void *arg)
+{
+    ctx_entered();
+    uint16_t *words = arg, narrow = 0x027f;
+    words[0] = x87_control();
+    __asm__ volatile("fldcw %0" : : "m"(narrow));
+    ctx_switch(&other, &home);
+    words[1] = x87_control();
+    ctx_leave(&other, &home);
+}
+
+static void x87_control_word_survives_alone(void **state)
+{
+    (void)state;
+    if (RUNNING_ON_VALGRIND)
+        skip(); /* it has no such word */
+    uint16_t words[2];
+    void *stack = new_stack();
+    ctx_init_thread(&home);
+    ctx_init(&other, stack, STACK_SIZE, x87_main, words);
+    ctx_switch(&home, &other);
+    assert_int_equal(words[0], 0x037f);
+    assert_int_equal(x87_control(), 0x037f);
+    ctx_switch(&home, &other);
+    assert_int_equal(words[1], 0x027f);
+    assert_int_equal(x87_control(), 0x037f);
+    ctx_end(&other);
+    ctx_end_thread(&home);
+    free_stack(stack);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +345,9 @@ int main(void)
         cmocka_unit_test(deep_chain),
         cmocka_unit_test(registers_survive),
         cmocka_unit_test(control_words_survive),
+#if defined(__x86_64__)
+        cmocka_unit_test(x87_control_word_survives_alone),
+#endif
         cmocka_unit_test(backtrace_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

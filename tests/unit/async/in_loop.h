@@ -49,11 +49,15 @@ static inline int run_fake(tepal_task_fn *fn, void *arg)
     return run(fake_run_main, &(struct fake_run){ .fn = fn, .arg = arg });
 }
 
-/* Lets all other tasks run until they wait. */
+/* Lets all other tasks run until they wait, and the loop ask the poller after each round of them. */
 static inline void settle(void)
 {
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
+        size_t round = list_length(&loop_current->ready);
+        if (loop_current->n_to_run > round)
+            loop_current->n_to_run = round;
         assert_int_equal(tepal_sleep_ms(0), 0);
+    }
 }
 
 /* --- Cancellation and deadlines --------------------------------------------------------------- */

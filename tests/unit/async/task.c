@@ -3,6 +3,9 @@
 
 #include "base/mem.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 static char trace[256];
 
 static void mark(char c)
@@ -426,6 +429,80 @@ static void is_told_before_it_waits(void **state)
     assert_int_equal(run_fake(watch_waits, NULL), 0);
 }
 
+static void wake_itself(void *arg)
+{
+    (void)arg;
+    task_wake(loop_current->current, 7);
+}
+
+/* Others are ready, or nobody is; the task goes on in its turn. */
+static int wait_and_wake_itself(void *arg)
+{
+    struct tepal_task *task = loop_current->current;
+    task->before_wait = wake_itself;
+    assert_int_equal(task_wait(loop_current, "a test", TEPAL_NEVER), 7);
+    task->before_wait = NULL;
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tepal_spawn(group, mark_thrice, &"AB"[i], NULL), 0);
+    task->before_wait = wake_itself;
+    assert_int_equal(task_wait(loop_current, "a test", TEPAL_NEVER), 7);
+    task->before_wait = NULL;
+    mark('m');
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void is_woken_before_it_waits(void **state)
+{
+    (void)state;
+    assert_int_equal(run(wait_and_wake_itself, NULL), 0);
+    assert_string_equal(trace, "ABmABAB");
+    trace[0] = '\0';
+    assert_int_equal(run_fake(wait_and_wake_itself, NULL), 0);
+    assert_string_equal(trace, "ABmABAB");
+}
+
+/* --- Memory ----------------------------------------------------------------------------------- */
+
+static struct stack *sleepers_stack;
+
+static int sleep_on_own_stack(void *arg)
+{
+    (void)arg;
+    sleepers_stack = loop_current->current->stack;
+    return tepal_sleep_ms(TEPAL_NEVER);
+}
+
+static int look_at_a_sleeper(void *arg)
+{
+    (void)arg;
+    unsigned char resident[STACK_DEFAULT_SIZE / 4096];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 0;
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, sleep_on_own_stack, NULL, NULL), 0);
+    settle();
+    char *low = sleepers_stack->low;
+    size_t size = (size_t)(sleepers_stack->top - low);
+    assert_true((uintptr_t)low % page == 0 && size / page <= sizeof(resident));
+    assert_int_equal(mincore(low, size, resident), 0);
+    for (size_t i = 0; i < size / page; i++)
+        n += resident[i] & 1;
+    assert_int_equal(n, 1);
+    tepal_group_close(group);
+    return 0;
+}
+
+static void a_sleeping_task_needs_one_page(void **state)
+{
+    (void)state;
+    if (SANITIZED)
+        skip(); /* their frames are larger */
+    assert_int_equal(run(look_at_a_sleeper, NULL), 0);
+}
+
 /* --- Many, and chance ------------------------------------------------------------------------- */
 
 static int chaos_task(void *arg)
@@ -525,6 +602,8 @@ int main(void)
         TEST(waking_and_cancelling),
         TEST(timers_end_with_their_wait),
         TEST(is_told_before_it_waits),
+        TEST(is_woken_before_it_waits),
+        TEST(a_sleeping_task_needs_one_page),
         TEST(at_random),
         TEST(twenty_thousand_at_once),
     };

@@ -113,7 +113,7 @@ static void leave(void)
 void traced_main(void *arg)
 {
     (void)arg;
-    ctx_entered(&home);
+    ctx_entered();
     while (true)
         call_outer();
 }

@@ -75,11 +75,44 @@ static void move_all(void **state)
     expect(&to, "");
 }
 
+static void first_ones(void **state)
+{
+    (void)state;
+    struct list list;
+    struct item items[5];
+    list_init(&list);
+    for (int i = 0; i < 5; i++) {
+        items[i].number = i;
+        list_init(&items[i].node);
+    }
+    assert_int_equal(list_length(&list), 0);
+    list_append(&list, &items[0].node);
+    assert_int_equal(list_length(&list), 1);
+    assert_ptr_equal(list_exchange_first(&list, &items[1].node), &items[0].node); /* the only one */
+    assert_false(list_is_linked(&items[0].node));
+    expect(&list, "1");
+    list_append(&list, &items[2].node);
+    assert_ptr_equal(list_exchange_first(&list, &items[3].node), &items[1].node); /* of two */
+    assert_false(list_is_linked(&items[1].node));
+    expect(&list, "23");
+    list_append(&list, &items[4].node);
+    assert_ptr_equal(list_exchange_first(&list, &items[0].node), &items[2].node);
+    expect(&list, "340");
+    assert_int_equal(list_length(&list), 3);
+    assert_ptr_equal(list_take_first(&list), &items[3].node);
+    assert_false(list_is_linked(&items[3].node));
+    expect(&list, "40");
+    assert_ptr_equal(list_take_first(&list), &items[4].node);
+    assert_ptr_equal(list_take_first(&list), &items[0].node);
+    assert_true(list_is_empty(&list));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(append_prepend_remove),
         cmocka_unit_test(move_all),
+        cmocka_unit_test(first_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
