@@ -21,9 +21,6 @@ enum { MAX_FREE_BLOCKS = 32 };
 /* How long after the end of a rush memory goes back to the system: the next rush may follow. */
 enum { TRIM_AFTER_MS = 1000 };
 
-/* How many tasks run in a turn, before it is known how long they take. */
-enum { START_AT_ONCE = 256 };
-
 _Thread_local struct loop *loop_current;
 
 static int64_t clock_us(void)
@@ -103,7 +100,6 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
-    loop->at_once = START_AT_ONCE;
     look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->trim, on_trim);
@@ -153,21 +149,6 @@ struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct l
     return NULL;
 }
 
-/* Finds how many tasks run before the poller is asked again, from how long it took: I/O and timers
- * are not to wait for long, but two tasks that wake one another are not to pay for a system call
- * each time. */
-static void adapt_turn_length(struct loop *loop, int64_t took_us)
-{
-    enum { MIN_AT_ONCE = 64, MAX_AT_ONCE = 4096, SHORT_US = 50, LONG_US = 200 };
-    size_t n = loop->at_once;
-    if (took_us < SHORT_US && n < MAX_AT_ONCE)
-        loop->at_once = n * 2;
-    else if (took_us > LONG_US) /* by as much as it was too long */
-        loop->at_once = n * LONG_US / (size_t)took_us;
-    if (loop->at_once < MIN_AT_ONCE)
-        loop->at_once = MIN_AT_ONCE;
-}
-
 /* Runs as many of the ready tasks, or all there are. Returns whether there were as many. */
 static bool run_ready(struct loop *loop, size_t n)
 {
@@ -179,6 +160,27 @@ static bool run_ready(struct loop *loop, size_t n)
     bool full = loop->n_to_run == 0;
     loop->n_to_run = 0;
     return full;
+}
+
+/* Runs the ready tasks, and those that they make ready, until there are none or the turn has
+ * lasted: I/O and timers are not to wait for long, but two tasks that wake one another are not to
+ * pay for a system call each time. Even to look at the clock costs as much as some switches, so
+ * that is done the less often the quicker the tasks are. */
+static void run_for_a_while(struct loop *loop)
+{
+    enum { TURN_US = 100, QUICK_US = 10, FIRST = 16, MOST = 256 };
+    int64_t end_us = loop->now_us + TURN_US;
+    size_t n = FIRST;
+    loop->turn_over = false;
+    while (run_ready(loop, n) && !loop->turn_over) {
+        int64_t before_us = loop->now_us;
+        look_at_clock(loop);
+        if (loop->now_us >= end_us)
+            return;
+        if (n < MOST && loop->now_us - before_us < QUICK_US)
+            n *= 2;
+    }
+    look_at_clock(loop);
 }
 
 /* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
@@ -235,12 +237,13 @@ static bool turn_fake(struct loop *loop, bool wait, bool done)
 static bool turn_real(struct loop *loop, bool wait, bool done)
 {
     done |= !list_is_empty(&loop->ready);
-    bool full = run_ready(loop, wait ? loop->at_once : list_length(&loop->ready));
     if (done) {
-        int64_t before_us = loop->now_us;
-        look_at_clock(loop);
-        if (wait && full)
-            adapt_turn_length(loop, loop->now_us - before_us);
+        if (wait) {
+            run_for_a_while(loop);
+        } else {
+            run_ready(loop, list_length(&loop->ready));
+            look_at_clock(loop);
+        }
         timers_advance(&loop->timers, loop->now);
         /* Then the next turn waits; to ask the poller now would mostly be for nothing. */
         if (wait && list_is_empty(&loop->ready) && !loop->calls_due)

@@ -38,8 +38,8 @@ struct loop {
     struct ctx ctx;             /* of the loop itself, while a task runs */
     struct tepal_task *current; /* the task that runs; NULL while the loop itself does */
     struct list ready;          /* tasks that run in this turn or the next, in order */
-    size_t n_to_run;            /* how many more of them in this turn */
-    size_t at_once;             /* how many in a turn; found by trying */
+    size_t n_to_run;            /* how many more of them before the loop looks at the clock */
+    bool turn_over;             /* then it ends the turn, however short that was */
     struct timers timers;
     struct poller poller;
     int64_t now_us;     /* as of the end of the last turn */
@@ -82,6 +82,7 @@ bool loop_turn(struct loop *loop, bool wait);
 static inline void loop_end_turn(struct loop *loop)
 {
     loop->n_to_run = 0;
+    loop->turn_over = true;
 }
 
 /* Runs fn(arg) as a task, and the loop until no task is left. Returns the result of fn, or

@@ -56,6 +56,7 @@ static inline void settle(void)
         size_t round = list_length(&loop_current->ready);
         if (loop_current->n_to_run > round)
             loop_current->n_to_run = round;
+        loop_current->turn_over = true;
         assert_int_equal(tepal_sleep_ms(0), 0);
     }
 }
