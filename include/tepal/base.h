@@ -69,6 +69,9 @@ enum tepal_error_code {
     TEPAL_EPATTERN = -4106, /* a route pattern is malformed or conflicts with another one */
     TEPAL_ENONAME = -4107,  /* there is no such host name, or it has no address of that family */
     TEPAL_EDNS = -4108,     /* the name servers failed, or did not answer in time */
+    TEPAL_ETLS = -4109,     /* TLS failed: the peer violates it, refuses us, or does not speak it */
+    TEPAL_ECERTIFICATE = -4110, /* a certificate is not accepted, or unusable */
+    TEPAL_ETRUNCATED = -4111,   /* an encrypted stream ended without its proper end */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and

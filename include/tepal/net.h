@@ -7,6 +7,7 @@
 #include <tepal/dns.h>
 #include <tepal/process.h>
 #include <tepal/stream.h>
+#include <tepal/tls.h>
 #include <tepal/udp.h>
 
 #endif

@@ -117,7 +117,8 @@ TEPAL_API int tepal_conn_set_max_output(tepal_conn *stream, size_t max);
 /* --- The end ---------------------------------------------------------------------------------- */
 
 /* Ends this side: the peer reads the end of the stream, and may go on writing. What was put is
- * drained first. Suspends if there is any and the peer is slow. Returns 0 or a negative error. */
+ * drained first. Suspends if there is any, or the stream is encrypted, and the peer is slow. Returns
+ * 0 or a negative error. */
 TEPAL_API int tepal_conn_shutdown(tepal_conn *stream);
 
 /* Closes the stream and frees it. Of what was put and not drained the peer gets as much as the

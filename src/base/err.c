@@ -21,6 +21,9 @@ static const struct {
     { TEPAL_EPATTERN, "TEPAL_EPATTERN", "bad route pattern" },
     { TEPAL_ENONAME, "TEPAL_ENONAME", "no such host name" },
     { TEPAL_EDNS, "TEPAL_EDNS", "the name servers failed or did not answer" },
+    { TEPAL_ETLS, "TEPAL_ETLS", "TLS failed" },
+    { TEPAL_ECERTIFICATE, "TEPAL_ECERTIFICATE", "certificate not accepted" },
+    { TEPAL_ETRUNCATED, "TEPAL_ETRUNCATED", "encrypted stream was cut off" },
 };
 
 const char *tepal_error_name(int error)

@@ -40,7 +40,11 @@ static int write_through(struct http_conn *conn, const void *data, size_t len)
 int conn_flush(struct http_conn *conn)
 {
     conn_flush_some(conn); /* mostly the peer takes it all */
-    return conn->out_len > 0 ? write_through(conn, NULL, 0) : conn->error;
+    if (conn->out_len > 0)
+        return write_through(conn, NULL, 0);
+    if (conn->error == 0 && stream_is_holding(&conn->stream))
+        conn->error = stream_flush(&conn->stream, conn->limits->write_timeout_ms);
+    return conn->error;
 }
 
 char *conn_output(struct http_conn *conn, uint32_t n)
@@ -71,7 +75,8 @@ int conn_write(struct http_conn *conn, const void *data, size_t len)
 void conn_flush_some(void *arg)
 {
     struct http_conn *conn = arg;
-    if (conn->out_len == 0 || conn->error < 0 || !(conn->stream.io.state & IO_WRITE))
+    if (conn->error < 0 || !(conn->stream.io.state & IO_WRITE) ||
+        (conn->out_len == 0 && !stream_is_holding(&conn->stream)))
         return;
     struct iovec piece = { .iov_base = conn->out, .iov_len = conn->out_len };
     ssize_t n = conn->stream.ops->writev(&conn->stream, &piece, 1);

@@ -105,6 +105,8 @@ void stream_reset_at_close(struct tepal_conn *stream)
     /* A Unix socket has no such thing, and ends as it always does. */
     struct linger now = { .l_onoff = 1, .l_linger = 0 };
     (void)setsockopt(stream->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    if (stream->tls)
+        tls_say_no_goodbye(stream->tls);
 }
 
 int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd)
@@ -112,6 +114,7 @@ int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd)
     stream->io = (struct io){ .fd = fd, .state = IO_WRITE, .fn = stream_on_event };
     stream->ops = &stream_socket_ops;
     stream->buffers = NULL;
+    stream->tls = NULL;
     return poller_add(&loop->poller, &stream->io);
 }
 

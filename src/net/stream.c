@@ -82,6 +82,25 @@ static void advance(struct iovec **pieces, int *n, size_t done)
     }
 }
 
+int stream_flush(struct tepal_conn *stream, int64_t timeout_ms)
+{
+    while (stream_is_holding(stream)) {
+        int rc = stream_wait_write(stream, time_limit(timeout_ms));
+        if (rc == 0)
+            rc = (int)stream->ops->writev(stream, NULL, 0);
+        if (rc < 0 && rc != -EAGAIN)
+            return rc;
+    }
+    return 0;
+}
+
+int stream_may_upgrade(const struct tepal_conn *stream)
+{
+    if (stream->io.reader || stream->io.writer || stream_has_unsent(stream))
+        return -EBUSY;
+    return stream_has_unread(stream) ? TEPAL_EMESSAGE : 0;
+}
+
 int stream_writev(struct tepal_conn *stream, struct iovec *pieces, int n, int64_t timeout_ms)
 {
     advance(&pieces, &n, 0);
@@ -95,7 +114,7 @@ int stream_writev(struct tepal_conn *stream, struct iovec *pieces, int n, int64_
         else if (done != -EAGAIN)
             return (int)done;
     }
-    return 0;
+    return stream_flush(stream, timeout_ms);
 }
 
 int stream_sendfile(struct tepal_conn *stream, int file, int64_t offset, size_t len,
@@ -113,7 +132,7 @@ int stream_sendfile(struct tepal_conn *stream, int file, int64_t offset, size_t 
         else if (done != -EAGAIN)
             return (int)done;
     }
-    return 0;
+    return stream_flush(stream, timeout_ms);
 }
 
 int tepal_conn_write(tepal_conn *stream, const void *data, size_t len)
@@ -156,7 +175,13 @@ int tepal_conn_shutdown(tepal_conn *stream)
         task_need("tepal_conn_shutdown");
         rc = writer_flush(stream);
     }
-    return rc < 0 ? rc : stream->ops->shutdown(stream);
+    if (rc == 0)
+        rc = stream->ops->shutdown(stream);
+    if (rc == 0 && stream_is_holding(stream)) {
+        task_need("tepal_conn_shutdown");
+        rc = stream_flush(stream, TEPAL_NEVER);
+    }
+    return rc;
 }
 
 static void end(struct tepal_conn *stream, const char *call)

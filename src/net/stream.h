@@ -19,13 +19,19 @@
 
 struct loop;
 struct stream_buffers;
+struct tls_stream;
 
+/* Each tries once. -EAGAIN: nothing was read or taken, and io.state says what to wait for. As long
+ * as io.state has IO_READ there may be octets to read, in the socket or in what is above it.
+ *
+ * What writev and sendfile have taken they may hold, for want of room in the socket: see
+ * stream_flush(). They take nothing more before that has gone; writev with n 0 only tries to let it
+ * go. */
 struct stream_ops {
-    /* Each tries once. -EAGAIN: io.state says what to wait for. read returns 0 at the end. */
-    ssize_t (*read)(struct tepal_conn *stream, void *buffer, size_t size);
+    ssize_t (*read)(struct tepal_conn *stream, void *buffer, size_t size); /* 0 at the end */
     ssize_t (*writev)(struct tepal_conn *stream, const struct iovec *pieces, int n);
     ssize_t (*sendfile)(struct tepal_conn *stream, int file, int64_t *offset, size_t len);
-    int (*shutdown)(struct tepal_conn *stream);
+    int (*shutdown)(struct tepal_conn *stream); /* what it has to say may be held, too */
     void (*close)(struct tepal_conn *stream);
 };
 
@@ -33,6 +39,7 @@ struct tepal_conn {
     struct io io;
     const struct stream_ops *ops;
     struct stream_buffers *buffers; /* NULL: nothing was read or put by the calls that need them */
+    struct tls_stream *tls;         /* NULL on a stream that is not encrypted */
 };
 
 /* Streams straight on a socket. On a Unix socket the first would do as long as the peer passes no
@@ -50,7 +57,8 @@ int stream_new_socket(struct tepal_conn **stream, struct loop *loop, int fd, int
 /* Closes an embedded stream, without freeing it. What was put and has not gone is lost. */
 void stream_close(struct tepal_conn *stream);
 
-/* Lets the close be a reset, so that the peer does not take it for a proper end. */
+/* Lets the close be a reset, and be preceded by no farewell, so that the peer does not take it for a
+ * proper end. */
 void stream_reset_at_close(struct tepal_conn *stream);
 
 /* Wakes the tasks that wait on the stream. */
@@ -66,6 +74,24 @@ static inline ssize_t stream_try_read(struct tepal_conn *stream, void *buffer, s
  * were put that have not gone below. */
 bool stream_has_unread(const struct tepal_conn *stream);
 bool stream_has_unsent(const struct tepal_conn *stream);
+/* Part of tls_stream.c. */
+bool tls_is_holding(const struct tls_stream *tls);
+void tls_say_no_goodbye(struct tls_stream *tls);
+
+/* Whether the stream holds octets that it has taken and that have not gone to the socket. */
+static inline bool stream_is_holding(const struct tepal_conn *stream)
+{
+    return UNLIKELY(stream->tls != NULL) && tls_is_holding(stream->tls);
+}
+
+/* Waits until it holds none; each wait ends after timeout_ms without progress. Suspends if it holds
+ * any. Returns 0, -ETIMEDOUT or another error. */
+int stream_flush(struct tepal_conn *stream, int64_t timeout_ms);
+
+/* Whether what is below the stream may be exchanged now, so that nothing that came before is mixed
+ * with what comes after: 0; -EBUSY when a task waits, or what was put has not gone; TEPAL_EMESSAGE
+ * when octets have been read that the user has not asked for yet. */
+int stream_may_upgrade(const struct tepal_conn *stream);
 
 /* Waits until the stream may be readable or writable, or until the time until. Returns 0,
  * -ETIMEDOUT, -ECANCELED or -EBUSY. */

@@ -1,0 +1,150 @@
+/* TLS on streams: TLS 1.2 and 1.3, client and server, by OpenSSL.
+ *
+ * A context (tepal_tls) holds what all connections of one kind share: certificates, whom to trust,
+ * protocols, sessions. tepal_conn_start_tls() turns a live stream into an encrypted one; after that
+ * it is read and written by the same calls as before.
+ *
+ * Nothing older than TLS 1.2 is ever spoken; with TLS 1.2 only forward-secret, authenticated
+ * ciphers (ECDHE with AES-GCM or ChaCha20-Poly1305). There is no compression, no renegotiation, no
+ * early data. A client verifies the server's certificate and its name.
+ */
+#ifndef TEPAL_TLS_H
+#define TEPAL_TLS_H
+
+#include <tepal/base.h>
+#include <tepal/stream.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- Contexts --------------------------------------------------------------------------------- */
+
+typedef struct tepal_tls tepal_tls;
+
+enum tepal_tls_version { TEPAL_TLS_1_2 = 12, TEPAL_TLS_1_3 = 13 };
+
+typedef struct tepal_tls_options {
+    bool server; /* default: a client */
+
+    /* Who we are; PEM files. A server must have a certificate, a client shows one when asked. */
+    const char *certificate;  /* our certificate, and behind it those that lead to the root */
+    const char *key;          /* its private key; default: it is in the certificate's file */
+    const char *key_password; /* of all keys that are encrypted; nobody is ever prompted */
+
+    /* The authorities that the peer's certificate must lead to. Default of a client: those of the
+     * system. A server that verifies must name one of the two. */
+    const char *ca_file;       /* a PEM file */
+    const char *ca_dir;        /* a folder that "openssl rehash" has prepared */
+    bool insecure_no_verify;   /* a client: takes any certificate, and so anybody for the server */
+    bool verify_client;        /* a server: clients must show a certificate */
+    bool verify_client_if_any; /* a server: a client may show none, but not a wrong one */
+
+    enum tepal_tls_version min_version; /* default TEPAL_TLS_1_2 */
+    const char *const *alpn; /* names of application protocols, best first, NULL at the end:
+                                { "h2", "http/1.1", NULL }. Default: none. The server chooses; it
+                                refuses a client that offers others only */
+    bool no_resumption;      /* no session tickets: every handshake is a full one */
+    size_t max_sessions;     /* a client: hosts whose last sessions are kept to be resumed; default
+                                256. The least recently used one goes */
+} tepal_tls_options;
+
+/* A new context; NULL options: a client with all defaults. The options are copied, the files read,
+ * which blocks: for some 25 ms when these are the system's authorities. So it is made once, and
+ * serves all connections. NULL only when memory is short. Anything else that fails is kept:
+ * tepal_tls_status() and each further use of the context return it. A context belongs to the thread
+ * that uses it; processes that are forked later share its ticket keys. The caller closes it. */
+TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
+
+/* 0, or why the context cannot be used: -ENOENT, -EACCES, ... for a file that cannot be read;
+ * TEPAL_ECERTIFICATE for one that has no certificate or key, or when the two do not belong together;
+ * -EINVAL for a server without certificate, a server that must verify without ca_file and ca_dir, a
+ * bad protocol name or version; -ENOMEM. */
+TEPAL_API int tepal_tls_status(const tepal_tls *tls);
+
+/* A text about what last failed on this context, or in a handshake with it: "server.pem: No such
+ * file or directory", "certificate has expired", "hostname mismatch". NULL if nothing did; valid
+ * until the next call that uses the context. */
+TEPAL_API const char *tepal_tls_error(const tepal_tls *tls);
+
+/* Adds a certificate and its key (PEM files, as in the options; key NULL: in the same file) to a
+ * server: it is shown to clients that ask for one of its names. The first certificate of all is
+ * shown to the others. One with the names of an earlier one and another kind of key (RSA, ECDSA)
+ * joins it, and what the client can do decides. Does not suspend. Returns 0 or as
+ * tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a client. */
+TEPAL_API int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate,
+                                        const char *key) TEPAL_MUST_CHECK;
+
+/* Reads all files again, for new connections; those that exist live on with what they have. Does
+ * not suspend. Returns 0 or as tepal_tls_status(); after a failure the context goes on with what it
+ * had. */
+TEPAL_API int tepal_tls_reload(tepal_tls *tls);
+
+/* Closes the context; connections that use it live on. NULL is allowed. */
+TEPAL_API void tepal_tls_close(tepal_tls *tls);
+
+/* --- Connections ------------------------------------------------------------------------------ */
+
+typedef struct tepal_start_tls_options {
+    const char *host; /* a client: whom it wants to talk to, a DNS name (A-labels) or an IP address.
+                         The server's certificate must be for it, and the server is told the name.
+                         Must be given unless insecure_no_verify */
+} tepal_start_tls_options;
+
+/* Makes a stream encrypted: the handshake, as client or server by the context. At once after
+ * connect or accept, or later (STARTTLS): then the caller sees to it that the peer knows where the
+ * plain text ends. No other task may use the stream meanwhile. A task with a stack of its own size
+ * needs 48 KiB for it.
+ *
+ * Suspends; to limit its time use tepal_deadline_in(). Returns 0, and from then on all calls on the
+ * stream are encrypted. Otherwise a negative error, and the stream can only be closed:
+ *   TEPAL_ECERTIFICATE  the peer's certificate was not accepted, or there was none
+ *   TEPAL_ETLS          the peer speaks no TLS, none that is secure enough, or refused us
+ *   TEPAL_ECLOSED       the peer closed the connection
+ *   -ECONNRESET, ...    errors of the connection; -ETIMEDOUT, -ECANCELED, -ENOMEM
+ * tepal_conn_tls_error() says more. These are returned before anything was sent, and leave the
+ * stream as it was: what tepal_tls_status() says; -EINVAL for a client without a host or with a
+ * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the stream, or what was put
+ * into it has not been drained;
+ * TEPAL_EMESSAGE when plain octets have been read from the peer that nobody asked for: they could
+ * be an attacker's, to be taken for the peer's encrypted ones. */
+TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
+                                   const tepal_start_tls_options *options);
+
+/* What the other calls do on an encrypted stream:
+ *
+ *  - tepal_conn_read() returns 0 when the peer has said that it ends (close_notify), and
+ *    TEPAL_ETRUNCATED when the connection ended without that: then octets may be missing, by an
+ *    attacker's doing. Some peers always end so; if the application's protocol says that all has
+ *    come, it can be taken for an end. With TLS 1.3, a server that does not accept a client's
+ *    certificate says so only now: TEPAL_ETLS.
+ *  - tepal_conn_shutdown() says that this side ends; reading goes on. Suspends while the peer is
+ *    slow.
+ *  - tepal_conn_close() says so, too, but does not wait.
+ *  - tepal_conn_sendfile() reads the file, and encrypts it.
+ */
+
+/* What is known about an encrypted stream. Texts live as long as the stream. */
+typedef struct tepal_tls_info {
+    const char *version;      /* "TLSv1.2", "TLSv1.3" */
+    const char *cipher;       /* as OpenSSL calls it: "TLS_AES_128_GCM_SHA256" */
+    const char *alpn;         /* the application protocol, or NULL */
+    const char *server_name;  /* that the client asked for, or NULL */
+    const char *peer_subject; /* of the peer's certificate: "CN=example.com"; NULL: it has none */
+    uint8_t peer_sha256[32];  /* of the peer's certificate in DER; zeros: it has none */
+    bool verified;            /* the certificate leads to a trusted authority; with a client also:
+                                 it is for the host */
+    bool resumed;             /* by an earlier session */
+} tepal_tls_info;
+
+/* Does not suspend. Returns 0, -ENOTCONN when the stream is not encrypted (or not yet), -ENOMEM. */
+TEPAL_API int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info);
+
+/* A text about the TLS failure of a stream: "certificate has expired", "wrong version number". NULL
+ * if there was none. Lives as long as the stream. */
+TEPAL_API const char *tepal_conn_tls_error(const tepal_conn *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

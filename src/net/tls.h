@@ -1,0 +1,150 @@
+/* TLS inside: the context (tls.c, tls_sites.c, tls_sessions.c) and the stream (tls_stream.c,
+ * tls_handshake.c).
+ *
+ * OpenSSL never sees the socket: it reads and writes by functions of tls_stream.c, over the
+ * operations that the stream had before. What the socket does not take at once they keep (unsent),
+ * so that OpenSSL is never in the middle of a write: a write that was accepted is never tried again,
+ * and reading never has to wait for writing.
+ */
+#ifndef TEPAL_NET_TLS_H
+#define TEPAL_NET_TLS_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "net/stream.h"
+
+#include <tepal/tls.h>
+
+#include <openssl/ssl.h>
+
+/* The longest DNS name. */
+enum { TLS_MAX_NAME = 253 };
+
+/* Octets that a stream holds because the socket does not take them. So many of them must go before
+ * OpenSSL may write anything: a peer that does not read what it makes us say gets no more of our
+ * memory. */
+enum { TLS_MANY_UNSENT = 64 * 1024, TLS_MAX_UNSENT = TLS_MANY_UNSENT + 32 * 1024 };
+
+/* --- Contexts --------------------------------------------------------------------------------- */
+
+/* The files of one certificate, as they were named. */
+struct tls_files {
+    char *certificate, *key;
+};
+
+enum { TLS_KEY_KINDS = 4 };
+
+/* One SSL_CTX: certificates for the same names, at most one for each kind of key. */
+struct tls_site {
+    SSL_CTX *ctx;
+    int kinds[TLS_KEY_KINDS]; /* of keys, as OpenSSL numbers them; 0: free */
+};
+
+/* All that was read from files, to be replaced as a whole. */
+struct tls_sites {
+    struct tls_site *sites; /* the first one is for clients that ask for no name we have */
+    size_t n_sites;
+    struct map by_name; /* lower-case DNS names, and "*.example.com", to an index of sites + 1 */
+    char **names;       /* its keys */
+    size_t n_names;
+    X509_STORE *trusted;
+    STACK_OF(X509_NAME) * authorities; /* that clients are told; NULL: none */
+};
+
+/* The sessions that a client may resume. */
+struct tls_sessions {
+    struct list hosts; /* most recently used first */
+    size_t n_hosts, max_hosts;
+};
+
+struct tepal_tls {
+    size_t n_users;            /* the program, and each stream */
+    tepal_tls_options options; /* texts are copies of our own */
+    unsigned char *alpn;       /* as it is sent: each name with its length before it */
+    unsigned alpn_len;
+    struct tls_files *files;
+    size_t n_files;
+    struct tls_sites sites;
+    struct tls_sessions sessions;
+    BIO_METHOD *bio_method;
+    int status;
+    char text[256]; /* what failed last; "" for nothing */
+};
+
+void tls_hold(tepal_tls *tls);
+void tls_release(tepal_tls *tls);
+
+/* Keeps a text about a failure; returns error. */
+int tls_fail(tepal_tls *tls, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- tls_sites.c ------------------------------------------------------------------------------ */
+
+/* Reads all files of the context. Returns 0 or an error, with a text in the context, and then there
+ * are no sites. */
+int tls_sites_read(struct tls_sites *sites, tepal_tls *tls);
+
+/* Adds the certificate in these files. Returns 0 or an error, with a text in the context, and then
+ * nothing has changed. */
+int tls_sites_add(struct tls_sites *sites, tepal_tls *tls, const struct tls_files *files);
+void tls_sites_clear(struct tls_sites *sites);
+
+/* The SSL_CTX for clients that ask for this name, or NULL. */
+SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name);
+
+/* --- tls_sessions.c --------------------------------------------------------------------------- */
+
+/* Keeps a session under the key. Returns whether it took over the reference. */
+bool tls_sessions_keep(struct tls_sessions *sessions, const char *key, SSL_SESSION *session);
+
+/* A session to resume, whose reference is the caller's, or NULL. */
+SSL_SESSION *tls_sessions_take(struct tls_sessions *sessions, const char *key);
+void tls_sessions_clear(struct tls_sessions *sessions);
+
+/* --- Streams ---------------------------------------------------------------------------------- */
+
+/* What a stream has in addition once TLS has begun. */
+struct tls_stream {
+    SSL *ssl;
+    tepal_tls *tls;
+    struct tepal_conn *stream;
+    const struct stream_ops *below; /* that the stream had before */
+    struct buf unsent;           /* encrypted octets that the socket did not take; mostly empty */
+    size_t n_sent;               /* of them have gone since */
+    unsigned reads_left;         /* from the socket, in the present call */
+    int read_error, write_error; /* that all further calls return */
+    int socket_error;            /* of the present call */
+    bool established;            /* the handshake is over */
+    bool broken;                 /* by a violation of the protocol: the session is worth nothing */
+    bool no_goodbye;             /* the close must not look like a proper end */
+    const char *text;            /* what failed */
+    char *alpn, *peer_subject, *session_key;
+};
+
+/* The stream operations through TLS. */
+extern const struct stream_ops stream_tls_ops;
+
+/* Puts TLS between stream and socket; reads and writes return -EBUSY until the handshake is done.
+ * Returns 0 or -ENOMEM. */
+int tls_attach(struct tepal_conn *stream, tepal_tls *tls);
+
+/* Frees what tls_attach() made. The stream can only be closed then. */
+void tls_detach(struct tepal_conn *stream);
+
+/* Tries to send what is unsent. Returns 0, -EAGAIN or the error of the socket. */
+int tls_push(struct tls_stream *t);
+
+/* To be called before each call of OpenSSL's on t. */
+void tls_begin(struct tls_stream *t);
+
+/* Why a call of OpenSSL's with this result failed: -EAGAIN (more octets must come), -ENOBUFS (unsent
+ * octets must go), 0 (the peer has said that it ends) or another error, with its text in t. */
+int tls_why(struct tls_stream *t, int result);
+
+/* Lets all reads and writes return this error, also those that wait. */
+void tls_give_up(struct tls_stream *t, int error);
+
+BIO_METHOD *tls_bio_method_new(void);
+
+#endif
