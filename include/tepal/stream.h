@@ -19,12 +19,15 @@ extern "C" {
 
 typedef struct tepal_conn tepal_conn;
 typedef struct tepal_listener tepal_listener;
+typedef struct tepal_tls tepal_tls; /* see tls.h */
 
 typedef struct tepal_connect_options {
     int64_t attempt_delay_ms; /* between the attempts at two addresses; default 250 ms */
     int family; /* AF_INET or AF_INET6: to addresses of this family only; default both */
     const char *local_host; /* the address to connect from; default: what the system chooses */
     bool nagle;             /* TCP_NODELAY is off: small writes wait to be sent together */
+    tepal_tls *tls; /* a client's context: the stream is encrypted, and the server's certificate
+                               must be for host */
 } tepal_connect_options;
 
 /* Connects to a TCP port. host is a name (see tepal/dns.h), an IPv4 or an IPv6 address. The
@@ -35,7 +38,8 @@ typedef struct tepal_connect_options {
  * Suspends. Returns 0 and the stream, which the caller closes; what tepal_resolve() returns when
  * there is no address; the error of the last attempt (-ECONNREFUSED, ...), where that there is no
  * way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV for
- * a local_host that is no address; -ENOMEM, -EMFILE, -ECANCELED, -ETIMEDOUT. */
+ * a local_host that is no address; -ENOMEM, -EMFILE, -ECANCELED, -ETIMEDOUT; with tls what
+ * tepal_conn_start_tls() returns, and tepal_tls_error() says more. */
 TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
                             const tepal_connect_options *options);
 
@@ -225,9 +229,11 @@ typedef struct tepal_serve_options {
     int64_t shutdown_timeout_ms; /* for the connections, when the serving ends, before they are
                                     cancelled. Default 0: at once */
     bool stop_on_signal;         /* the serving ends at SIGINT and SIGTERM, too */
-    const char *name;            /* of the tasks, in reports; must outlive them. Default
+    tepal_tls *tls; /* a server's context: connections are encrypted before fn is called */
+    int64_t handshake_timeout_ms; /* for that; default 10 s, then the connection is closed */
+    const char *name;             /* of the tasks, in reports; must outlive them. Default
                                     "connection" */
-    size_t stack_size;           /* of the tasks; see tepal_spawn_options */
+    size_t stack_size;            /* of the tasks; see tepal_spawn_options */
 } tepal_serve_options;
 
 /* Accepts connections and runs fn(stream, arg) in a task for each, until the calling task is
@@ -236,7 +242,7 @@ typedef struct tepal_serve_options {
  * end, the rest are cancelled, and when all have returned the call does. When descriptors or memory
  * are short, accepting pauses, with one line in the log. The listener stays the caller's. Suspends.
  * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
- * the listener, -ENOMEM or -EMFILE when it could not begin. */
+ * the listener, -ENOMEM or -EMFILE when it could not begin; what tepal_tls_status() says of tls. */
 TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
                                    const tepal_serve_options *options);
 

@@ -20,8 +20,6 @@ extern "C" {
 
 /* --- Contexts --------------------------------------------------------------------------------- */
 
-typedef struct tepal_tls tepal_tls;
-
 enum tepal_tls_version { TEPAL_TLS_1_2 = 12, TEPAL_TLS_1_3 = 13 };
 
 typedef struct tepal_tls_options {
@@ -104,9 +102,8 @@ typedef struct tepal_start_tls_options {
  *   -ECONNRESET, ...    errors of the connection; -ETIMEDOUT, -ECANCELED, -ENOMEM
  * tepal_conn_tls_error() says more. These are returned before anything was sent, and leave the
  * stream as it was: what tepal_tls_status() says; -EINVAL for a client without a host or with a
- * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the stream, or what was put
- * into it has not been drained;
- * TEPAL_EMESSAGE when plain octets have been read from the peer that nobody asked for: they could
+ * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the stream, or
+ * what was put into it has not been drained; TEPAL_EMESSAGE when plain octets have been read from the peer that nobody asked for: they could
  * be an attacker's, to be taken for the peer's encrypted ones. */
 TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
                                    const tepal_start_tls_options *options);

@@ -8,11 +8,13 @@
 #include "base/mem.h"
 #include "net/listener.h"
 
+#include <tepal/tls.h>
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 
-enum { DEFAULT_MAX_CONNECTIONS = 10000 };
+enum { DEFAULT_MAX_CONNECTIONS = 10000, DEFAULT_HANDSHAKE_MS = 10 * 1000 };
 
 struct acceptor {
     tepal_listener *listener;
@@ -32,12 +34,24 @@ struct served {
     tepal_conn *stream;
 };
 
+/* The TLS handshake, where there is one. What fails in it is the client's affair. */
+static int secure(const struct acceptor *a, tepal_conn *stream)
+{
+    if (!a->options.tls)
+        return 0;
+    int64_t before = tepal_deadline_in(a->options.handshake_timeout_ms);
+    int rc = tepal_conn_start_tls(stream, a->options.tls, NULL);
+    tepal_deadline_restore(before);
+    return rc;
+}
+
 static int serve_connection(void *arg)
 {
     struct served served = *(struct served *)arg;
     struct acceptor *a = served.acceptor;
     mem_free(arg);
-    a->fn(served.stream, a->arg);
+    if (secure(a, served.stream) == 0)
+        a->fn(served.stream, a->arg);
     tepal_conn_close(served.stream);
     a->n_connections--;
     if (a->waiter)
@@ -136,6 +150,17 @@ static void end(struct acceptor *a, struct tepal_task *task)
     task->cancelled |= cancelled;
 }
 
+static void set_options(tepal_serve_options *out, const tepal_serve_options *options)
+{
+    *out = options ? *options : (tepal_serve_options){ 0 };
+    if (out->max_connections == 0)
+        out->max_connections = DEFAULT_MAX_CONNECTIONS;
+    if (out->handshake_timeout_ms == 0)
+        out->handshake_timeout_ms = DEFAULT_HANDSHAKE_MS;
+    if (!out->name)
+        out->name = "connection";
+}
+
 int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
                          const tepal_serve_options *options)
 {
@@ -144,12 +169,10 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
     if (rc < 0)
         return rc;
     struct acceptor a = { .listener = listener, .fn = fn, .arg = arg };
-    if (options)
-        a.options = *options;
-    if (a.options.max_connections == 0)
-        a.options.max_connections = DEFAULT_MAX_CONNECTIONS;
-    if (!a.options.name)
-        a.options.name = "connection";
+    set_options(&a.options, options);
+    rc = a.options.tls ? tepal_tls_status(a.options.tls) : 0;
+    if (rc < 0)
+        return rc;
     /* The tasks must not inherit the deadline: they are to have their time to end after it. */
     int64_t deadline = task->deadline;
     task->deadline = TEPAL_NEVER;

@@ -7,6 +7,8 @@
 #include "net/dns.h"
 #include "net/stream.h"
 
+#include <tepal/tls.h>
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -220,6 +222,11 @@ int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
         return rc;
     rc = connect_addrs(stream, addrs, rc, options);
     mem_free(addrs);
+    if (rc < 0 || !options->tls)
+        return rc;
+    rc = tepal_conn_start_tls(*stream, options->tls, &(tepal_start_tls_options){ .host = host });
+    if (rc < 0)
+        tepal_conn_close(*stream);
     return rc;
 }
 

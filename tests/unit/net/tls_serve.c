@@ -1,0 +1,180 @@
+/* Tests of TLS where connections are made: tepal_connect() and tepal_listener_serve() with a
+ * context. */
+#include "tls_check.h"
+
+#include <tepal/tls.h>
+
+struct service {
+    tepal_tls *client, *server;
+    tepal_listener *listener;
+    tepal_serve_options options;
+    tepal_group *group;
+    int n_served;
+};
+
+/* Says what the stream is encrypted with. */
+static void greet(tepal_conn *stream, void *arg)
+{
+    struct service *s = arg;
+    tepal_tls_info info;
+    s->n_served++;
+    if (tepal_conn_tls_info(stream, &info) == 0)
+        (void)tepal_conn_write(stream, info.version, strlen(info.version));
+}
+
+static int serve_main(void *arg)
+{
+    struct service *s = arg;
+    return tepal_listener_serve(s->listener, greet, s, &s->options);
+}
+
+static void start(struct service *s)
+{
+    tepal_listen_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    s->client = new_client();
+    s->server = new_server("server");
+    s->options.tls = s->server;
+    assert_int_equal(tepal_listen(&s->listener, &where), 0);
+    s->group = tepal_group_new();
+    assert_int_equal(tepal_spawn(s->group, serve_main, s, NULL), 0);
+}
+
+static void stop(struct service *s)
+{
+    tepal_group_close(s->group);
+    tepal_listener_close(s->listener);
+    tepal_tls_close(s->server);
+    tepal_tls_close(s->client);
+}
+
+static int connect_to(struct service *s, tepal_conn **stream, const char *host, tepal_tls *tls)
+{
+    tepal_connect_options options = { .tls = tls, .family = AF_INET };
+    return tepal_connect(stream, host, tepal_listener_port(s->listener), &options);
+}
+
+static int greeted(void *arg)
+{
+    static const char *const hosts[] = { "localhost", "127.0.0.1" };
+    struct service s = { .n_served = 0 };
+    tepal_conn *stream;
+    char buffer[20];
+    start(&s);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(connect_to(&s, &stream, hosts[i], s.client), 0);
+        assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 7);
+        assert_memory_equal(buffer, "TLSv1.3", 7);
+        assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 0);
+        assert_true(info_of(stream).verified);
+        tepal_conn_close(stream);
+    }
+    assert_int_equal(s.n_served, 2);
+    stop(&s);
+    (void)arg;
+    return 0;
+}
+
+static void both_sides_encrypt(void **state)
+{
+    (void)state;
+    assert_int_equal(run(greeted, NULL), 0);
+}
+
+/* Neither the program nor its other clients hear of it. */
+static int refused(void *arg)
+{
+    struct service s = { .n_served = 0 };
+    tepal_conn *stream;
+    char octet;
+    start(&s);
+    tepal_tls *stranger =
+        new_tls(&(tepal_tls_options){ .ca_file = certificate_file("other", "crt") });
+    assert_int_equal(connect_to(&s, &stream, "localhost", stranger), TEPAL_ECERTIFICATE);
+    assert_non_null(tepal_tls_error(stranger));
+    tepal_tls_close(stranger);
+    assert_int_equal(connect_to(&s, &stream, "127.0.0.1", NULL), 0);
+    assert_int_equal(tepal_conn_write(stream, "GET / HTTP/1.1\r\n\r\n", 18), 0);
+    while (tepal_conn_read(stream, &octet, 1) > 0) /* an alert, and the end */
+        continue;
+    tepal_conn_close(stream);
+    assert_int_equal(s.n_served, 0);
+    assert_int_equal(connect_to(&s, &stream, "localhost", s.client), 0);
+    assert_int_equal(tepal_conn_read(stream, &octet, 1), 1);
+    tepal_conn_close(stream);
+    stop(&s);
+    (void)arg;
+    return 0;
+}
+
+static void failed_handshakes_end_one_connection(void **state)
+{
+    (void)state;
+    assert_int_equal(run(refused, NULL), 0);
+}
+
+/* A client that says nothing has its time, and no more. */
+static int silent(void *arg)
+{
+    static const int64_t times[][2] = { { 0, 10 * 1000 }, { 300, 300 } };
+    for (int i = 0; i < 2; i++) {
+        struct service s = { .options.handshake_timeout_ms = times[i][0] };
+        tepal_conn *stream;
+        char octet;
+        start(&s);
+        assert_int_equal(connect_to(&s, &stream, "127.0.0.1", NULL), 0);
+        int64_t none = tepal_deadline_in(times[i][1] - 10);
+        assert_int_equal(tepal_conn_read(stream, &octet, 1), -ETIMEDOUT);
+        tepal_deadline_move(none, 20);
+        assert_int_equal(tepal_conn_read(stream, &octet, 1), 0);
+        tepal_deadline_restore(none);
+        tepal_conn_close(stream);
+        assert_int_equal(s.n_served, 0);
+        stop(&s);
+    }
+    (void)arg;
+    return 0;
+}
+
+static void handshakes_have_their_time(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(silent, NULL), 0);
+}
+
+static int without_certificate(void *arg)
+{
+    struct service s = { .n_served = 0 };
+    tepal_listen_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    tepal_tls *tls = tepal_tls_new(&(tepal_tls_options){ .server = true, .certificate = "/none" });
+    assert_int_equal(tepal_listen(&s.listener, &where), 0);
+    s.options.tls = tls;
+    assert_int_equal(tepal_listener_serve(s.listener, greet, &s, &s.options), -ENOENT);
+    tepal_listener_close(s.listener);
+    tepal_tls_close(tls);
+    (void)arg;
+    return 0;
+}
+
+static void bad_contexts_do_not_serve(void **state)
+{
+    (void)state;
+    assert_int_equal(run(without_certificate, NULL), 0);
+}
+
+static int setup(void **state)
+{
+    make_certificates(state);
+    make_identity(&(struct identity){ .name = "other", .is_authority = true });
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TLS_TEST(both_sides_encrypt),
+        TLS_TEST(failed_handshakes_end_one_connection),
+        TLS_TEST(handshakes_have_their_time),
+        TLS_TEST(bad_contexts_do_not_serve),
+    };
+    return cmocka_run_group_tests(tests, setup, remove_certificates);
+}
