@@ -168,7 +168,7 @@ static bool run_ready(struct loop *loop, size_t n)
  * that is done the less often the quicker the tasks are. */
 static void run_for_a_while(struct loop *loop)
 {
-    enum { TURN_US = 100, QUICK_US = 10, FIRST = 16, MOST = 256 };
+    enum { TURN_US = 100, QUICK_US = 10, FIRST = 16, MOST = 512 };
     int64_t end_us = loop->now_us + TURN_US;
     size_t n = FIRST;
     loop->turn_over = false;
