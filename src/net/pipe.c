@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 struct pipe_stream {
@@ -20,40 +19,19 @@ static ssize_t pipe_read(struct tepal_conn *stream, void *buffer, size_t size)
 {
     struct io *io = &stream->io;
     ssize_t n = read(io->fd, buffer, size);
-    if (n < 0) {
-        if (errno == EAGAIN)
-            io->state &= ~(uint32_t)IO_READ;
-        return errno == EINTR ? -EAGAIN : -errno;
-    }
+    if (n < 0)
+        return stream_failed(io, IO_READ);
     /* As in socket.c: a short read has emptied the pipe. */
     if ((size_t)n < size && !(io->state & IO_EOF))
         io->state &= ~(uint32_t)IO_READ;
     return n;
 }
 
-static ssize_t wrote(struct io *io, ssize_t n)
-{
-    if (n >= 0)
-        return n;
-    if (errno == EAGAIN)
-        io->state &= ~(uint32_t)IO_WRITE;
-    return errno == EINTR ? -EAGAIN : -errno;
-}
-
 static ssize_t pipe_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
 {
     struct sigpipe sigpipe;
     sigpipe_block(&sigpipe);
-    ssize_t done = wrote(&stream->io, writev(stream->io.fd, pieces, n));
-    sigpipe_unblock(&sigpipe, done == -EPIPE);
-    return done;
-}
-
-static ssize_t pipe_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
-{
-    struct sigpipe sigpipe;
-    sigpipe_block(&sigpipe);
-    ssize_t done = wrote(&stream->io, sendfile(stream->io.fd, file, offset, len));
+    ssize_t done = stream_wrote(&stream->io, writev(stream->io.fd, pieces, n));
     sigpipe_unblock(&sigpipe, done == -EPIPE);
     return done;
 }
@@ -114,7 +92,7 @@ static int pipe_shutdown(struct tepal_conn *stream)
 static const struct stream_ops pipe_ops = {
     .read = pipe_read,
     .writev = pipe_writev,
-    .sendfile = pipe_sendfile,
+    .sendfile = stream_plain_sendfile,
     .shutdown = pipe_shutdown,
     .close = pipe_close,
 };

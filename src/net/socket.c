@@ -17,11 +17,8 @@ static ssize_t socket_read(struct tepal_conn *stream, void *buffer, size_t size)
 {
     struct io *io = &stream->io;
     ssize_t n = recv(io->fd, buffer, size, 0);
-    if (n < 0) {
-        if (errno == EAGAIN)
-            io->state &= ~(uint32_t)IO_READ;
-        return errno == EINTR ? -EAGAIN : -errno;
-    }
+    if (n < 0)
+        return stream_failed(io, IO_READ);
     /* A short read has emptied the socket: the next octets make a new edge. Unless the end has come
      * already, which makes none. */
     if ((size_t)n < size && !(io->state & IO_EOF))
@@ -29,30 +26,21 @@ static ssize_t socket_read(struct tepal_conn *stream, void *buffer, size_t size)
     return n;
 }
 
-static ssize_t wrote(struct io *io, ssize_t n)
-{
-    if (n >= 0)
-        return n;
-    if (errno == EAGAIN)
-        io->state &= ~(uint32_t)IO_WRITE;
-    return errno == EINTR ? -EAGAIN : -errno;
-}
-
 static ssize_t socket_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
 {
     if (n == 1)
-        return wrote(&stream->io,
-                     send(stream->io.fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL));
+        return stream_wrote(&stream->io,
+                            send(stream->io.fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL));
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
                               .msg_iovlen = (size_t)n };
-    return wrote(&stream->io, sendmsg(stream->io.fd, &message, MSG_NOSIGNAL));
+    return stream_wrote(&stream->io, sendmsg(stream->io.fd, &message, MSG_NOSIGNAL));
 }
 
-static ssize_t socket_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
+ssize_t stream_plain_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
 {
     struct sigpipe sigpipe;
     sigpipe_block(&sigpipe);
-    ssize_t n = wrote(&stream->io, sendfile(stream->io.fd, file, offset, len));
+    ssize_t n = stream_wrote(&stream->io, sendfile(stream->io.fd, file, offset, len));
     sigpipe_unblock(&sigpipe, n == -EPIPE);
     return n;
 }
@@ -70,7 +58,7 @@ static void socket_close(struct tepal_conn *stream)
 const struct stream_ops stream_socket_ops = {
     .read = socket_read,
     .writev = socket_writev,
-    .sendfile = socket_sendfile,
+    .sendfile = stream_plain_sendfile,
     .shutdown = socket_shutdown,
     .close = socket_close,
 };
@@ -79,7 +67,7 @@ const struct stream_ops stream_socket_ops = {
 const struct stream_ops stream_unix_ops = {
     .read = unix_read,
     .writev = socket_writev,
-    .sendfile = socket_sendfile,
+    .sendfile = stream_plain_sendfile,
     .shutdown = socket_shutdown,
     .close = socket_close,
 };

@@ -13,6 +13,7 @@
 #include <tepal/net.h>
 
 #include <stdbool.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -112,6 +113,24 @@ void socket_set_stream_options(int fd, int family);
 
 /* An integer option of level SOL_SOCKET, or a negative errno. */
 int socket_option(int fd, int option);
+
+/* What an attempt that has failed, errno says how, tells of the descriptor: not to be ready for state
+ * (IO_READ or IO_WRITE) any more. Returns the error; -EAGAIN also for one that was interrupted. */
+static inline ssize_t stream_failed(struct io *io, uint32_t state)
+{
+    if (errno == EAGAIN)
+        io->state &= ~state;
+    return errno == EINTR ? -EAGAIN : -errno;
+}
+
+/* The result of an attempt to write: n as it is, or as above. */
+static inline ssize_t stream_wrote(struct io *io, ssize_t n)
+{
+    return n >= 0 ? n : stream_failed(io, IO_WRITE);
+}
+
+/* The sendfile of what is not encrypted: sockets and pipes. Part of socket.c. */
+ssize_t stream_plain_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len);
 
 /* The reading of stream_unix_ops. Part of unix.c. */
 ssize_t unix_read(struct tepal_conn *stream, void *buffer, size_t size);

@@ -59,11 +59,8 @@ static ssize_t receive(struct io *io, struct iovec piece, struct msghdr *message
     message->msg_iov = &piece;
     message->msg_iovlen = 1;
     ssize_t n = recvmsg(io->fd, message, MSG_CMSG_CLOEXEC);
-    if (n < 0) {
-        if (errno == EAGAIN)
-            io->state &= ~(uint32_t)IO_READ;
-        return errno == EINTR ? -EAGAIN : -errno;
-    }
+    if (n < 0)
+        return stream_failed(io, IO_READ);
     bool stopped = message->msg_controllen > 0 || (message->msg_flags & MSG_CTRUNC);
     if ((size_t)n < piece.iov_len && !stopped && !(io->state & IO_EOF))
         io->state &= ~(uint32_t)IO_READ;
@@ -167,11 +164,7 @@ static ssize_t send_fds(struct tepal_conn *stream, const int *fds, size_t n, str
                               .msg_control = &control,
                               .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
     ssize_t sent = sendmsg(stream->io.fd, &message, MSG_NOSIGNAL);
-    if (sent >= 0)
-        return sent;
-    if (errno == EAGAIN)
-        stream->io.state &= ~(uint32_t)IO_WRITE;
-    return errno == EINTR ? -EAGAIN : -errno;
+    return stream_wrote(&stream->io, sent);
 }
 
 int tepal_conn_send_fds(tepal_conn *stream, const int *fds, size_t n, const void *data, size_t len)
