@@ -151,11 +151,16 @@ static void misuse_ends_the_program(void **state)
         misuse("tepal_x", "was used wrongly");
     }
     close(ends[1]);
-    ssize_t n = read(ends[0], text, sizeof(text) - 1);
-    text[n > 0 ? n : 0] = '\0';
+    size_t len = 0;
+    ssize_t n;
+    while ((n = read(ends[0], text + len, sizeof(text) - 1 - len)) > 0)
+        len += (size_t)n;
+    text[len] = '\0';
     close(ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_string_equal(text, "tepal: tepal_x: was used wrongly\n");
+    /* An emulator of another processor may have a last word of its own behind it. */
+    static const char message[] = "tepal: tepal_x: was used wrongly\n";
+    assert_memory_equal(text, message, strlen(message));
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
