@@ -106,6 +106,29 @@ void task_wake(struct tepal_task *task, int result);
  * within. */
 void task_cancel(struct tepal_task *task);
 
+/* Sets aside that the running task has been cancelled, for what it has to do all the same: its calls
+ * wait again, and only a further cancellation ends them. Returns what task_restore_cancel() is to
+ * be given, which comes in any case. Within a shield nothing is there to set aside, and both are
+ * harmless. Pairs nest. */
+static inline bool task_set_aside_cancel(struct tepal_task *task)
+{
+    bool cancelled = task->cancelled;
+    task->cancelled = false;
+    return cancelled;
+}
+
+/* The task is cancelled again if it was before, or has been meanwhile. */
+static inline void task_restore_cancel(struct tepal_task *task, bool cancelled)
+{
+    task->cancelled |= cancelled;
+}
+
+/* Whether the task's own deadline has passed, as distinct from that of its present wait. */
+static inline bool task_deadline_passed(const struct loop *loop, const struct tepal_task *task)
+{
+    return task->deadline <= loop->now;
+}
+
 /* At the end of a function of the user's: misuse when it has left a shield behind. */
 _Noreturn void task_left_shield(void);
 static inline void task_need_no_shield(const struct tepal_task *task)

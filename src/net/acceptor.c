@@ -138,8 +138,7 @@ static int begin(struct acceptor *a)
  * the patience with the connections. */
 static void end(struct acceptor *a, struct tepal_task *task)
 {
-    bool cancelled = task->cancelled;
-    task->cancelled = false;
+    bool cancelled = task_set_aside_cancel(task);
     tepal_group_close(a->accepting);
     tepal_signals_close(a->signals);
     if (a->n_connections > 0 && a->options.shutdown_timeout_ms > 0) {
@@ -147,7 +146,7 @@ static void end(struct acceptor *a, struct tepal_task *task)
         (void)tepal_group_wait(a->connections);
     }
     tepal_group_close(a->connections);
-    task->cancelled |= cancelled;
+    task_restore_cancel(task, cancelled);
 }
 
 static void set_options(tepal_serve_options *out, const tepal_serve_options *options)

@@ -249,6 +249,56 @@ static void no_cancellation_is_lost(void **state)
     assert_int_equal(run_fake(cancel_beside_the_wake, NULL), 0);
 }
 
+/* --- Setting a cancellation aside ------------------------------------------------------------- */
+
+static int work_all_the_same(void *arg)
+{
+    struct tepal_task *task = self();
+    int *first = arg, *second = first + 1;
+    assert_int_equal(tepal_sleep_ms(1), -ECANCELED);
+    bool cancelled = task_set_aside_cancel(task);
+    assert_true(cancelled);
+    *first = tepal_sleep_ms(10);
+    bool again = task_set_aside_cancel(task);
+    *second = tepal_sleep_ms(100); /* cancelled once more meanwhile, or not */
+    task_restore_cancel(task, again);
+    task_restore_cancel(task, cancelled);
+    assert_true(tepal_is_cancelled());
+    /* Within a shield there is none to set aside, and none is lost. */
+    int64_t before = tepal_shield_begin(100);
+    cancelled = task_set_aside_cancel(task);
+    assert_false(cancelled);
+    task_restore_cancel(task, cancelled);
+    assert_int_equal(tepal_sleep_ms(1), 0);
+    tepal_shield_end(before);
+    return tepal_sleep_ms(1);
+}
+
+static int cancel_once_or_twice(void *arg)
+{
+    for (int twice = 0; twice < 2; twice++) {
+        int results[2] = { 1, 1 };
+        tepal_group *group = tepal_group_new();
+        assert_int_equal(tepal_spawn(group, work_all_the_same, results, NULL), 0);
+        tepal_group_cancel(group);
+        assert_int_equal(tepal_sleep_ms(50), 0);
+        if (twice)
+            tepal_group_cancel(group);
+        assert_int_equal(tepal_group_wait(group), -ECANCELED);
+        assert_int_equal(results[0], 0);
+        assert_int_equal(results[1], twice ? -ECANCELED : 0);
+        tepal_group_close(group);
+    }
+    (void)arg;
+    return 0;
+}
+
+static void a_cancellation_can_be_set_aside(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(cancel_once_or_twice, NULL), 0);
+}
+
 /* --- Misuse ----------------------------------------------------------------------------------- */
 
 static int end_only(void *arg)
@@ -280,6 +330,7 @@ int main(void)
         cmocka_unit_test(shields_nest),
         cmocka_unit_test(children_of_a_shielded_task),
         cmocka_unit_test(no_cancellation_is_lost),
+        cmocka_unit_test(a_cancellation_can_be_set_aside),
         cmocka_unit_test(misuse_stops_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
