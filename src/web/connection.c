@@ -7,6 +7,7 @@
 #include "web/access_log.h"
 #include "web/partial_head.h"
 #include "web/request.h"
+#include "web/short_answer.h"
 
 #include <errno.h>
 
@@ -271,23 +272,6 @@ static void on_waiting(struct io *io)
     task_run(loop, task);
 }
 
-/* RFC 9110 section 15.5.9: the client may try again. */
-static void answer_timeout(struct connection *c)
-{
-    char text[256];
-    size_t len;
-    const char *common = server_common_fields(c->server, &len);
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 408 Request Timeout\r\n%.*sContent-Length: 0\r\n"
-                     "Connection: close\r\n\r\n",
-                     (int)len, common);
-    if (n < (int)sizeof(text)) {
-        struct iovec piece = { .iov_base = text, .iov_len = (size_t)n };
-        (void)!c->http.stream.ops->writev(&c->http.stream, &piece,
-                                          1); /* the close follows anyway */
-    }
-}
-
 static void on_timer(struct timer *timer)
 {
     struct connection *c = CONTAINER_OF(timer, struct connection, timer);
@@ -299,8 +283,8 @@ static void on_timer(struct timer *timer)
             on_lingering(&c->http.stream.io);
         return;
     }
-    if (c->in_head)
-        answer_timeout(c);
+    if (c->in_head) /* RFC 9110 section 15.5.9: the client may try again */
+        short_answer(c, 408);
     destroy(c);
 }
 
