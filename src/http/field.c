@@ -158,9 +158,6 @@ bool http_field_is_singleton(enum http_field id)
     case HTTP_FIELD_ETAG:
     case HTTP_FIELD_HOST:
     case HTTP_FIELD_MAX_FORWARDS:
-    case HTTP_FIELD_SERVER:
-    case HTTP_FIELD_TRANSFER_ENCODING:
-    case HTTP_FIELD_USER_AGENT:
         return true;
     default:
         return false;
