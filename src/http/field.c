@@ -143,6 +143,11 @@ enum http_field http_field_id(const char *name, size_t len)
     return same_name(name, names[id], len) ? (enum http_field)id : HTTP_FIELD_OTHER;
 }
 
+bool http_same_name(const char *name, size_t len, const char *other, size_t other_len)
+{
+    return octet_same(name, len, other, other_len);
+}
+
 const char *http_field_name(enum http_field id)
 {
     return id > HTTP_FIELD_OTHER && id < HTTP_FIELD_COUNT ? names[id] : NULL;

@@ -55,6 +55,9 @@ enum http_field {
 /* The number of a field name (any case), HTTP_FIELD_OTHER when it has none. */
 enum http_field http_field_id(const char *name, size_t len);
 
+/* Whether two field names, or other ASCII words, are the same in any case. It knows no locale. */
+bool http_same_name(const char *name, size_t len, const char *other, size_t other_len);
+
 /* The name of a number in its usual spelling, such as "Content-Type"; NULL for HTTP_FIELD_OTHER. */
 const char *http_field_name(enum http_field id);
 
