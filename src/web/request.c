@@ -2,6 +2,7 @@
 #include "web/request.h"
 
 #include "base/mem.h"
+#include "base/print.h"
 #include "web/utf8.h"
 
 #include <errno.h>
@@ -193,7 +194,7 @@ char *request_vprintf(tepal_req *req, size_t *len, const char *format, va_list a
     va_copy(again, args);
     char *text = arena_vprintf(&req->arena, len, format, args);
     if (UNLIKELY(!text)) {
-        int n = vsnprintf(NULL, 0, format, again);
+        int n = print_vsnprintf(NULL, 0, format, again);
         request_no_memory(req, n > 0 ? (size_t)n + 1 : 0);
     }
     va_end(again);
