@@ -19,7 +19,8 @@ typedef struct tepal_next tepal_next; /* what a middleware calls */
  * answered with the cause that a call recorded on the request (413, 400, ...), or 500. */
 typedef tepal_res *tepal_handler(tepal_req *req);
 
-/* A middleware stands around all handlers of an application, and around its 404, 405 and 400. It
+/* A middleware stands around all handlers of an application, and around what is answered where
+ * there is none: 404, 405, 400, 501, OPTIONS. It
  * calls tepal_next_call() for the response of what is inside, and returns that or another one. */
 typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
 
@@ -53,7 +54,8 @@ TEPAL_API const char *tepal_app_error(const tepal_app *app);
  *
  * The path is matched as it was sent, segment by segment, each decoded once: an encoded slash is
  * part of its segment. A path that no pattern matches is a 404; one that is there, but not for this
- * method, a 405 with Allow. */
+ * method, a 405 with Allow. OPTIONS of a path that has no handler for it is answered with 204 and
+ * Allow, "OPTIONS *" with 204. CONNECT is a 501: no route can be for it. */
 
 typedef struct tepal_route {
     const char *method;  /* "GET", ...; "*" is any that has no route of its own there */

@@ -13,15 +13,22 @@ extern "C" {
 
 /* --- The head (none of these suspends) -------------------------------------------------------- */
 
-/* The method, such as "GET"; case-sensitive (RFC 9110 section 9.1). "UNKNOWN" for a request that
- * could not be read, which only middlewares see. */
+/* The method, such as "GET"; case-sensitive (RFC 9110 section 9.1). "UNKNOWN" where a request could
+ * not be read so far. Of one that could not be read to the end of its head, which only middlewares
+ * see, target, version and fields are what came before the fault; "/" and HTTP/1.0 where that was
+ * nothing. */
 TEPAL_API const char *tepal_req_method(const tepal_req *req);
 
-/* The path, decoded, such as "/hello/wo rld"; "/" for a request that could not be read. NULL when
+/* The path, decoded: UTF-8, such as "/hello/wo rld"; "/" for a request that could not be read. NULL when
  * memory is short. */
 TEPAL_API const char *tepal_req_path(tepal_req *req);
 
-/* The target as it was sent (RFC 9112 section 3.2), such as "/hello/wo%20rld?x=1". */
+/* The target as it was sent (RFC 9112 section 3.2), such as "/hello/wo%20rld?x=1". A target that no
+ * handler sees is answered with 400: one with control characters, spaces, '#' or octets over 127;
+ * whose path or query is not UTF-8 when decoded, or has an encoded NUL; whose path has a '%' that
+ * begins no code, or an encoded line end. What browsers send unencoded, such as | ^ { } [ ] and the
+ * backquote, and a lone '%' in the query, stands for itself. A URI of another scheme than the
+ * connection's is answered with 421. */
 TEPAL_API const char *tepal_req_target(const tepal_req *req);
 
 /* The query as it was sent, without '?'; "" when there is none. */

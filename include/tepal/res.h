@@ -16,7 +16,8 @@ extern "C" {
 /* --- Making a response ------------------------------------------------------------------------ */
 
 /* Text, and HTML, formatted as by printf; both in UTF-8. Nothing is escaped: see
- * tepal_html_escape(). */
+ * tepal_html_escape(). Here, in fields and wherever tepal formats for machines, the decimal point of
+ * a real is a point, whatever locale the program has set. */
 TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
@@ -31,14 +32,18 @@ TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_
 TEPAL_API tepal_res *tepal_empty(tepal_req *req, int status);
 
 /* A JSON value, whose reference the call takes over. NULL is a failure (out of memory), so that
- * json_pack() can stand in the call. */
+ * json_pack() can stand in the call. A real is written as the shortest text that reads back as the
+ * same real: 19.99, 1.0, 1e22. Strings must be UTF-8 (-EILSEQ recorded), and the value not nested
+ * over 2048 deep (-EINVAL). It is written in one go, some 10 ms for each MiB: larger ones are better
+ * made piece by piece, see tepal_stream(). */
 TEPAL_API tepal_res *tepal_json(tepal_req *req, int status, json_t *value);
 
 /* JSON written straight from a format, without building a value. The format is that of jansson's
  * json_pack(): {s:s, s:i}, [..], s s? s# s% i I f b n o O, and ':', ',' and spaces between; one
- * more, S, is a NUL-terminated string that is JSON already. Strings must be UTF-8. A bad format is
- * a misuse; a bad string, or a real that is not finite, makes the response NULL (-EILSEQ, -EDOM
- * recorded: the answer is a 500). */
+ * more, S, is a NUL-terminated string that is JSON already. Strings must be UTF-8, reals are written
+ * as by tepal_json(). NULL, with -EILSEQ for a bad string, -EDOM for a real that is not finite, or
+ * -EINVAL for a bad format, a negative length, or a NULL where s? or a value is not meant, recorded
+ * (the answer is a 500), and the log says which call it was, and what of its format. */
 TEPAL_API tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...);
 
 /* 301, 302, 303, 307 or 308 to a location, whose characters that do not belong in a URL are

@@ -2,6 +2,7 @@
 #include "base/arena.h"
 
 #include "base/mem.h"
+#include "base/print.h"
 #include "base/poison.h"
 
 #include <errno.h>
@@ -50,14 +51,25 @@ void arena_clear(struct arena *arena)
     arena->first = arena->next = arena->end = NULL;
 }
 
+/* size, rounded up such that what follows it is aligned. */
+static size_t aligned(size_t size)
+{
+    return (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+}
+
+static size_t left_of(const struct arena *arena)
+{
+    return arena->limit > arena->used ? arena->limit - arena->used : 0;
+}
+
 /* A new current chunk with room for size octets, or one of its own for a large allocation. */
 static NO_INLINE void *alloc_from_new_chunk(struct arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
-    size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    size = aligned(size);
     size_t need = sizeof(struct arena_chunk) + size;
-    size_t left = arena->limit > arena->used ? arena->limit - arena->used : 0;
+    size_t left = left_of(arena);
     if (need > left)
         return NULL;
     size_t take = need > ARENA_MIN_CHUNK / 4 ? need : ARENA_MIN_CHUNK;
@@ -108,6 +120,29 @@ void *arena_zalloc(struct arena *arena, size_t size)
     return p;
 }
 
+/* Where the list has the chunk that holds this allocation and nothing else; NULL: there is none. */
+static struct arena_chunk **own_chunk(struct arena *arena, const void *old, size_t size)
+{
+    struct arena_chunk **at = &arena->chunks;
+    while (*at && (void *)(*at + 1) != old)
+        at = &(*at)->next;
+    return *at && (*at)->size == sizeof(**at) + aligned(size) ? at : NULL;
+}
+
+static void *resize_own(struct arena *arena, struct arena_chunk **at, size_t size)
+{
+    size_t old_size = (*at)->size, new_size = sizeof(**at) + aligned(size);
+    if (size > SIZE_MAX / 2 || new_size - old_size > left_of(arena))
+        return NULL;
+    struct arena_chunk *chunk = mem_resize(*at, new_size);
+    if (!chunk)
+        return NULL;
+    chunk->size = new_size;
+    arena->used += new_size - old_size;
+    *at = chunk;
+    return chunk + 1;
+}
+
 void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_size)
 {
     if (old && new_size <= old_size)
@@ -118,10 +153,27 @@ void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_s
         arena->next += new_size - old_size;
         return old;
     }
+    struct arena_chunk **at =
+        old_size > ARENA_MIN_CHUNK / 4 ? own_chunk(arena, old, old_size) : NULL;
+    if (at)
+        return resize_own(arena, at, new_size);
     void *p = arena_alloc(arena, new_size);
     if (p && old)
         memcpy(p, old, old_size);
     return p;
+}
+
+bool arena_charge(struct arena *arena, size_t size)
+{
+    if (size > left_of(arena))
+        return false;
+    arena->used += size;
+    return true;
+}
+
+void arena_discharge(struct arena *arena, size_t size)
+{
+    arena->used -= size;
 }
 
 char *arena_strndup(struct arena *arena, const char *s, size_t len)
@@ -141,7 +193,7 @@ char *arena_vprintf(struct arena *arena, size_t *len, const char *format, va_lis
     va_list again;
     va_copy(again, args);
     unpoison(arena->next, room);
-    int n = vsnprintf(arena->next, room, format, args);
+    int n = print_vsnprintf(arena->next, room, format, args);
     char *text = NULL;
     if (n >= 0 && (size_t)n < room) {
         text = arena->next;
@@ -149,7 +201,7 @@ char *arena_vprintf(struct arena *arena, size_t *len, const char *format, va_lis
     }
     poison(arena->next, (size_t)(arena->end - arena->next));
     if (n >= 0 && !text && (text = arena_alloc_text(arena, (size_t)n + 1)))
-        vsnprintf(text, (size_t)n + 1, format, again);
+        print_vsnprintf(text, (size_t)n + 1, format, again);
     va_end(again);
     if (text && len)
         *len = (size_t)n;

@@ -10,6 +10,7 @@
 #include "base/platform.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk; /* one piece from the system */
@@ -19,7 +20,8 @@ struct arena {
     struct arena_chunk *chunks; /* all but the first, latest first */
     void *first;
     struct block_pool *pool;
-    size_t used, limit; /* octets of all chunks, and how many there may be */
+    size_t used,
+        limit; /* octets of all chunks and of what was charged, and how many there may be */
 };
 
 /* An arena whose first chunk is a block of the pool and which takes no more than limit octets in
@@ -43,9 +45,15 @@ char *arena_alloc_text(struct arena *arena, size_t size);
 void *arena_zalloc(struct arena *arena, size_t size);
 
 /* Makes the allocation at old (NULL: none yet), of old_size octets, new_size octets long: in place
- * when that is not more, or it is the latest one and there is room; else by a copy that is aligned
- * for any type. NULL leaves old as it is. */
+ * when that is not more, or it is the latest one and there is room; a large one, which has a chunk
+ * of its own, by moving that; else by a copy that is aligned for any type, and the old octets are
+ * lost to the arena. NULL leaves old as it is. */
 void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_size);
+
+/* Counts memory that is not in the arena, but of its owner. Returns false, and counts nothing, when
+ * that is over the limit. What was counted is taken off by arena_discharge(), or by a reset. */
+bool arena_charge(struct arena *arena, size_t size);
+void arena_discharge(struct arena *arena, size_t size);
 
 /* A copy of len octets with a NUL behind. */
 char *arena_strndup(struct arena *arena, const char *s, size_t len);

@@ -4,23 +4,6 @@
 
 #include <errno.h>
 
-/* What stands in for a handler where no route has been found. */
-static tepal_res *not_routed(tepal_req *req)
-{
-    if (req->refused)
-        return tepal_error(req, req->refused, NULL);
-    if (req->error)
-        return NULL;
-    if (!req->match.path_exists)
-        return tepal_error(req, 404, NULL);
-    tepal_res *res = tepal_error(req, 405, NULL);
-    const char *allow =
-        router_allow(&req->app->router, &req->arena, req->target.path, req->target.path_len);
-    if (allow)
-        tepal_res_header(res, "Allow", "%s", allow);
-    return res;
-}
-
 /* A response in place of none, and of one that must not be sent. */
 static tepal_res *make_sure(tepal_req *req, tepal_res *res)
 {
@@ -46,7 +29,7 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
 tepal_res *dispatch(tepal_req *req)
 {
     struct tepal_task *task = req->connection->task;
-    tepal_next next = { .handler = not_routed };
+    tepal_next next = { .handler = unrouted };
     int64_t deadline = task->deadline;
     if (!req->refused) {
         int rc = router_match(&req->app->router, &req->arena, tepal_req_method(req),

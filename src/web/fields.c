@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <strings.h>
 
 int tepal_res_status(const tepal_res *res)
 {
@@ -46,7 +45,7 @@ static bool is_framing(enum http_field id)
 
 static bool has_name(const struct res_field *field, const char *name, size_t len)
 {
-    return field->name_len == len && strncasecmp(field->name, name, len) == 0;
+    return http_same_name(field->name, field->name_len, name, len);
 }
 
 static void remove_fields(tepal_res *res, const char *name, size_t len)

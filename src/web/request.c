@@ -2,6 +2,8 @@
 #include "web/request.h"
 
 #include "base/mem.h"
+#include "base/print.h"
+#include "web/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -56,6 +58,47 @@ void request_free(tepal_req *req)
     arena_clear(&arena);
 }
 
+/* Whether what is encoded in a part of the target is UTF-8 as a whole. */
+static bool is_encoded_text(const char *p, size_t len)
+{
+    enum { LONGEST = 4 * 3 }; /* a character of four octets */
+    for (size_t i = 0; i < len; i++) {
+        char octets[LONGEST];
+        if (p[i] != '%')
+            continue;
+        size_t n = uri_decode(octets, p + i, len - i < LONGEST ? len - i : LONGEST, false);
+        if ((unsigned char)octets[0] < 0x80)
+            continue;
+        size_t used = utf8_sequence(octets, n);
+        if (used == 0)
+            return false;
+        i += 3 * used - 1; /* the target itself has ASCII only */
+    }
+    return true;
+}
+
+/* Whether the target is one that can be served here. Returns 0 or a status. Text that is none is
+ * the client's fault, and is found before a handler trips over it. A URI of another scheme than the
+ * connection's is not ours to answer for (RFC 9110 section 7.4). */
+static int check_target(const tepal_req *req)
+{
+    const struct uri_target *target = &req->target;
+    const char *scheme = tepal_req_scheme(req);
+    if (target->high && (!is_encoded_text(target->path, target->path_len) ||
+                         !is_encoded_text(target->query, target->query_len)))
+        return 400;
+    if (target->scheme &&
+        !http_same_name(target->scheme, target->scheme_len, scheme, strlen(scheme)))
+        return 421;
+    return 0;
+}
+
+static void refuse_target(tepal_req *req, int status)
+{
+    req->refused = status;
+    req->target = (struct uri_target){ .path = "/", .path_len = 1 };
+}
+
 void request_head_complete(tepal_req *req)
 {
     struct http_conn *http = &req->connection->http;
@@ -65,22 +108,53 @@ void request_head_complete(tepal_req *req)
     h1_head_terminate(head, data);
     int rc = uri_parse_target(data + head->method, head->method_len, data + head->target,
                               head->target_len, &req->target);
-    if (rc < 0) {
-        req->refused = -rc;
-        req->target = (struct uri_target){ .path = "/", .path_len = 1 };
+    if (UNLIKELY(rc < 0))
+        refuse_target(req, -rc);
+    else if (UNLIKELY(req->target.high || req->target.scheme) && (rc = check_target(req)) != 0)
+        refuse_target(req, rc);
+    /* CONNECT: who hopes for a tunnel may send its octets before the answer; they are no requests.
+     */
+    else if (UNLIKELY(req->target.path_len == 0))
+        head->keep_alive = false;
+}
+
+/* Text in place of a head whose target is not known: the method if it is, and "/". */
+static void stand_in(tepal_req *req)
+{
+    static const char nothing[] = "UNKNOWN\0/";
+    struct h1_head *head = &req->head;
+    uint32_t len = head->method_len;
+    char *text = len > 0 ? arena_alloc_text(&req->arena, len + sizeof("\0/")) : NULL;
+    if (text) {
+        memcpy(text, req->data + head->method, len);
+        memcpy(text + len, "\0/", sizeof("\0/"));
     }
+    req->data = text ? text : nothing;
+    head->method = 0;
+    head->method_len = text ? len : 7;
+    head->target = head->method_len + 1;
+    head->target_len = 1;
 }
 
 void request_refuse(tepal_req *req, int status)
 {
-    static const char nothing[] = "UNKNOWN\0/";
-    struct h1_field *fields = req->head.fields;
-    h1_head_init(&req->head, false, fields);
-    req->data = nothing;
-    req->head.method_len = 7;
-    req->head.target = 8;
-    req->head.target_len = 1;
+    struct h1_head *head = &req->head;
     req->refused = status;
+    /* A field that was refused is in the index, but not among the fields. */
+    for (size_t id = 0; id < HTTP_FIELD_COUNT; id++)
+        if (head->known[id] > head->n_fields)
+            head->known[id] = 0;
+    head->framing = H1_BODY_NONE;
+    head->content_length = 0;
+    head->has_content_length = head->keep_alive = head->expect_continue = head->upgrade = false;
+    if (head->stage == H1_START_LINE)
+        head->minor = 0;
+    if (head->target_len == 0) {
+        stand_in(req);
+        return;
+    }
+    struct http_conn *http = &req->connection->http;
+    h1_head_terminate(head, http->in + (req->data - http->in));
 }
 
 int request_fail(tepal_req *req, int error)
@@ -120,7 +194,7 @@ char *request_vprintf(tepal_req *req, size_t *len, const char *format, va_list a
     va_copy(again, args);
     char *text = arena_vprintf(&req->arena, len, format, args);
     if (UNLIKELY(!text)) {
-        int n = vsnprintf(NULL, 0, format, again);
+        int n = print_vsnprintf(NULL, 0, format, again);
         request_no_memory(req, n > 0 ? (size_t)n + 1 : 0);
     }
     va_end(again);

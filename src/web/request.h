@@ -55,7 +55,9 @@ void request_head_complete(tepal_req *req);
 /* What the task of a request is at, for reports: "GET /todos/7 from 10.0.0.1". */
 void request_describe(void *req, char *text, size_t size);
 
-/* Makes the request one that could not be read: UNKNOWN / HTTP/1.0 without fields. */
+/* Makes the request one that could not be read. What the parser knows of it stays: the method, the
+ * target, the version and the fields before the fault; UNKNOWN / HTTP/1.0 in place of what is
+ * not known. It has no body. */
 void request_refuse(tepal_req *req, int status);
 
 /* Records the first cause of a failure. Returns error. */
@@ -75,6 +77,9 @@ static inline bool request_is(const tepal_req *req, const char *method, size_t l
 {
     return req->head.method_len == len && memcmp(req->data + req->head.method, method, len) == 0;
 }
+
+/* The handler of requests that have no route (unrouted.c). */
+tepal_res *unrouted(tepal_req *req);
 
 /* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */
 tepal_res *dispatch(tepal_req *req);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 const char *tepal_req_method(const tepal_req *req)
 {
@@ -119,7 +118,7 @@ static size_t find(const tepal_req *req, const struct lookup *what, size_t i)
         const struct h1_field *field = &head->fields[i];
         if (field->id == what->id && field->name_len == what->len &&
             (what->id != HTTP_FIELD_OTHER ||
-             strncasecmp(req->data + field->name, what->name, what->len) == 0))
+             http_same_name(req->data + field->name, field->name_len, what->name, what->len)))
             break;
     }
     return i;

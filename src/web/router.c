@@ -380,6 +380,7 @@ const char *router_allow(const struct router *router, struct arena *arena, const
         .arena = arena, .method = "", .end = path + len, .match = &match, .methods = methods
     };
     descend(&walk, router->root, path + 1);
+    add_method(&walk, "OPTIONS"); /* which is answered for every route */
     qsort(methods, walk.n_methods, sizeof(*methods), compare_text);
     for (size_t i = 0; i < walk.n_methods; i++)
         size += strlen(methods[i]) + 2;

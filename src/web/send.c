@@ -3,6 +3,7 @@
 #include "async/task.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "http/chunk.h"
 #include "http/h1_write.h"
 #include "http/status.h"
@@ -309,7 +310,7 @@ int tepal_writef(tepal_res *res, const char *format, ...)
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(small, sizeof(small), format, args), rc = -EINVAL;
+    int n = print_vsnprintf(small, sizeof(small), format, args), rc = -EINVAL;
     if (n >= 0 && (size_t)n < sizeof(small)) {
         rc = tepal_write(res, small, (size_t)n);
     } else if (n >= 0) {

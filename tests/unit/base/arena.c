@@ -195,6 +195,51 @@ static void resize(void **state)
     assert_memory_equal(other, "oooooooooo", 10);
 }
 
+/* What is large moves as a whole, and leaves nothing behind: a body that grows by doubling costs
+ * what it is, not twice as much. */
+static void resize_large(void **state)
+{
+    (void)state;
+    size_t size = 5000;
+    arena_alloc(&arena, FIRST);
+    char *p = arena_resize(&arena, NULL, 0, size);
+    size_t before = arena.used - size;
+    for (; size < LIMIT / 2; size *= 2) {
+        p[0] = 'a';
+        p[size - 1] = 'z';
+        arena_alloc(&arena, 100); /* others come between */
+        p = arena_resize(&arena, p, size, 2 * size);
+        assert_non_null(p);
+        assert_true(is_aligned(p));
+        assert_int_equal(p[0], 'a');
+        assert_int_equal(p[size - 1], 'z');
+    }
+    assert_in_range(arena.used, before + size, before + size + 32 * 1024);
+    assert_null(arena_resize(&arena, p, size, LIMIT));
+    assert_null(arena_resize(&arena, p, size, SIZE_MAX));
+    mem_fail_nth(1, 0);
+    assert_null(arena_resize(&arena, p, size, size + 1000));
+    assert_int_equal(p[0], 'a');
+    assert_non_null(arena_resize(&arena, p, size, size + 1000));
+}
+
+/* What is elsewhere counts as what is here. */
+static void charges(void **state)
+{
+    (void)state;
+    assert_true(arena_charge(&arena, LIMIT - FIRST - 20000));
+    assert_false(arena_charge(&arena, 20001));
+    assert_null(arena_alloc(&arena, 30000));
+    assert_true(arena_charge(&arena, 20000));
+    assert_true(arena_charge(&arena, 0));
+    assert_false(arena_charge(&arena, 1));
+    assert_false(arena_charge(&arena, SIZE_MAX));
+    arena_discharge(&arena, 40000);
+    assert_non_null(arena_alloc(&arena, 30000));
+    arena_reset(&arena);
+    assert_int_equal(arena.used, FIRST);
+}
+
 static char *print(size_t *len, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static char *print(size_t *len, const char *format, ...)
 {
@@ -253,9 +298,10 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(alignment), TEST(text_is_packed), TEST(zalloc_is_zeroed), TEST(nothing_overlaps),
-        TEST(limit),     TEST(absurd_sizes),   TEST(zero_size),        TEST(reset_and_clear),
-        TEST(resize),    TEST(formatted_text), TEST(out_of_memory),
+        TEST(alignment),     TEST(text_is_packed), TEST(zalloc_is_zeroed), TEST(nothing_overlaps),
+        TEST(limit),         TEST(absurd_sizes),   TEST(zero_size),        TEST(reset_and_clear),
+        TEST(resize),        TEST(resize_large),   TEST(charges),          TEST(formatted_text),
+        TEST(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
