@@ -129,10 +129,16 @@ TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
  *    TEPAL_ETRUNCATED when the connection ended without that: then octets may be missing, by an
  *    attacker's doing. Some peers always end so; if the application's protocol says that all has
  *    come, it can be taken for an end. With TLS 1.3, a server that does not accept a client's
- *    certificate says so only now: TEPAL_ETLS.
+ *    certificate says so only now: TEPAL_ETLS. So
+ *    does one that wants to be answered again and again (key updates) and reads none of 64 KiB.
  *  - tepal_conn_shutdown() says that this side ends; reading goes on. Suspends while the peer is
  *    slow.
- *  - tepal_conn_close() says so, too, but does not wait.
+ *  - tepal_conn_close() says so, too, but does not wait. What was written before arrives, and the
+ *    end behind it, although the peer's tickets or its own end have not been read: the socket lives
+ *    on by itself, without the stream. It ends this side, drops what comes, and is closed when the
+ *    peer has ended its side; when nothing has moved for 10 s, after a minute, or after 256 KiB; the
+ *    oldest of more than 1000 in a loop; and with the loop, which waits up to a second for the
+ *    peer's system to get what is under way.
  *  - tepal_conn_sendfile() reads the file, and encrypts it.
  */
 

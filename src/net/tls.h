@@ -210,4 +210,11 @@ void tls_give_up(struct tls_stream *t, int error);
 
 BIO_METHOD *tls_bio_method_new(void);
 
+/* --- tls_linger.c ----------------------------------------------------------------------------- */
+
+/* Takes over the socket of a stream that has been closed, and what it has not sent yet but for the
+ * first n_sent octets: sends that, ends this side, and closes the socket when the peer has ended,
+ * too. No poller knows the socket. */
+void tls_linger(int fd, struct buf *rest, size_t n_sent);
+
 #endif
