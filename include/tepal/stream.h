@@ -126,7 +126,10 @@ TEPAL_API int tepal_conn_set_max_output(tepal_conn *stream, size_t max);
 TEPAL_API int tepal_conn_shutdown(tepal_conn *stream);
 
 /* Closes the stream and frees it. Of what was put and not drained the peer gets as much as the
- * system takes at once, and the rest is lost. No task may wait on the stream. Does not suspend.
+ * system takes at once, and the rest is lost. Whoever closes a TCP stream with octets unread, or is
+ * sent more afterwards, lets the system answer with a reset, and what was written before may be lost
+ * on its way: to be sure, end this side, and read to the peer's end. (An encrypted stream sees to
+ * that; see tls.h.) No task may wait on the stream. Does not suspend.
  * NULL is allowed. */
 TEPAL_API void tepal_conn_close(tepal_conn *stream);
 
