@@ -88,9 +88,23 @@ typedef struct tepal_group tepal_group;
 
 typedef struct tepal_spawn_options {
     const char *name;  /* of the task, in reports; must outlive it. Default "task" */
-    size_t stack_size; /* octets of address space, 16 KiB of them a guard; default that of the loop,
-                          256 KiB. Memory is used page by page. Large arrays belong elsewhere */
+    size_t stack_size; /* octets; default that of the loop, 256 KiB; at least 16 KiB. See below */
 } tepal_spawn_options;
+
+/* The stack of a task: stack_size is rounded up to whole pages. It is address space, and memory is
+ * used page by page; what an ended task has used stays with the loop for the next one, and goes back
+ * to the system when it was idle for half a second to a second. Large arrays belong elsewhere.
+ *
+ * Below each stack lies a guard, on which a task that overflows its stack ends the program with a
+ * message that has its name. The guard is a megabyte for tasks with a stack_size of their own and
+ * for the first 1,024 of a loop that live at once, 64 KiB for further ones and where the address
+ * space of the process is limited (RLIMIT_AS). A function whose local variables are larger than that
+ * can reach over the guard into memory that is not its own, unnoticed when it writes only there: a
+ * program with such functions should be compiled with -fstack-clash-protection, which touches each
+ * page of a large frame in order. On a kernel without MADV_GUARD_INSTALL (before 6.13) a guard takes
+ * two of the mappings that vm.max_map_count allows the process: when half of them are taken, by
+ * whomever, further stacks have a mark at their end instead, which is looked at whenever the task
+ * suspends or ends. */
 
 /* A new, empty group. It belongs to the calling task, which must close it. NULL when memory is
  * short. */

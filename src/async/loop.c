@@ -15,11 +15,12 @@
 #include <string.h>
 #include <time.h>
 
-/* How many unused buffers and first chunks stay warm. */
-enum { MAX_FREE_BLOCKS = 32 };
+/* How many idle buffers and first chunks stay warm in any case. */
+enum { KEEP_BLOCKS = 32 };
 
-/* How long after the end of a rush memory goes back to the system: the next rush may follow. */
-enum { TRIM_AFTER_MS = 1000 };
+/* What was idle for as long as that has no memory after twice that time: the next wave may follow.
+ * Some at once, so that the tasks need not wait for it. */
+enum { COOL_AFTER_MS = 500, COOL_AT_ONCE = 64, COOL_PAUSE_MS = 1 };
 
 _Thread_local struct loop *loop_current;
 
@@ -61,7 +62,7 @@ void tepal_clock_fake(void)
     /* Time goes on from what a call may have told already. */
     loop->now = clock_us() / 1000 + 1;
     loop->fake_time = true;
-    timer_cancel(&loop->trim);
+    timer_cancel(&loop->cooling);
     /* What is due already fires at the end of the turn, not here. */
     if (timers_next(&loop->timers) > loop->now)
         timers_fire(&loop->timers, loop->now);
@@ -74,17 +75,31 @@ struct loop *loop_need(const char *call)
     return loop_current;
 }
 
-static void on_trim(struct timer *timer)
+static void begin_cooling_period(struct loop *loop)
 {
-    struct loop *loop = CONTAINER_OF(timer, struct loop, trim);
-    loop->stacks.n_cooled = 0;
-    mem_trim();
+    idle_begin_period(&loop->stacks.idle);
+    idle_begin_period(&loop->buffers.idle);
+    idle_begin_period(&loop->chunks.idle);
+    if (loop_is_warm(loop))
+        loop_cool_later(loop);
 }
 
-void loop_trim_later(struct loop *loop)
+static void on_cooling(struct timer *timer)
 {
-    if (!timer_is_set(&loop->trim) && !loop->fake_time)
-        timer_set(&loop->timers, &loop->trim, loop->now + TRIM_AFTER_MS);
+    struct loop *loop = CONTAINER_OF(timer, struct loop, cooling);
+    bool more = stack_pool_cool(&loop->stacks, COOL_AT_ONCE);
+    more |= block_pool_cool(&loop->buffers, COOL_AT_ONCE);
+    more |= block_pool_cool(&loop->chunks, COOL_AT_ONCE);
+    if (more)
+        timer_set(&loop->timers, timer, loop->now + COOL_PAUSE_MS);
+    else
+        begin_cooling_period(loop);
+}
+
+void loop_cool_later(struct loop *loop)
+{
+    if (!timer_is_set(&loop->cooling) && !loop->fake_time)
+        timer_set(&loop->timers, &loop->cooling, loop->now + COOL_AFTER_MS);
 }
 
 int loop_open(struct loop *loop, size_t stack_size)
@@ -102,10 +117,10 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->parts);
     look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
-    timer_init(&loop->trim, on_trim);
+    timer_init(&loop->cooling, on_cooling);
     stack_pool_init(&loop->stacks, stack_size);
-    block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, MAX_FREE_BLOCKS);
-    block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, MAX_FREE_BLOCKS);
+    block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, KEEP_BLOCKS);
+    block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, KEEP_BLOCKS);
     overflow_watch(&loop->signal_stack);
     loop_current = loop;
     debug_open(loop);

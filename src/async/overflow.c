@@ -48,7 +48,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     struct tepal_task *task = loop ? loop->current : NULL;
     if (task) {
         const char *at = info->si_addr, *low = task->stack->low;
-        if (at < low && at >= low - STACK_GUARD_SIZE)
+        if (at < low && at >= low - task->stack->guard_size)
             report(task);
     }
     /* The instruction faults again, now under the former handler. */

@@ -98,7 +98,7 @@ static void task_end(struct loop *loop, struct tepal_task *task)
     if (UNLIKELY(task->locals != NULL))
         locals_drop(task->locals);
     stack_give(&loop->stacks, task->stack);
-    loop_may_trim(loop);
+    loop_may_cool(loop);
 }
 
 void task_run(struct loop *loop, struct tepal_task *task)
@@ -111,7 +111,7 @@ void task_run(struct loop *loop, struct tepal_task *task)
         task = loop->current; /* another one may have come back */
     }
     loop->current = NULL;
-    if (UNLIKELY(!stack_is_intact(task->stack)))
+    if (UNLIKELY(!stack_is_intact(task->stack, task->ctx.sp)))
         misuse(task->name, "the task overflowed its stack");
     if (!task->fn)
         task_end(loop, task);
