@@ -121,7 +121,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     stack_pool_init(&loop->stacks, stack_size);
     block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, KEEP_BLOCKS);
     block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, KEEP_BLOCKS);
-    overflow_watch(&loop->signal_stack);
+    overflow_watch();
     loop_current = loop;
     debug_open(loop);
     return 0;
@@ -140,7 +140,7 @@ void loop_close(struct loop *loop)
     calls_close(loop->calls);
     dump_signal_close(loop);
     debug_close(loop);
-    overflow_unwatch(&loop->signal_stack);
+    overflow_unwatch();
     stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);
     block_pool_clear(&loop->chunks);

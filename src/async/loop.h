@@ -58,7 +58,6 @@ struct loop {
     bool calls_due;          /* there may be some to run */
     bool in_call;            /* one of them runs */
     struct list parts;
-    void *signal_stack;
     uint64_t random;                 /* of select, for being fair */
     struct debug *debug;             /* NULL: it is off; see debug.h */
     struct dump_signal *dump_signal; /* made at first use; see inspect.h */

@@ -2,7 +2,7 @@
 #include "async/stack.h"
 
 #include "base/mem.h"
-#include "base/poison.h"
+#include "base/sanitizer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -153,7 +153,7 @@ bool stack_pool_cool(struct stack_pool *pool, size_t max)
 static void destroy(struct stack *stack)
 {
     VALGRIND_STACK_DEREGISTER(stack->valgrind_id);
-    unpoison(stack->low, (size_t)(stack->top - stack->low));
+    sanitizer_unpoison(stack->low, (size_t)(stack->top - stack->low));
 }
 
 static void give_own(struct stack_pool *pool, struct stack *stack)

@@ -3,10 +3,12 @@
 #include "async/task.h"
 
 #include "async/debug.h"
+#include "async/overflow.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdalign.h>
+#include <stdlib.h>
 
 struct tepal_task *task_need(const char *call)
 {
@@ -101,6 +103,13 @@ static void task_end(struct loop *loop, struct tepal_task *task)
     loop_may_cool(loop);
 }
 
+/* Where it had no guard, or reached over it. What lies beside the stack is not what it was. */
+static _Noreturn void overflow_end(const struct tepal_task *task)
+{
+    overflow_report(task);
+    abort();
+}
+
 void task_run(struct loop *loop, struct tepal_task *task)
 {
     loop->current = task;
@@ -112,7 +121,7 @@ void task_run(struct loop *loop, struct tepal_task *task)
     }
     loop->current = NULL;
     if (UNLIKELY(!stack_is_intact(task->stack, task->ctx.sp)))
-        misuse(task->name, "the task overflowed its stack");
+        overflow_end(task);
     if (!task->fn)
         task_end(loop, task);
 }

@@ -107,16 +107,23 @@ static void free_heap_blocks(struct block_pool *pool)
     }
 }
 
-void block_pool_clear(struct block_pool *pool)
+static void free_slabs(struct block_pool *pool)
 {
-    if (!pool->slabs)
-        free_heap_blocks(pool);
     while (pool->slabs) {
         struct block_slab *slab = pool->slabs;
         pool->slabs = slab->next;
         mem_unmap(slab->base, mem_whole_pages(pool->size) * SLAB_BLOCKS);
         mem_free(slab);
     }
+}
+
+void block_pool_clear(struct block_pool *pool)
+{
+    if (!pool->slabs)
+        free_heap_blocks(pool);
+    else if (pool->idle.n == pool->n)
+        free_slabs(pool);
     idle_clear(&pool->idle);
+    pool->slabs = NULL;
     pool->n = 0;
 }

@@ -25,7 +25,8 @@ struct block_pool {
 
 void block_pool_init(struct block_pool *pool, size_t size, size_t keep);
 
-/* Gives all memory back to the system; no block may be in use. */
+/* Gives all memory back to the system. When a block is still in use, by somebody who never gives it
+ * back, what was mapped for it and others stays. */
 void block_pool_clear(struct block_pool *pool);
 
 /* A block of pool->size octets, or NULL. */
