@@ -91,6 +91,16 @@ typedef struct tepal_spawn_options {
     size_t stack_size; /* octets; default that of the loop, 256 KiB; at least 16 KiB. See below */
 } tepal_spawn_options;
 
+/* While a loop runs, a handler of tepal for SIGSEGV is in place, which reports overflows and then
+ * leaves every fault to the handler, or the default, that was there before. It needs a signal stack
+ * (sigaltstack()): the thread's own if it has one, else tepal gives it one. Both go with the loop,
+ * and what the program puts in their places stays. A program built with AddressSanitizer or
+ * ThreadSanitizer, whether libtepal is or not, has the sanitizer's report instead.
+ *
+ * In C++ a task may suspend while it handles an exception, and while one is on its way; one must not
+ * leave the function of a task, or any other function that tepal calls. For that the C++ runtime
+ * must be there when the loop begins: as it is in a program that is linked with it. */
+
 /* The stack of a task: stack_size is rounded up to whole pages. It is address space, and memory is
  * used page by page; what an ended task has used stays with the loop for the next one, and goes back
  * to the system when it was idle for half a second to a second. Large arrays belong elsewhere.
