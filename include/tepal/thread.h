@@ -8,6 +8,13 @@
 extern "C" {
 #endif
 
+/* The threads of the pool have all signals blocked, so that those go to the program's own threads,
+ * but for the ones that tell of a fault in the thread itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ * SIGTRAP, SIGSYS, SIGABRT) and SIGPROF. A process that fn starts by fork() begins with the mask that
+ * the loop's thread had when the loop began. What posix_spawn(), popen(), system() and vfork() start
+ * there inherits what is blocked, and takes no SIGTERM: tepal_process_open() starts a process in
+ * which nothing is blocked, and so does posix_spawn() with POSIX_SPAWN_SETSIGMASK. */
+
 /* Runs fn(arg) in a thread of the loop's pool, while other tasks go on; for calls that block: a
  * database, a file system, a long computation. fn must not call tepal, but for tepal_log().
  * Suspends. Returns what fn returned. A task that is cancelled or out of time before a thread has

@@ -6,6 +6,7 @@
 #include "async/offload.h"
 
 #include "async/task.h"
+#include "async/thread.h"
 #include "async/wakeup.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -42,11 +43,13 @@ struct offload {
     size_t n_abandoned;      /* of them */
     pthread_t *threads;      /* the loop's own, too */
     unsigned n_threads, threads_room;
+    sigset_t child_mask; /* of what the threads start by fork() */
 };
 
 static void *thread_main(void *arg)
 {
     struct offload *offload = arg;
+    thread_set_child_mask(&offload->child_mask);
     pthread_mutex_lock(&offload->mutex);
     while (true) {
         while (!offload->closing &&
@@ -145,6 +148,7 @@ static int offload_open(struct loop *loop)
     pthread_cond_init(&offload->work, NULL);
     list_init(&offload->queue);
     list_init(&offload->done);
+    offload->child_mask = loop->signal_mask;
     set_limits(offload, NULL);
     loop->offload = offload;
     return 0;
@@ -173,7 +177,7 @@ bool offload_is_busy(const struct offload *offload)
     return offload && offload->n_jobs > offload->n_abandoned;
 }
 
-/* Starts one more thread; signals stay with the program's own threads. */
+/* Starts one more thread. */
 static int add_thread(struct offload *offload)
 {
     if (offload->n_threads == offload->threads_room) {
@@ -184,14 +188,10 @@ static int add_thread(struct offload *offload)
         offload->threads = threads;
         offload->threads_room = room;
     }
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&offload->threads[offload->n_threads], NULL, thread_main, offload);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = thread_start(&offload->threads[offload->n_threads], thread_main, offload);
     if (rc == 0)
         offload->n_threads++;
-    return -rc;
+    return rc;
 }
 
 /* Queues the job and sees that a thread will take it. */
