@@ -89,6 +89,8 @@ typedef struct tepal_group tepal_group;
 typedef struct tepal_spawn_options {
     const char *name;  /* of the task, in reports; must outlive it. Default "task" */
     size_t stack_size; /* octets; default that of the loop, 256 KiB; at least 16 KiB. See below */
+    size_t arg_size;   /* octets of *arg that the task gets a copy of, at most half of its stack, on
+                          which they lie; default 0: it gets arg itself. See tepal_spawn() */
 } tepal_spawn_options;
 
 /* While a loop runs, a handler of tepal for SIGSEGV is in place, which reports overflows and then
@@ -121,8 +123,16 @@ typedef struct tepal_spawn_options {
 TEPAL_API tepal_group *tepal_group_new(void);
 
 /* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
- * its deadline and its task-local values. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when
- * the group has been cancelled. */
+ * its deadline and its task-local values. So what arg points to must be there as long as the task
+ * uses it, and a local variable of a function that returns meanwhile is not. With arg_size it is
+ * copied before the call returns, and fn gets the address of the copy, which is aligned for any type
+ * and there until the task ends:
+ *
+ *     struct job job = { .id = id };
+ *     tepal_spawn(group, run, &job, &(tepal_spawn_options){ .arg_size = sizeof(job) });
+ *
+ * Does not suspend. Returns 0, -ENOMEM, -ECANCELED when the group has been cancelled, or -EINVAL when
+ * arg_size is too large for the stack, or there is one and arg is NULL. */
 TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                           const tepal_spawn_options *options);
 

@@ -36,6 +36,11 @@ static size_t whole_stack(size_t size)
     return mem_whole_pages(size < STACK_MIN_SIZE ? STACK_MIN_SIZE : size);
 }
 
+size_t stack_size_of(const struct stack_pool *pool, size_t size)
+{
+    return size == 0 || size > SIZE_MAX / 2 ? pool->size : whole_stack(size);
+}
+
 void stack_pool_init(struct stack_pool *pool, size_t size)
 {
     *pool = (struct stack_pool){ .size = whole_stack(size ? size : STACK_DEFAULT_SIZE) };

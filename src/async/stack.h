@@ -61,6 +61,9 @@ void stack_pool_init(struct stack_pool *pool, size_t size);
 /* Unmaps everything; no stack may be in use. */
 void stack_pool_clear(struct stack_pool *pool);
 
+/* The size of what stack_take() returns. */
+size_t stack_size_of(const struct stack_pool *pool, size_t size);
+
 /* A stack of the pool's size (0), or of its own size; NULL when memory is short. */
 struct stack *stack_take(struct stack_pool *pool, size_t size);
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdalign.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tepal_task *task_need(const char *call)
 {
@@ -81,6 +82,15 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     ctx_init(&task->ctx, stack->low, (size_t)((char *)task - stack->low), task_main, task);
     loop->n_tasks++;
     return task;
+}
+
+void task_copy_arg(struct tepal_task *task, size_t size)
+{
+    char *low = task->stack->low, *copy = (char *)(((uintptr_t)task - size) & ~(uintptr_t)63);
+    memcpy(copy, task->arg, size);
+    task->arg = copy;
+    ctx_end(&task->ctx);
+    ctx_init(&task->ctx, low, (size_t)(copy - low), task_main, task);
 }
 
 void task_start(struct loop *loop, struct tepal_task *task)

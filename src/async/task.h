@@ -60,6 +60,9 @@ struct tepal_task *task_need(const char *call);
 struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, const char *name,
                             size_t stack_size);
 
+/* Gives a new task a copy of as many octets of its argument, which must fit into half its stack. */
+void task_copy_arg(struct tepal_task *task, size_t size);
+
 /* Lets a new task run in its turn. */
 void task_start(struct loop *loop, struct tepal_task *task);
 
