@@ -208,10 +208,12 @@ TEPAL_API ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_
 /* --- Listening -------------------------------------------------------------------------------- */
 
 typedef struct tepal_listen_options {
-    const char *host; /* an address or a name; default: all IPv6 and IPv4 addresses */
+    const char *host; /* an address, or a name, of which all addresses are listened on (without IPv6
+                         on this machine, all that are IPv4); default: all IPv6 and IPv4 addresses */
     int port;         /* TCP port; TEPAL_ANY_PORT: one that is free. Ignored with path */
     const char *path; /* a Unix socket; '@' first: abstract. A socket left by a dead process is
-                         replaced, and the file is removed at the end */
+                         replaced; the file is removed when the listener is closed, unless the path
+                         leads to another one by then */
     int backlog;      /* default 1024; the kernel caps it at net.core.somaxconn */
     bool reuse_port;  /* SO_REUSEPORT: several processes share the port */
 } tepal_listen_options;
@@ -220,15 +222,17 @@ typedef struct tepal_listen_options {
 #define TEPAL_ANY_PORT (-1)
 
 /* Begins to listen. Does not suspend (a host name is looked up at once). Returns 0 and the
- * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; -EINVAL for neither port nor
- * path. */
+ * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such
+ * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path. */
 TEPAL_API int tepal_listen(tepal_listener **listener, const tepal_listen_options *options);
 
 /* The port of a TCP listener, 0 of a Unix one. */
 TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
 
-/* Waits for the next connection. Suspends. Returns 0 and the stream, which the caller closes, or a
- * negative error. */
+/* Waits for the next connection. When the listener has several sockets, for as many addresses, they
+ * take turns. Suspends. Returns 0 and the stream, which the caller closes; -EMFILE, -ENFILE, -ENOMEM
+ * or -ENOBUFS when there is a shortage; -EBUSY when another task accepts; or another error, when
+ * accepting fails again and again: then the next call waits for a moment before it tries. */
 TEPAL_API int tepal_accept(tepal_listener *listener, tepal_conn **stream);
 
 /* Serves a connection. It runs in a task of its own; when it returns the stream is closed. */
@@ -250,7 +254,8 @@ typedef struct tepal_serve_options {
  * cancelled, its deadline comes, or it is told by a signal. (The connections' tasks do not inherit
  * that deadline.) Then no more are accepted, the connections are given the time of the options to
  * end, the rest are cancelled, and when all have returned the call does. When descriptors or memory
- * are short, accepting pauses, with one line in the log. The listener stays the caller's. Suspends.
+ * are short, or accepting fails again and again for another reason, it pauses, with one line in the
+ * log, and is tried ten times a second. The listener stays the caller's. Suspends.
  * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
  * the listener, -ENOMEM or -EMFILE when it could not begin; what tepal_tls_status() says of tls. */
 TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
@@ -261,7 +266,9 @@ TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn,
 TEPAL_API int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn,
                                      void *arg, const tepal_serve_options *options);
 
-/* Stops listening. Connections that were accepted live on. NULL is allowed. */
+/* Stops listening. Connections that were accepted live on. No task may wait for a connection, but for
+ * one that has been cancelled or whose time is over, and that only has not run since. Does not
+ * suspend. NULL is allowed. */
 TEPAL_API void tepal_listener_close(tepal_listener *listener);
 
 #ifdef __cplusplus
