@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 256 };
+enum { MAX_EVENTS = 256, ALL_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP };
 
 int poller_init(struct poller *poller)
 {
@@ -39,7 +39,7 @@ static int control(struct poller *poller, int op, struct io *io, uint32_t events
 
 int poller_add(struct poller *poller, struct io *io)
 {
-    return control(poller, EPOLL_CTL_ADD, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    return control(poller, EPOLL_CTL_ADD, io, ALL_EVENTS | EPOLLET);
 }
 
 int poller_pause(struct poller *poller, struct io *io)
@@ -49,7 +49,7 @@ int poller_pause(struct poller *poller, struct io *io)
 
 int poller_resume(struct poller *poller, struct io *io)
 {
-    return control(poller, EPOLL_CTL_MOD, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    return control(poller, EPOLL_CTL_MOD, io, ALL_EVENTS | EPOLLET);
 }
 
 void poller_remove(struct poller *poller, struct io *io)
@@ -74,6 +74,8 @@ static uint32_t state_of(uint32_t events)
         state |= IO_EOF;
     if (events & (EPOLLHUP | EPOLLERR))
         state |= IO_HUP;
+    if (events & EPOLLPRI)
+        state |= IO_READ | IO_STOPS;
     return state;
 }
 

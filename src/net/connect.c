@@ -125,7 +125,7 @@ static void look(struct race *race)
             race->winner = stream;
             return;
         }
-        note_failure(race, -error);
+        note_failure(race, stream_error(error));
         tepal_conn_close(stream);
     }
 }

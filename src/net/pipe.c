@@ -17,14 +17,9 @@ struct pipe_stream {
 
 static ssize_t pipe_read(struct tepal_conn *stream, void *buffer, size_t size)
 {
-    struct io *io = &stream->io;
-    ssize_t n = read(io->fd, buffer, size);
-    if (n < 0)
-        return stream_failed(io, IO_READ);
-    /* As in socket.c: a short read has emptied the pipe. */
-    if ((size_t)n < size && !(io->state & IO_EOF))
-        io->state &= ~(uint32_t)IO_READ;
-    return n;
+    /* A short read need not have emptied the pipe: the other end may write packets (O_DIRECT). */
+    ssize_t n = read(stream->io.fd, buffer, size);
+    return n < 0 ? stream_failed(&stream->io, IO_READ) : n;
 }
 
 static ssize_t pipe_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)

@@ -212,8 +212,7 @@ static void tell_failure(const struct tls_stream *t, int error)
 int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_tls_options *options)
 {
     struct tepal_task *task = task_need("tepal_conn_start_tls");
-    if (!stream)
-        misuse("tepal_conn_start_tls", "the stream is NULL");
+    stream_need(stream, "tepal_conn_start_tls");
     int rc = task_check(loop_current, task);
     char host[TLS_MAX_NAME + 1] = "";
     if (rc == 0)
@@ -227,6 +226,8 @@ int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_t
         rc = expect_host(t, host);
     if (rc == 0)
         rc = shake_hands(t);
+    if (UNLIKELY(stream->tls != t)) /* closed, since the task was cancelled */
+        return (int)stream_left(stream, rc);
     if (rc < 0) {
         t->text = t->text ? t->text : tepal_error_text(rc);
         tls_give_up(t, rc);

@@ -22,6 +22,11 @@ bool tls_is_holding(const struct tls_stream *t)
     return t->unsent.len > 0;
 }
 
+bool tls_is_open(const struct tls_stream *t)
+{
+    return t->established;
+}
+
 /* Sends what the socket takes. Returns how much that was, or the error of the socket. */
 static ssize_t send_some(struct tls_stream *t, const char *data, size_t len)
 {

@@ -83,6 +83,7 @@ static int status_of(int error)
     case TEPAL_ECHARSET:
         return 400;
     case -ETIMEDOUT:
+    case TEPAL_ESILENT:
         return 504;
     case -EBUSY:
     case -EAGAIN:
