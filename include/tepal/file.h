@@ -1,5 +1,6 @@
-/* Files, read and written in threads of the loop's pool (thread.h), so that a slow disk holds no
- * other task up.
+/* Files, read and written in threads, so that a slow disk holds no other task up. The threads are
+ * for files only: calls of tepal_offload() that take long, or wait for a task that uses a file, are
+ * not in the way; see tepal_offload_configure().
  *
  * Every operation is one call in a thread. A task that is cancelled or out of time before a thread
  * has begun gets -ECANCELED or -ETIMEDOUT, and nothing has been done; what has begun is waited for
@@ -79,7 +80,8 @@ TEPAL_API int tepal_file_truncate(tepal_file *file, int64_t size);
 TEPAL_API int tepal_file_sync(tepal_file *file);
 
 /* Closes the file and frees it, in any case. No operation may be under way. Suspends, but cannot be
- * cancelled or time out, so that it works in a task that was. Returns 0, or a negative error when
+ * cancelled or time out, so that it works in a task that was; it comes before other operations that
+ * wait for a thread. Returns 0, or a negative error when
  * what was written may be lost (-EIO, -EDQUOT, ...). NULL is allowed. */
 TEPAL_API int tepal_file_close(tepal_file *file);
 

@@ -41,9 +41,12 @@ typedef struct tepal_connect_options {
 
 /* Connects to a TCP port. host is a name (see tepal/dns.h), an IPv4 or an IPv6 address. The
  * addresses of a name are tried as RFC 8305 says ("Happy Eyeballs"): both families in turns,
- * beginning with the one that is to be preferred (IPv6 where it is routed); while an attempt is
- * under way the next one starts after attempt_delay_ms, and at once when one has failed; the first
- * that succeeds is taken, and the others are given up. TCP_NODELAY is on. options may be NULL.
+ * beginning with the one that is to be preferred (IPv6 where it is routed). Nobody waits for a name
+ * server that has answered for one family only: attempts begin when there are IPv6 addresses, or 50
+ * ms after IPv4 ones, and what comes later joins; once all have failed it is waited for no longer
+ * than timeout_ms of tepal_dns_options. While an attempt is under way the next one starts after
+ * attempt_delay_ms, and at once when one has failed; the first that succeeds is taken, and the
+ * others are given up. TCP_NODELAY is on. options may be NULL.
  * Suspends. Returns 0 and the stream, which the caller closes; what tepal_resolve() returns when
  * there is no address; the error of the last attempt (-ECONNREFUSED, ...), where that there is no
  * way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV for

@@ -47,7 +47,10 @@ typedef struct tepal_offload_options {
     size_t max_queue;     /* calls that wait for a thread; default 10000 */
 } tepal_offload_options;
 
-/* Sets the bounds of this loop's pool, from now on; calls that run already go on. Does not suspend.
+/* Sets the bounds of this loop's pool, from now on; calls that run already go on. The operations of
+ * file.h have a queue and threads of their own, with the same bounds: no call of the program's is in
+ * their way. Threads are started when they are needed, and end after 10 s without work. When calls
+ * wait and for 3 s no thread has taken one, the log says so, once in a minute. Does not suspend.
  * Returns 0, -ENOMEM or -EMFILE. */
 TEPAL_API int tepal_offload_configure(const tepal_offload_options *options);
 

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 
 #include <tepal/file.h>
-#include <tepal/thread.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,11 +30,13 @@ struct operation {
     struct stat *status;
 };
 
-static int run(tepal_file *file, int (*fn)(void *), struct operation *operation)
+static int run(tepal_file *file, int (*fn)(void *), struct operation *operation, const char *call)
 {
+    if (!file)
+        misuse(call, "the file is NULL");
     operation->fd = file->fd;
     file->n_running++;
-    int rc = tepal_offload(fn, operation);
+    int rc = offload_own(fn, operation, call);
     file->n_running--;
     return rc;
 }
@@ -67,7 +68,7 @@ int tepal_file_open(tepal_file **file, const char *path, const tepal_file_option
     tepal_file *f = mem_zalloc(sizeof(*f));
     if (!f)
         return -ENOMEM;
-    rc = tepal_offload(do_open, &opening);
+    rc = offload_own(do_open, &opening, "tepal_file_open");
     if (rc < 0) {
         mem_free(f);
         return rc;
@@ -96,7 +97,7 @@ static int do_read(void *arg)
 ssize_t tepal_file_read(tepal_file *file, void *buffer, size_t size, int64_t offset)
 {
     struct operation o = { .buffer = buffer, .size = size, .offset = offset };
-    int rc = run(file, do_read, &o);
+    int rc = run(file, do_read, &o, "tepal_file_read");
     return rc < 0 ? rc : (ssize_t)o.done;
 }
 
@@ -117,7 +118,7 @@ static int do_write(void *arg)
 int tepal_file_write(tepal_file *file, const void *data, size_t len, int64_t offset)
 {
     struct operation o = { .buffer = (void *)(uintptr_t)data, .size = len, .offset = offset };
-    return run(file, do_write, &o);
+    return run(file, do_write, &o, "tepal_file_write");
 }
 
 static int do_stat(void *arg)
@@ -128,13 +129,13 @@ static int do_stat(void *arg)
 
 int tepal_file_stat(tepal_file *file, struct stat *status)
 {
-    return run(file, do_stat, &(struct operation){ .status = status });
+    return run(file, do_stat, &(struct operation){ .status = status }, "tepal_file_stat");
 }
 
 int64_t tepal_file_size(tepal_file *file)
 {
     struct stat status;
-    int rc = tepal_file_stat(file, &status);
+    int rc = run(file, do_stat, &(struct operation){ .status = &status }, "tepal_file_size");
     return rc < 0 ? rc : (int64_t)status.st_size;
 }
 
@@ -146,7 +147,7 @@ static int do_truncate(void *arg)
 
 int tepal_file_truncate(tepal_file *file, int64_t size)
 {
-    return run(file, do_truncate, &(struct operation){ .offset = size });
+    return run(file, do_truncate, &(struct operation){ .offset = size }, "tepal_file_truncate");
 }
 
 static int do_sync(void *arg)
@@ -157,7 +158,7 @@ static int do_sync(void *arg)
 
 int tepal_file_sync(tepal_file *file)
 {
-    return run(file, do_sync, &(struct operation){ 0 });
+    return run(file, do_sync, &(struct operation){ 0 }, "tepal_file_sync");
 }
 
 static int do_close(void *arg)
@@ -247,7 +248,7 @@ static int do_load(void *arg)
 ssize_t tepal_file_load(const char *path, size_t max, char **data)
 {
     struct loading l = { .path = path, .max = max };
-    int rc = tepal_offload(do_load, &l);
+    int rc = offload_own(do_load, &l, "tepal_file_load");
     *data = rc < 0 ? NULL : l.data;
     return rc < 0 ? rc : (ssize_t)l.len;
 }
@@ -343,7 +344,7 @@ int tepal_file_save(const char *path, const void *data, size_t len,
     if (!s.temporary)
         return -ENOMEM;
     memcpy(s.temporary, path, s.folder_len);
-    rc = tepal_offload(do_save, &s);
+    rc = offload_own(do_save, &s, "tepal_file_save");
     mem_free(s.temporary);
     return rc;
 }

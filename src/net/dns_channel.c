@@ -229,7 +229,11 @@ static void init_library(void)
     library_status = ares_library_init(ARES_LIB_INIT_ALL);
 }
 
-static int init(struct dns_channel *channel, const tepal_dns_options *options)
+const char *dns_resolv_conf;
+
+/* One of c-ares' channels; lookups NULL: as the system says. Returns a status. */
+static int init(ares_channel *ares, struct dns_channel *channel, const tepal_dns_options *options,
+                const char *lookups)
 {
     int64_t timeout = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     unsigned tries = options->tries > 0 ? options->tries : DEFAULT_TRIES;
@@ -239,6 +243,8 @@ static int init(struct dns_channel *channel, const tepal_dns_options *options)
         .ndots = options->ndots < INT_MAX ? (int)options->ndots : INT_MAX,
         .domains = (char **)(uintptr_t)options->search,
         .ndomains = options->no_search ? 0 : (int)options->n_search,
+        .lookups = (char *)(uintptr_t)lookups,
+        .resolvconf_path = (char *)(uintptr_t)dns_resolv_conf,
         .sock_state_cb = on_interest,
         .sock_state_cb_data = channel,
     };
@@ -247,10 +253,41 @@ static int init(struct dns_channel *channel, const tepal_dns_options *options)
         mask |= ARES_OPT_NDOTS;
     if (options->no_search || options->n_search > 0)
         mask |= ARES_OPT_DOMAINS;
+    if (lookups)
+        mask |= ARES_OPT_LOOKUPS;
+    if (dns_resolv_conf)
+        mask |= ARES_OPT_RESOLVCONF;
 #ifdef ARES_OPT_QUERY_CACHE
     mask |= ARES_OPT_QUERY_CACHE; /* for 0 seconds: the cache is ours */
 #endif
-    return ares_init_options(&channel->ares, &o, mask);
+    return ares_init_options(ares, &o, mask);
+}
+
+/* Reads the system's files, for what the search does with the options. Returns a status. */
+static int read_system(struct dns_channel *channel, const tepal_dns_options *options)
+{
+    ares_channel system;
+    int mask, status = init(&system, channel, options, NULL);
+    if (status != ARES_SUCCESS)
+        return status;
+    status = ares_save_options(system, &channel->system, &mask);
+    ares_destroy(system);
+    if (status == ARES_SUCCESS && !channel->system.lookups)
+        status = ARES_ENOMEM;
+    return status;
+}
+
+/* Both channels. Searching is done above, so that it goes on where c-ares would not. */
+static int init_both(struct dns_channel *channel, const tepal_dns_options *options)
+{
+    tepal_dns_options as_it_is = *options;
+    as_it_is.no_search = true;
+    int status = read_system(channel, options);
+    if (status == ARES_SUCCESS)
+        status = init(&channel->ares, channel, &as_it_is, "b");
+    if (status == ARES_SUCCESS)
+        status = init(&channel->hosts, channel, &as_it_is, "f");
+    return status;
 }
 
 /* Returns a status of c-ares. */
@@ -301,7 +338,7 @@ int dns_channel_open(struct dns_channel **out, struct loop *loop, const tepal_dn
     channel->n_left = MAX_AT_ONCE;
     list_init(&channel->sockets);
     timer_init(&channel->timer, on_timer);
-    int status = library_status == ARES_SUCCESS ? init(channel, options) : library_status;
+    int status = library_status == ARES_SUCCESS ? init_both(channel, options) : library_status;
     if (status == ARES_SUCCESS) {
         ares_set_socket_functions(channel->ares, &functions, channel);
         ares_set_socket_callback(channel->ares, on_opened, channel);
@@ -320,15 +357,20 @@ void dns_channel_close(struct dns_channel *channel)
 {
     if (channel->ares)
         ares_destroy(channel->ares);
+    if (channel->hosts)
+        ares_destroy(channel->hosts);
+    ares_destroy_options(&channel->system);
     timer_cancel(&channel->timer);
     mem_free(channel);
 }
 
-void dns_channel_ask(struct dns_channel *channel, const char *name, int family,
-                     ares_addrinfo_callback fn, void *arg)
+void dns_channel_ask(struct dns_channel *channel, const struct dns_question *question)
 {
-    struct ares_addrinfo_hints hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
-    ares_getaddrinfo(channel->ares, name, NULL, &hints, fn, arg);
+    struct ares_addrinfo_hints hints = { .ai_family = question->family,
+                                         .ai_socktype = SOCK_STREAM,
+                                         .ai_flags = ARES_AI_NOSORT };
+    ares_getaddrinfo(question->in_hosts ? channel->hosts : channel->ares, question->name, NULL,
+                     &hints, question->fn, question->arg);
 }
 
 int dns_channel_error(const struct dns_channel *channel, int status)

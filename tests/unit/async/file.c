@@ -482,10 +482,10 @@ static int block_thread(void *arg)
 
 static int offload_block(void *arg)
 {
-    return tepal_offload(block_thread, arg);
+    return offload_own(block_thread, arg, "block");
 }
 
-/* Takes the only thread away. */
+/* Takes the only thread for files away. */
 static tepal_group *block_pool(void)
 {
     blocked = may_go = false;
@@ -670,6 +670,84 @@ static void closing_always_works(void **state)
     assert_int_equal(run(close_when_busy, NULL), 0);
 }
 
+static int block_all(void *arg)
+{
+    return tepal_offload(block_thread, arg);
+}
+
+/* The program's calls wait for what a task does after it has used files, and closed one. */
+static int use_files_when_busy(void *arg)
+{
+    enum { CALLS = 8 };
+    (void)arg;
+    put_file(path, "as it was", 9);
+    tepal_file *file = open_file(O_RDWR);
+    blocked = may_go = false;
+    tepal_offload_options options = { .max_threads = 2, .max_queue = CALLS - 2 };
+    assert_int_equal(tepal_offload_configure(&options), 0);
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < CALLS; i++)
+        assert_int_equal(tepal_spawn(group, block_all, NULL, NULL), 0);
+    settle();
+    assert_int_equal(tepal_offload(block_thread, NULL), -EBUSY);
+    assert_int_equal(tepal_file_write(file, "AS", 2, 0), 0);
+    assert_int_equal(tepal_file_size(file), 9);
+    assert_int_equal(tepal_file_close(file), 0);
+    char *data;
+    assert_int_equal(tepal_file_load(path, 100, &data), 9);
+    assert_memory_equal(data, "AS it was", 9);
+    free(data);
+    assert_int_equal(tepal_file_save(path, "saved", 5, NULL), 0);
+    unblock_pool(group);
+    return 0;
+}
+
+static void files_do_not_wait_for_the_program(void **state)
+{
+    (void)state;
+    assert_int_equal(run(use_files_when_busy, NULL), 0);
+}
+
+static int order[4], n_ordered;
+
+struct ordered {
+    tepal_file *file; /* to be closed; NULL: to be loaded */
+    int number;
+};
+
+static int do_in_order(void *arg)
+{
+    struct ordered *o = arg;
+    char *data = NULL;
+    int rc = o->file ? tepal_file_close(o->file) : (int)tepal_file_load(path, 100, &data);
+    free(data);
+    order[n_ordered++] = o->number;
+    return rc < 0 ? rc : 0;
+}
+
+static int close_before_others(void *arg)
+{
+    (void)arg;
+    put_file(path, "x", 1);
+    struct ordered all[3] = { { NULL, 0 }, { NULL, 1 }, { open_file(O_RDONLY), 2 } };
+    n_ordered = 0;
+    tepal_group *group = block_pool(), *users = tepal_group_new();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(tepal_spawn(users, do_in_order, &all[i], NULL), 0);
+    settle();
+    unblock_pool(group);
+    assert_int_equal(tepal_group_wait(users), 0);
+    tepal_group_close(users);
+    assert_int_equal(order[0], 2);
+    return 0;
+}
+
+static void closing_comes_first(void **state)
+{
+    (void)state;
+    assert_int_equal(run(close_before_others, NULL), 0);
+}
+
 static int read_slowly(void *arg)
 {
     char buffer[10];
@@ -709,7 +787,7 @@ static int run_short(void *arg)
     char *data;
     put_file(path, "as it was", 9);
     assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 1 }), 0);
-    assert_int_equal(tepal_offload(fail_in_thread, &none), 0);
+    assert_int_equal(offload_own(fail_in_thread, &none, "test"), 0);
     mem_fail_nth(1, 0);
     assert_int_equal(tepal_file_open(&file, path, NULL), -ENOMEM);
     assert_null(file);
@@ -717,12 +795,12 @@ static int run_short(void *arg)
     assert_int_equal(tepal_file_save(path, "x", 1, NULL), -ENOMEM);
     mem_fail_nth(0, 0);
     /* What is loaded gets its memory in the thread. */
-    assert_int_equal(tepal_offload(fail_in_thread, &first), 0);
+    assert_int_equal(offload_own(fail_in_thread, &first, "test"), 0);
     assert_int_equal(tepal_file_load(path, 100, &data), -ENOMEM);
     assert_null(data);
-    assert_int_equal(tepal_offload(fail_in_thread, &second), 0);
+    assert_int_equal(offload_own(fail_in_thread, &second, "test"), 0);
     assert_int_equal(tepal_file_load("/dev/zero", 100000, &data), -ENOMEM); /* when it grows */
-    assert_int_equal(tepal_offload(fail_in_thread, &none), 0);
+    assert_int_equal(offload_own(fail_in_thread, &none, "test"), 0);
     /* No descriptors. */
     struct rlimit old, tight;
     int next = dup(0);
@@ -769,6 +847,8 @@ int main(void)
         TEST(every_call_can_be_interrupted),
         TEST(cancelled_anywhere),
         TEST(closing_always_works),
+        TEST(files_do_not_wait_for_the_program),
+        TEST(closing_comes_first),
         TEST(closing_a_file_in_use_is_misuse),
         TEST(out_of_memory_and_descriptors),
     };
