@@ -48,23 +48,33 @@ static int accept_one(struct listener_socket *s, struct addr *peer)
     return -errno;
 }
 
-static void accept_some(struct listener_socket *s)
+/* Accepts up to max connections. Returns whether there may be more. */
+static bool accept_up_to(struct listener_socket *s, int max)
 {
     struct tepal_listener *listener = s->listener;
     struct addr peer;
-    for (int i = 0; i < MAX_AT_ONCE; i++) {
+    for (int i = 0; i < max; i++) {
         if (listener->paused || timer_is_set(&listener->rest))
-            return;
+            return false;
         int fd = accept_one(s, &peer);
         if (fd >= 0)
             listener->on_accept(listener, fd, &peer);
         else if (fd == -EAGAIN)
-            return;
-        else if (listener_is_shortage(listener, fd))
+            return false;
+        else if (listener_is_shortage(listener, fd) &&
+                 !(listener->on_shortage && listener->on_shortage(listener)))
             timer_set(&listener->loop->timers, &listener->rest,
                       listener->loop->now + LISTENER_REST_MS);
         /* Everything else is about one connection that is gone already. */
     }
+    return true;
+}
+
+static void accept_some(struct listener_socket *s)
+{
+    struct tepal_listener *listener = s->listener;
+    if (!accept_up_to(s, MAX_AT_ONCE))
+        return;
     /* There may be more: come back in the next turn. */
     timer_set(&listener->loop->timers, &listener->rest, listener->loop->now + 1);
 }
@@ -88,6 +98,16 @@ static void accept_from_all(struct tepal_listener *listener)
 static void on_rested(struct timer *timer)
 {
     accept_from_all(CONTAINER_OF(timer, struct tepal_listener, rest));
+}
+
+void listener_accept_all(struct tepal_listener *listener)
+{
+    enum {
+        MOST = 64 * 1024
+    }; /* a backlog is not longer; more come faster than they are accepted */
+    timer_cancel(&listener->rest);
+    for (int i = 0; i < listener->n_sockets; i++)
+        accept_up_to(&listener->sockets[i], MOST);
 }
 
 void listener_pause(struct tepal_listener *listener)

@@ -103,7 +103,7 @@ tepal_res *response_for_error(tepal_req *req, int error)
     if (error == 0)
         tepal_log(TEPAL_LOG_ERROR, "%s %s: the handler returned no response", tepal_req_method(req),
                   tepal_req_target(req));
-    else if (status >= 500 && error != -ECANCELED)
+    else if (status >= 500 && error != -ECANCELED && error != TEPAL_ENOBODY)
         tepal_log(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
                   tepal_error_text(error));
     tepal_res *res = tepal_error(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,

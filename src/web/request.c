@@ -39,7 +39,8 @@ tepal_req *request_new(struct connection *connection)
     req->group = NULL;
     req->sending = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
-    req->has_whole_body = req->body_taken = false;
+    req->has_whole_body = req->body_taken = req->continued = false;
+    req->read_failed = 0;
     req->json = NULL;
     return req;
 }

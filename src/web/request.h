@@ -39,6 +39,8 @@ struct tepal_req {
     const char *path, *host, *remote, *content_type; /* made when asked for */
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
+    bool continued;  /* 100 (Continue) has been sent */
+    int read_failed; /* the interruption of a read that may be tried again; it was recorded */
     json_t *json;
     struct tepal_res last_resort; /* when there is no memory for another response */
 };
@@ -74,6 +76,14 @@ int request_no_memory(tepal_req *req, size_t size);
 static inline bool request_is(const tepal_req *req, const char *method, size_t len)
 {
     return req->head.method_len == len && memcmp(req->data + req->head.method, method, len) == 0;
+}
+
+/* Whether the client keeps its body back until it is asked for it by 100 (Continue), as far as can be
+ * told: nothing of it has come (RFC 9110 section 10.1.1). */
+static inline bool request_awaits_continue(const tepal_req *req)
+{
+    return UNLIKELY(req->head.expect_continue) && req->head.framing != H1_BODY_NONE &&
+           !req->body.begun && !req->continued;
 }
 
 /* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */

@@ -9,14 +9,46 @@
 /* A chunked body begins with this much room. */
 enum { FIRST_ROOM = 2048 };
 
-/* Reads on. Errors of the connection are said in the request's terms. */
+/* Waits for more of the body. This is the one place where a client is told to send it: when that is
+ * what it waits for, and no response has begun, into which the 100 would be mixed. */
+static int fill(tepal_req *req)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (request_awaits_continue(req) && !req->sending) {
+        int rc = body_try_fill(&req->body);
+        if (rc != -EAGAIN)
+            return rc;
+        rc = conn_write(req->body.conn, go_on, sizeof(go_on) - 1);
+        if (rc < 0)
+            return rc;
+        req->continued = true;
+    }
+    return body_fill(&req->body);
+}
+
+/* Reads on. Errors of the connection are said in the request's terms. What was recorded of a read that
+ * was interrupted is taken back when one goes well. */
 static int read_piece(tepal_req *req, tepal_bytes *piece)
 {
-    int rc = body_read(&req->body, piece);
+    int rc;
+    while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
+        rc = fill(req);
+        if (UNLIKELY(req->body.conn->stream.io.state & IO_EOF))
+            connection_look_for_end(req->connection);
+        if (rc < 0)
+            break;
+    }
+    if (rc == -ECONNRESET || rc == -EPIPE)
+        rc = TEPAL_ECLOSED;
     if (rc < 0) {
-        if (rc == -ECONNRESET || rc == -EPIPE)
-            rc = TEPAL_ECLOSED;
+        bool first = req->error == 0;
         request_fail(req, rc);
+        if (first && req->body.error == 0)
+            req->read_failed = rc;
+    } else if (UNLIKELY(req->read_failed != 0)) {
+        if (req->error == req->read_failed)
+            req->error = 0;
+        req->read_failed = 0;
     }
     return rc;
 }
