@@ -43,6 +43,14 @@ typedef struct tepal_run_options {
      * KiB. More is answered with 413. */
     size_t max_request_memory;
 
+    /* The memory of all requests of the server that are under way, each of which counts for 48 KiB and
+     * for what it takes beyond that, as max_request_memory does. At three quarters of it bodies over 64
+     * KiB wait, 10 s at most, and the client that sends its body most slowly is given up for one that
+     * waits; at all of it nothing more is begun. Then the answer is 503 with Retry-After. Default: half
+     * of what the process may have, the least of physical memory, RLIMIT_AS and the limits of its
+     * control groups, divided among its servers; at least 1 MiB. */
+    size_t max_memory;
+
     /* --- How long things may take --- */
 
     /* From a request's first octet to the end of its head; and from a connection's beginning to the

@@ -32,6 +32,8 @@ void arena_reset(struct arena *arena)
     while (arena->chunks) {
         struct arena_chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
+        if (arena->budget)
+            arena->budget->used -= chunk->size;
         unpoison(chunk, chunk->size);
         mem_free(chunk);
     }
@@ -63,9 +65,14 @@ static NO_INLINE void *alloc_from_new_chunk(struct arena *arena, size_t size)
     size_t take = need > ARENA_MIN_CHUNK / 4 ? need : ARENA_MIN_CHUNK;
     if (take > left)
         take = left;
+    struct arena_budget *budget = arena->budget;
+    if (budget && (budget->used > budget->max || take > budget->max - budget->used))
+        return NULL;
     struct arena_chunk *chunk = mem_alloc(take);
     if (!chunk)
         return NULL;
+    if (budget)
+        budget->used += take;
     *chunk = (struct arena_chunk){ .next = arena->chunks, .size = take };
     arena->chunks = chunk;
     arena->used += take;

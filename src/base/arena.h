@@ -14,12 +14,18 @@
 
 struct arena_chunk; /* one piece from the system */
 
+/* What all chunks of several owners, but for their first, may take together. */
+struct arena_budget {
+    size_t used, max;
+};
+
 struct arena {
     char *next, *end;           /* the free part of the current chunk */
     struct arena_chunk *chunks; /* all but the first, latest first */
     void *first;
     struct block_pool *pool;
-    size_t used, limit; /* octets of all chunks, and how many there may be */
+    size_t used, limit;          /* octets of all chunks, and how many there may be */
+    struct arena_budget *budget; /* NULL: none; arena_init() sets none */
 };
 
 /* An arena whose first chunk is a block of the pool and which takes no more than limit octets in
@@ -33,7 +39,7 @@ void arena_clear(struct arena *arena);
 void arena_reset(struct arena *arena);
 
 /* size octets, aligned for any type and not zeroed; NULL when the limit or the system's memory is
- * reached. */
+ * reached, or the budget's. */
 void *arena_alloc(struct arena *arena, size_t size);
 
 /* The same with 1 as alignment, for text. */

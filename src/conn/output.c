@@ -57,7 +57,7 @@ static int wait_to_write(struct http_conn *conn)
 }
 
 /* Moves the pieces on by done octets. */
-static void advance(struct iovec **pieces, int *n, size_t done)
+static void advance_pieces(struct iovec **pieces, int *n, size_t done)
 {
     while (*n > 0 && done >= (*pieces)->iov_len) {
         done -= (*pieces)->iov_len;
@@ -73,7 +73,7 @@ static void advance(struct iovec **pieces, int *n, size_t done)
 static int write_pieces(struct http_conn *conn, struct iovec **pieces, int *n)
 {
     struct tepal_conn *stream = &conn->stream;
-    advance(pieces, n, 0);
+    advance_pieces(pieces, n, 0);
     while (*n > 0) {
         int late = wait_to_write(conn);
         if (late < 0)
@@ -85,7 +85,7 @@ static int write_pieces(struct http_conn *conn, struct iovec **pieces, int *n)
             return -ETIMEDOUT;
         if (done > 0) {
             conn->work->sent += (uint64_t)done;
-            advance(pieces, n, (size_t)done);
+            advance_pieces(pieces, n, (size_t)done);
         }
     }
     return stream_is_holding(stream) ? stream_flush(stream, conn->limits->write_timeout_ms) : 0;

@@ -339,7 +339,7 @@ static void linger(struct connection *c)
 }
 
 /* Ends a connection whose request cannot be served. */
-static void refuse(struct connection *c, int status)
+static void end_with(struct connection *c, int status)
 {
     if (status == 503)
         server_note_shortage(c->server);
@@ -383,10 +383,10 @@ static void settle_down(struct connection *c, enum outcome outcome)
         linger(c);
         break;
     case OUTCOME_LATE:
-        refuse(c, 408);
+        end_with(c, 408);
         break;
     case OUTCOME_SHORT:
-        refuse(c, 503);
+        end_with(c, 503);
         break;
     default:
         destroy(c);
@@ -420,6 +420,7 @@ static int work(void *arg)
     c->task->before_wait = NULL;
     c->task = NULL;
     c->http.work = NULL;
+    memory_end_work(&c->server->memory);
     settle_down(c, outcome);
     return 0;
 }
@@ -427,9 +428,13 @@ static int work(void *arg)
 /* Gives the connection a task. NULL: it has been refused. */
 static struct tepal_task *begin_work(struct connection *c)
 {
-    struct tepal_task *task = task_new(c->server->loop, work, c, "connection", 0);
+    struct memory *memory = &c->server->memory;
+    bool room = memory_begin_work(memory);
+    struct tepal_task *task = room ? task_new(c->server->loop, work, c, "connection", 0) : NULL;
     if (UNLIKELY(!task)) {
-        refuse(c, 503);
+        if (room)
+            memory_end_work(memory);
+        end_with(c, 503);
         return NULL;
     }
     c->task = task;
@@ -483,7 +488,7 @@ static void on_timer(struct timer *timer)
     else if (has_arrived(c))
         return;          /* it was in time: the process was held */
     else if (c->in_head) /* RFC 9110 section 15.5.9: the client may try again */
-        refuse(c, 408);
+        end_with(c, 408);
     else
         close_idle(c);
 }

@@ -5,6 +5,7 @@
 #define TEPAL_WEB_REQUEST_H
 
 #include "base/arena.h"
+#include "base/list.h"
 #include "conn/body.h"
 #include "http/h1_parse.h"
 #include "http/uri.h"
@@ -39,7 +40,8 @@ struct tepal_req {
     const char *path, *host, *remote, *content_type; /* made when asked for */
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
-    bool continued;  /* 100 (Continue) has been sent */
+    bool continued;         /* 100 (Continue) has been sent */
+    struct list collecting; /* in the server's list, while it reads a large body */
     int read_failed; /* the interruption of a read that may be tried again; it was recorded */
     json_t *json;
     struct tepal_res last_resort; /* when there is no memory for another response */

@@ -90,6 +90,8 @@ int server_options(tepal_run_options *out, const tepal_run_options *in, const ch
              out->body_timeout_ms < 0 || out->write_timeout_ms < 0 ||
              out->lingering_timeout_ms < 0 || out->shutdown_timeout_ms < 0)
         *why = "a timeout is negative";
+    else if (out->max_memory > 0 && out->max_memory < 1024 * 1024)
+        *why = "max_memory is under 1 MiB";
     else if (out->max_unsent < 4096)
         *why = "max_unsent is under 4 KiB";
     else if (!http_is_field_value(out->server, strlen(out->server)))
@@ -134,6 +136,7 @@ struct server *server_new(tepal_app *app, const tepal_run_options *options)
     server->loop = loop_current;
     server->options = *options;
     set_limits(server);
+    memory_open(&server->memory, options->max_memory);
     list_init(&server->connections);
     size_t size = sizeof("Date: \r\nServer: \r\n") + HTTP_DATE_LEN + strlen(options->server);
     server->common_fields = mem_alloc(size);
@@ -151,6 +154,7 @@ void server_free(struct server *server)
     tepal_listener_close(server->listener);
     access_log_free(server->access_log);
     locals_drop(server->locals);
+    memory_close(&server->memory);
     mem_free(server->common_fields);
     mem_free(server);
 }
@@ -175,7 +179,7 @@ static bool is_full(const struct server *server)
 /* Closes the n connections that have been idle for longest. Those at work that are found among them go
  * to the end of the list, where they belong: each was idle later than all that are left. Returns
  * whether there was any. */
-static bool make_room(struct server *server, size_t n)
+static bool close_longest_idle(struct server *server, size_t n)
 {
     size_t done = 0;
     while (done < n && server->n_idle > 0) {
@@ -197,7 +201,7 @@ static void on_accept(struct tepal_listener *listener, int fd, const struct addr
 static bool on_shortage(struct tepal_listener *listener)
 {
     struct server *server = listener->arg;
-    return make_room(server, 1 + server->n_idle / 64);
+    return close_longest_idle(server, 1 + server->n_idle / 64);
 }
 
 /* The sockets of connections have from their listener what is set there: it costs no call for each. All
@@ -268,7 +272,7 @@ static void turn_away(struct server *server, int fd)
 void server_attach(struct server *server, int fd, const struct addr *peer)
 {
     if (is_full(server))
-        make_room(server, 1);
+        close_longest_idle(server, 1);
     if (connection_open(server, fd, peer) < 0) {
         turn_away(server, fd);
         return;

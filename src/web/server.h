@@ -7,6 +7,7 @@
 #include "http/date.h"
 #include "http/h1_parse.h"
 #include "net/addr.h"
+#include "web/memory.h"
 
 #include <tepal/run.h>
 
@@ -25,6 +26,7 @@ struct server {
     struct conn_limits conn_limits;
     struct tepal_listener *listener; /* NULL: connections are attached one by one */
     struct access_log *access_log;   /* NULL: none */
+    struct memory memory;            /* of all requests */
     struct local *locals;            /* that each request begins with */
     struct list connections; /* the idle ones among them in the order in which they became so */
     size_t n_connections, n_idle;

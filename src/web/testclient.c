@@ -189,7 +189,7 @@ static int connect_client(tepal_testclient *client)
 static bool receive_some(tepal_testclient *client);
 
 /* Lets everything happen that takes no time. A task that never waits is left at it after a while. */
-static void settle(tepal_testclient *client)
+static void let_happen(tepal_testclient *client)
 {
     for (int left = MOST_TURNS; left > 0; left--)
         if (!receive_some(client) && !testpeer_answer(&client->closed) &&
@@ -204,7 +204,7 @@ void tepal_testclient_disconnect(tepal_testclient *client)
     testpeer_close(&client->closed, client->fd);
     client->fd = -1;
     buf_clear(&client->in);
-    settle(client);
+    let_happen(client);
 }
 
 void tepal_testclient_shutdown(tepal_testclient *client)
@@ -249,7 +249,7 @@ static bool waits_for_others(const tepal_testclient *client)
 
 /* Lets the next thing happen; on the fake clock that is the next timer. Returns 0, or -EDEADLK when
  * nothing can happen any more, and then says what all tasks wait for. */
-static int go_on(tepal_testclient *client)
+static int wait_for_next(tepal_testclient *client)
 {
     struct loop *loop = &client->loop;
     if (testpeer_answer(&client->closed) || loop_turn(loop, false))
@@ -279,9 +279,9 @@ int tepal_testclient_send(tepal_testclient *client, const void *data, size_t len
             rc = -errno;
         }
         /* Let the server read, and do not let it wait for us. */
-        settle(client);
+        let_happen(client);
         if (n < 0 && rc == 0)
-            rc = go_on(client);
+            rc = wait_for_next(client);
     }
     return rc;
 }
@@ -291,7 +291,7 @@ void tepal_testclient_advance(tepal_testclient *client, int64_t ms)
     struct loop *loop = &client->loop;
     int64_t end = loop->now + ms;
     while (true) {
-        settle(client);
+        let_happen(client);
         int64_t next = timers_next(&loop->timers);
         if (next > end)
             break;
@@ -408,7 +408,7 @@ static long wait_for_reply(tepal_testclient *client, struct kept_reply *kept, co
                       "test client: a minute has passed, and the reply has no end");
             return -ETIMEDOUT;
         }
-        int rc = go_on(client);
+        int rc = wait_for_next(client);
         if (rc < 0)
             return rc;
     }
@@ -435,7 +435,7 @@ tepal_testreply *tepal_testclient_receive(tepal_testclient *client, const char *
     kept->reply.body.len = body.len;
     kept->reply.body.data = mem_strndup(body.len ? body.data : "", body.len);
     buf_clear(&body);
-    settle(client);
+    let_happen(client);
     kept->reply.closed = client->at_end;
     if (client->at_end && client->in.len == 0)
         tepal_testclient_disconnect(client);
