@@ -65,6 +65,7 @@ typedef struct tepal_route {
     size_t max_body;    /* octets; default that of the server; max_request_memory bounds it, too */
     int64_t timeout_ms; /* deadline of the handler, then 504; default none */
     bool no_head;       /* a GET route does not answer HEAD */
+    bool shield;        /* a client that goes away does not end the handler: see tepal_handler */
 } tepal_route;
 
 /* Adds all routes of a table, which ends with an entry without a method. The strings are copied. */

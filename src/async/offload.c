@@ -73,7 +73,7 @@ struct offload {
     size_t n_abandoned; /* jobs */
     struct list workers;
     sigset_t child_mask; /* of what the threads start by fork() */
-    struct timer look; /* at the queues, whether they move */
+    struct timer look;   /* at the queues, whether they move */
 };
 
 /* --- In the threads --------------------------------------------------------------------------- */

@@ -70,7 +70,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->deadline = TEPAL_NEVER;
     task->result = 0;
     task->begun = task->waiting = task->interruptible = false;
-    task->cancelled = task->cancel_held = false;
+    task->cancelled = task->cancel_held = task->cancel_told = false;
     task->via_loop = stack->guard == STACK_GUARD_CANARY || loop->debug;
     task->n_unwaited = 0;
     task->n_shields = 0;
@@ -189,10 +189,12 @@ static int suspend(struct loop *loop, struct tepal_task *task, const char *what)
     return task->result;
 }
 
-int task_check(const struct loop *loop, const struct tepal_task *task)
+int task_check(const struct loop *loop, struct tepal_task *task)
 {
-    if (UNLIKELY(task->cancelled))
+    if (UNLIKELY(task->cancelled)) {
+        task->cancel_told = true;
         return -ECANCELED;
+    }
     return UNLIKELY(task->deadline <= loop->now) ? -ETIMEDOUT : 0;
 }
 
@@ -231,13 +233,17 @@ void task_cancel(struct tepal_task *task)
         return;
     }
     task->cancelled = true;
-    if (task->waiting && task->interruptible)
+    if (task->waiting && task->interruptible) {
+        task->cancel_told = true;
         task_wake(task, -ECANCELED);
+    }
 }
 
 bool tepal_is_cancelled(void)
 {
-    return task_need("tepal_is_cancelled")->cancelled;
+    struct tepal_task *task = task_need("tepal_is_cancelled");
+    task->cancel_told |= task->cancelled;
+    return task->cancelled;
 }
 
 /* Not inlined, so that giving way need not save registers for it. */

@@ -49,6 +49,7 @@ struct tepal_task {
     bool interruptible;    /* by cancellation, in the present wait */
     bool cancelled;        /* as its calls are told */
     bool cancel_held;      /* cancelled within a shield, and told after it */
+    bool cancel_told;      /* a call has told it so; whoever wants to know clears it before */
     uint8_t n_unwaited;    /* see task_may_wait() */
     unsigned n_shields;    /* that it is within */
 };
@@ -90,7 +91,7 @@ static inline int task_wait_fd(struct loop *loop, const char *what, int fd, int6
 int task_wait_shielded(struct loop *loop, const char *what);
 
 /* What a suspending call must return before it does anything: 0, -ECANCELED or -ETIMEDOUT. */
-int task_check(const struct loop *loop, const struct tepal_task *task);
+int task_check(const struct loop *loop, struct tepal_task *task);
 
 /* For a task that could have waited and did not have to: every so often lets the others run, so
  * that a peer that is always ready does not have the loop to itself. Returns what task_check()

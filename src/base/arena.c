@@ -2,8 +2,8 @@
 #include "base/arena.h"
 
 #include "base/mem.h"
-#include "base/print.h"
 #include "base/poison.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <stdalign.h>
@@ -24,12 +24,41 @@ int arena_init(struct arena *arena, struct block_pool *pool, size_t limit)
     arena->first = block_take(pool);
     if (!arena->first)
         return -ENOMEM;
-    arena_reset(arena);
+    arena_reset(arena); /* used is 0: nothing was counted */
     return 0;
+}
+
+static size_t left_of(const struct arena *arena)
+{
+    return arena->limit > arena->used ? arena->limit - arena->used : 0;
+}
+
+/* Counts octets beyond the first chunk. False when they are over the limit, or the budget. */
+static bool count(struct arena *arena, size_t size)
+{
+    struct arena_budget *budget = arena->budget;
+    if (size > left_of(arena))
+        return false;
+    if (budget) {
+        if (budget->used > budget->max || size > budget->max - budget->used)
+            return false;
+        budget->used += size;
+    }
+    arena->used += size;
+    return true;
+}
+
+static void uncount(struct arena *arena, size_t size)
+{
+    arena->used -= size;
+    if (arena->budget)
+        arena->budget->used -= size;
 }
 
 void arena_reset(struct arena *arena)
 {
+    if (arena->used > arena->pool->size)
+        uncount(arena, arena->used - arena->pool->size);
     while (arena->chunks) {
         struct arena_chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
@@ -57,11 +86,6 @@ static size_t aligned(size_t size)
     return (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
 }
 
-static size_t left_of(const struct arena *arena)
-{
-    return arena->limit > arena->used ? arena->limit - arena->used : 0;
-}
-
 /* A new current chunk with room for size octets, or one of its own for a large allocation. */
 static NO_INLINE void *alloc_from_new_chunk(struct arena *arena, size_t size)
 {
@@ -75,12 +99,15 @@ static NO_INLINE void *alloc_from_new_chunk(struct arena *arena, size_t size)
     size_t take = need > ARENA_MIN_CHUNK / 4 ? need : ARENA_MIN_CHUNK;
     if (take > left)
         take = left;
-    struct arena_chunk *chunk = mem_alloc(take);
-    if (!chunk)
+    if (!count(arena, take))
         return NULL;
+    struct arena_chunk *chunk = mem_alloc(take);
+    if (!chunk) {
+        uncount(arena, take);
+        return NULL;
+    }
     *chunk = (struct arena_chunk){ .next = arena->chunks, .size = take };
     arena->chunks = chunk;
-    arena->used += take;
     char *data = (char *)(chunk + 1);
     if (take > need) {
         arena->next = data + size;
@@ -132,13 +159,14 @@ static struct arena_chunk **own_chunk(struct arena *arena, const void *old, size
 static void *resize_own(struct arena *arena, struct arena_chunk **at, size_t size)
 {
     size_t old_size = (*at)->size, new_size = sizeof(**at) + aligned(size);
-    if (size > SIZE_MAX / 2 || new_size - old_size > left_of(arena))
+    if (size > SIZE_MAX / 2 || !count(arena, new_size - old_size))
         return NULL;
     struct arena_chunk *chunk = mem_resize(*at, new_size);
-    if (!chunk)
+    if (!chunk) {
+        uncount(arena, new_size - old_size);
         return NULL;
+    }
     chunk->size = new_size;
-    arena->used += new_size - old_size;
     *at = chunk;
     return chunk + 1;
 }
@@ -165,15 +193,12 @@ void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_s
 
 bool arena_charge(struct arena *arena, size_t size)
 {
-    if (size > left_of(arena))
-        return false;
-    arena->used += size;
-    return true;
+    return count(arena, size);
 }
 
 void arena_discharge(struct arena *arena, size_t size)
 {
-    arena->used -= size;
+    uncount(arena, size);
 }
 
 char *arena_strndup(struct arena *arena, const char *s, size_t len)

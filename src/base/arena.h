@@ -15,13 +15,19 @@
 
 struct arena_chunk; /* one piece from the system */
 
+/* What several owners may take together, in chunks but the first of each, and charged. */
+struct arena_budget {
+    size_t used, max;
+};
+
 struct arena {
     char *next, *end;           /* the free part of the current chunk */
     struct arena_chunk *chunks; /* all but the first, latest first */
     void *first;
     struct block_pool *pool;
-    size_t used,
-        limit; /* octets of all chunks and of what was charged, and how many there may be */
+    size_t used, limit;          /* octets of all chunks and of what was charged; and how many there
+                                    may be */
+    struct arena_budget *budget; /* NULL: none; arena_init() sets none */
 };
 
 /* An arena whose first chunk is a block of the pool and which takes no more than limit octets in
@@ -35,7 +41,7 @@ void arena_clear(struct arena *arena);
 void arena_reset(struct arena *arena);
 
 /* size octets, aligned for any type and not zeroed; NULL when the limit or the system's memory is
- * reached. */
+ * reached, or the budget's. */
 void *arena_alloc(struct arena *arena, size_t size);
 
 /* The same with 1 as alignment, for text. */
@@ -51,7 +57,7 @@ void *arena_zalloc(struct arena *arena, size_t size);
 void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_size);
 
 /* Counts memory that is not in the arena, but of its owner. Returns false, and counts nothing, when
- * that is over the limit. What was counted is taken off by arena_discharge(), or by a reset. */
+ * that is over the limit or the budget. What was counted is taken off by arena_discharge(), or by a reset. */
 bool arena_charge(struct arena *arena, size_t size);
 void arena_discharge(struct arena *arena, size_t size);
 

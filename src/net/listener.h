@@ -29,6 +29,9 @@ struct tepal_listener {
     /* Called with each connection; the descriptor is its own from then on. NULL: tepal_accept()
      * is used. */
     void (*on_accept)(struct tepal_listener *listener, int fd, const struct addr *peer);
+    /* Called when there was no descriptor or no memory for a connection that waits: closes others, and
+     * returns whether it did. NULL: nothing can be closed. */
+    bool (*on_shortage)(struct tepal_listener *listener);
     void *arg;
     struct unix_file file;
     struct timer again; /* set when there may be connections that nothing will tell of */
@@ -41,6 +44,9 @@ struct tepal_listener {
 /* Stops accepting; connections wait in the backlog. */
 void listener_pause(struct tepal_listener *listener);
 void listener_resume(struct tepal_listener *listener);
+
+/* Before the end: accepts what waits in the backlog, however much that is, unless it is paused. */
+void listener_accept_all(struct tepal_listener *listener);
 
 /* Whether accepting failed for want of something that closing a connection gives back. Complains
  * about it in the log, once for each shortage. */

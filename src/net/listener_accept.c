@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 enum {
-    MAX_AT_ONCE = 64,   /* connections accepted in one turn, so that the others are not starved */
-    MANY_FAILURES = 16, /* in a row: that is not about single connections any more */
+    MAX_AT_ONCE = 64, /* connections accepted in one turn, so that the others are not starved */
+    MAX_BACKLOG = 64 * 1024, /* no queue is longer; more come faster than they are accepted */
+    MANY_FAILURES = 16,      /* in a row: that is not about single connections any more */
 };
 
 static void complain(struct tepal_listener *listener, int error)
@@ -87,25 +88,45 @@ static void come_back(struct tepal_listener *listener, int64_t at)
         timer_set(&listener->loop->timers, &listener->again, at);
 }
 
-static void accept_some(struct listener_socket *s)
+/* Accepts up to max connections. */
+static void accept_up_to(struct listener_socket *s, int max)
 {
     struct tepal_listener *listener = s->listener;
     struct addr peer;
-    for (int i = 0; i < MAX_AT_ONCE && may_accept(s); i++) {
+    for (int i = 0; i < max && may_accept(s); i++) {
         if (listener->paused || listener->rest_until > listener->loop->now)
             return;
         int fd = accept_one(s, &peer);
         if (fd >= 0) {
             listener->on_accept(listener, fd, &peer);
-        } else if (listener_is_shortage(listener, fd)) {
+        } else if (listener_is_shortage(listener, fd) &&
+                   !(listener->on_shortage && listener->on_shortage(listener))) {
             listener->rest_until = listener->loop->now + LISTENER_REST_MS;
             come_back(listener, listener->rest_until);
         }
     }
+}
+
+static void accept_some(struct listener_socket *s)
+{
+    struct tepal_listener *listener = s->listener;
+    accept_up_to(s, MAX_AT_ONCE);
+    if (listener->paused || listener->rest_until > listener->loop->now)
+        return;
     if (s->rest_until > listener->loop->now)
         come_back(listener, s->rest_until);
     else if (s->io.state & IO_READ) /* there may be more: come back in the next turn */
         come_back(listener, listener->loop->now + 1);
+}
+
+void listener_accept_all(struct tepal_listener *listener)
+{
+    listener->rest_until = 0;
+    for (int i = 0; i < listener->n_sockets; i++) {
+        struct listener_socket *s = &listener->sockets[i];
+        s->io.state |= IO_READ; /* whatever the poller has told so far */
+        accept_up_to(s, MAX_BACKLOG);
+    }
 }
 
 void listener_on_ready(struct io *io)

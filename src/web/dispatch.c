@@ -12,8 +12,9 @@ static tepal_res *make_sure(tepal_req *req, tepal_res *res)
         int error = req->error ? req->error : task_check(loop_current, req->connection->task);
         return response_for_error(req, error);
     }
-    if (UNLIKELY(res->error < 0) && !res->head_sent)
-        return response_for_error(req, res->error);
+    int error = res->error < 0 ? res->error : res->missing;
+    if (UNLIKELY(error < 0) && !res->head_sent)
+        return response_for_error(req, error);
     return res;
 }
 
@@ -38,6 +39,8 @@ tepal_res *dispatch(tepal_req *req)
             request_fail(req, rc);
     }
     const struct route *route = req->match.route;
+    if (UNLIKELY(req->connection->http.stream.io.state & (IO_EOF | IO_HUP)))
+        connection_look_for_end(req->connection);
     if (route && !req->error) {
         next.handler = route->handler;
         task->name = route->pattern.source;

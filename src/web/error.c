@@ -89,6 +89,7 @@ static int status_of(int error)
     case -EAGAIN:
     case -EMFILE:
     case -ECANCELED:
+    case -ENOBUFS: /* max_memory */
         return 503;
     default:
         return 500;
@@ -104,13 +105,15 @@ tepal_res *response_for_error(tepal_req *req, int error)
     if (error == 0)
         tepal_log(TEPAL_LOG_ERROR, "%s %s: the handler returned no response", tepal_req_method(req),
                   tepal_req_target(req));
-    else if (status >= 500 && error != -ECANCELED)
+    else if (status >= 500 && error != -ECANCELED && error != TEPAL_ENOBODY && error != -ENOBUFS)
         tepal_log(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
                   tepal_error_text(error));
     tepal_res *res = tepal_error(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,
                                  tepal_error_text(error));
     if (!res)
         res = response_last_resort(req, status);
+    else if (error == -ENOBUFS)
+        tepal_res_header(res, "Retry-After", "1");
     return res;
 }
 

@@ -16,6 +16,7 @@ tepal_req *request_new(struct connection *connection)
     struct arena arena;
     if (arena_init(&arena, &server->loop->chunks, server->options.max_request_memory) < 0)
         return NULL;
+    arena.budget = &server->memory.budget;
     tepal_req *req = arena_alloc(&arena, sizeof(*req));
     struct h1_field *fields = NULL;
     if (req)
@@ -41,7 +42,9 @@ tepal_req *request_new(struct connection *connection)
     req->group = NULL;
     req->sending = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
-    req->has_whole_body = req->body_taken = false;
+    req->has_whole_body = req->body_taken = req->continued = false;
+    req->read_failed = 0;
+    list_init(&req->collecting);
     req->json = NULL;
     return req;
 }
@@ -53,9 +56,13 @@ void request_free(tepal_req *req)
         req->deferred = deferred->next;
         deferred->fn(deferred->arg);
     }
+    list_remove(&req->collecting);
+    struct memory *memory = &req->connection->server->memory;
     /* The struct lies in the arena that it holds. */
     struct arena arena = req->arena;
     arena_clear(&arena);
+    if (UNLIKELY(!list_is_empty(&memory->waiting)))
+        memory_released(memory);
 }
 
 /* Whether what is encoded in a part of the target is UTF-8 as a whole. */
@@ -164,12 +171,16 @@ int request_fail(tepal_req *req, int error)
     return error;
 }
 
-/* Why the arena gave nothing for size octets: its limit, or the system. */
+/* Why the arena gave nothing for size octets: its limit, that of all requests, or the system. */
 int request_no_memory(tepal_req *req, size_t size)
 {
     struct arena *arena = &req->arena;
+    const struct arena_budget *budget = arena->budget;
     size_t left = arena->limit > arena->used ? arena->limit - arena->used : 0;
-    return request_fail(req, size + 64 > left ? TEPAL_EREQUEST_MEMORY : -ENOMEM);
+    if (size + 64 > left)
+        return request_fail(req, TEPAL_EREQUEST_MEMORY);
+    bool all = budget->used > budget->max || size + 64 > budget->max - budget->used;
+    return request_fail(req, all ? -ENOBUFS : -ENOMEM);
 }
 
 void *request_alloc(tepal_req *req, size_t size)

@@ -5,6 +5,7 @@
 #define TEPAL_WEB_REQUEST_H
 
 #include "base/arena.h"
+#include "base/list.h"
 #include "conn/body.h"
 #include "http/h1_parse.h"
 #include "http/uri.h"
@@ -39,6 +40,9 @@ struct tepal_req {
     const char *path, *host, *remote, *content_type; /* made when asked for */
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
+    bool continued;         /* 100 (Continue) has been sent */
+    struct list collecting; /* in the server's list, while it reads a large body */
+    int read_failed; /* the interruption of a read that may be tried again; it was recorded */
     json_t *json;
     struct tepal_res last_resort; /* when there is no memory for another response */
 };
@@ -80,6 +84,13 @@ static inline bool request_is(const tepal_req *req, const char *method, size_t l
 
 /* The handler of requests that have no route (unrouted.c). */
 tepal_res *unrouted(tepal_req *req);
+/* Whether the client keeps its body back until it is asked for it by 100 (Continue), as far as can be
+ * told: nothing of it has come (RFC 9110 section 10.1.1). */
+static inline bool request_awaits_continue(const tepal_req *req)
+{
+    return UNLIKELY(req->head.expect_continue) && req->head.framing != H1_BODY_NONE &&
+           !req->body.begun && !req->continued;
+}
 
 /* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */
 tepal_res *dispatch(tepal_req *req);

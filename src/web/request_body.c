@@ -9,14 +9,46 @@
 /* A chunked body begins with this much room. */
 enum { FIRST_ROOM = 2048 };
 
-/* Reads on. Errors of the connection are said in the request's terms. */
+/* Waits for more of the body. This is the one place where a client is told to send it: when that is
+ * what it waits for, and no response has begun, into which the 100 would be mixed. */
+static int wait_for_body(tepal_req *req)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (request_awaits_continue(req) && !req->sending) {
+        int rc = body_try_fill(&req->body);
+        if (rc != -EAGAIN)
+            return rc;
+        rc = conn_write(req->body.conn, go_on, sizeof(go_on) - 1);
+        if (rc < 0)
+            return rc;
+        req->continued = true;
+    }
+    return body_fill(&req->body);
+}
+
+/* Reads on. Errors of the connection are said in the request's terms. What was recorded of a read that
+ * was interrupted is taken back when one goes well. */
 static int read_piece(tepal_req *req, tepal_bytes *piece)
 {
-    int rc = body_read(&req->body, piece);
+    int rc;
+    while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
+        rc = wait_for_body(req);
+        if (UNLIKELY(req->body.conn->stream.io.state & IO_EOF))
+            connection_look_for_end(req->connection);
+        if (rc < 0)
+            break;
+    }
+    if (rc == -ECONNRESET || rc == -EPIPE)
+        rc = TEPAL_ECLOSED;
     if (rc < 0) {
-        if (rc == -ECONNRESET || rc == -EPIPE)
-            rc = TEPAL_ECLOSED;
+        bool first = req->error == 0;
         request_fail(req, rc);
+        if (first && req->body.error == 0)
+            req->read_failed = rc;
+    } else if (UNLIKELY(req->read_failed != 0)) {
+        if (req->error == req->read_failed)
+            req->error = 0;
+        req->read_failed = 0;
     }
     return rc;
 }
@@ -39,6 +71,14 @@ static uint64_t max_body_of(const tepal_req *req)
     return route && route->max_body ? route->max_body : req->connection->server->options.max_body;
 }
 
+/* The piece stays where it is meanwhile: nobody reads on. */
+static int wait_for_memory(tepal_req *req, size_t size)
+{
+    memory_collect(req);
+    int rc = memory_wait(req, size);
+    return rc < 0 ? request_fail(req, rc) : 0;
+}
+
 /* Collects the body at req->whole_body, in *room octets. */
 static int collect(tepal_req *req, uint64_t max, size_t room)
 {
@@ -49,6 +89,8 @@ static int collect(tepal_req *req, uint64_t max, size_t room)
             return request_fail(req, TEPAL_EBODY_SIZE);
         if (body->len + piece.len >= room) {
             size_t more = room * 2 > body->len + piece.len ? room * 2 : body->len + piece.len + 1;
+            if (more > MEMORY_SMALL && (rc = wait_for_memory(req, more)) < 0)
+                return rc;
             char *data = arena_resize(&req->arena, (char *)(uintptr_t)body->data, room, more);
             if (!data)
                 return request_no_memory(req, more);
@@ -76,10 +118,12 @@ const tepal_bytes *tepal_req_body(tepal_req *req)
         request_fail(req, TEPAL_EBODY_SIZE);
         return NULL;
     }
-    /* Room for what has come, not for what is announced: a client that announces much and sends
-     * little costs little. */
-    uint64_t announced = (uint64_t)tepal_req_content_length(req);
-    size_t room = announced < 64 * 1024 ? (size_t)announced + 1 : FIRST_ROOM;
+    /* Room for what is announced: so much is counted, but the system gives it only as it comes. Bodies
+     * that each had a part and waited for the rest would wait for one another. */
+    size_t room = req->head.framing == H1_BODY_CHUNKED ? FIRST_ROOM
+                                                       : (size_t)tepal_req_content_length(req) + 1;
+    if (room > MEMORY_SMALL && wait_for_memory(req, room) < 0)
+        return NULL;
     char *data = request_alloc(req, room);
     if (!data)
         return NULL;

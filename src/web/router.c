@@ -177,6 +177,7 @@ int router_add(struct router *router, const tepal_route *options, const char **w
     route->max_body = options->max_body;
     route->timeout_ms = options->timeout_ms;
     route->no_head = options->no_head;
+    route->shield = options->shield;
     route->method = mem_strdup(options->method);
     route->name = options->name ? mem_strdup(options->name) : NULL;
     if (!route->method || (options->name && !route->name))

@@ -7,6 +7,7 @@
 #include "http/date.h"
 #include "http/h1_parse.h"
 #include "net/addr.h"
+#include "web/memory.h"
 
 #include <tepal/run.h>
 
@@ -25,12 +26,16 @@ struct server {
     struct conn_limits conn_limits;
     struct tepal_listener *listener; /* NULL: connections are attached one by one */
     struct access_log *access_log;   /* NULL: none */
+    struct memory memory;            /* of all requests */
     struct local *locals;            /* that each request begins with */
-    struct list connections;
-    size_t n_connections;
+    struct list connections; /* the idle ones among them in the order in which they became so */
+    size_t n_connections, n_idle;
     bool closing;              /* connections end with their present request */
+    bool cancelled;            /* and that has been cancelled: the time of the server is over */
     bool stopped;              /* tepal_app_stop() */
     struct tepal_task *waiter; /* for stopped, or for the last connection to end */
+    size_t n_short;            /* requests for which there was no memory */
+    int64_t short_said_at;     /* when that was last a line of the log; 0: never */
     /* The Date and Server fields of responses, and until when (in the loop's ms) they hold. */
     char *common_fields;
     size_t common_len;
@@ -47,8 +52,18 @@ void server_free(struct server *server);
 /* Begins to accept connections. Returns 0 or a negative errno. */
 int server_listen(struct server *server);
 
-/* Takes over a connected socket. Does not fail: when memory is short the socket is closed. */
+/* Takes over a connected socket. Does not fail: when memory is short the client is told so. */
 void server_attach(struct server *server, int fd, const struct addr *peer);
+
+/* There was no memory for a request: says so in the log, now and then. */
+void server_note_shortage(struct server *server);
+
+/* A connection has ended or become idle: another one may have its place. And: none is idle. */
+void server_may_accept(struct server *server);
+void server_no_more_room(struct server *server);
+
+/* Whether it is the socket of a connection of this server: a walk along all. */
+bool server_has_socket(const struct server *server, int fd);
 
 /* Called by connections that have ended. */
 void server_detached(struct server *server);

@@ -64,7 +64,7 @@ static void each_atom(void **state)
         const char *format, *line;
     } rows[] = {
         { "%%", "%\n" },
-        { "%a", "-\n" }, /* a Unix socket has no address */
+        { "%a", "127.0.0.1\n" },
         { "%r", "GET /1499?q=1 HTTP/1.1\n" },
         { "%s", "201\n" },
         { "%b", "4\n" },
@@ -121,7 +121,7 @@ static void the_default(void **state)
     const char *const headers[] = { "Referer: http://a/", "User-Agent: test/1.0", NULL };
     tepal_testclient_request(client, "GET", "/0", headers, NULL);
     const char *line = lines();
-    assert_memory_equal(line, "- [", 3);
+    assert_memory_equal(line, "127.0.0.1 [", 11);
     assert_string_equal(strchr(line, ']'),
                         "] \"GET /0 HTTP/1.1\" 201 4 \"http://a/\" \"test/1.0\"\n");
 }

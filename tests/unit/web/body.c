@@ -339,7 +339,7 @@ static void silence(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .body_timeout_ms = 5000 });
+    start(&(tepal_run_options){ .body_timeout_ms = 5000, .min_body_rate = TEPAL_UNLIMITED });
     for (int chunked = 0; chunked < 2; chunked++) {
         const char *text = request("body", "hello", chunked);
         size_t len = strlen(text);

@@ -31,25 +31,26 @@ static void the_head(void **state)
     tepal_any(app, "/{p:path}", show);
     start(NULL);
     assert_reply(get("/hello/wo%20rld?x=1&y"), 200,
-                 "GET|/hello/wo%20rld?x=1&y|/hello/wo rld|x=1&y|HTTP/11|http|test|");
-    assert_reply(get("/a%2Fb?"), 200, "GET|/a%2Fb?|/a/b||HTTP/11|http|test|");
-    assert_reply(get("/a+b??x"), 200, "GET|/a+b??x|/a+b|?x|HTTP/11|http|test|");
-    assert_reply(ask("brew", "/", NULL, NULL), 200, "brew|/|/||HTTP/11|http|test|");
+                 "GET|/hello/wo%20rld?x=1&y|/hello/wo rld|x=1&y|HTTP/11|http|test|127.0.0.1");
+    assert_reply(get("/a%2Fb?"), 200, "GET|/a%2Fb?|/a/b||HTTP/11|http|test|127.0.0.1");
+    assert_reply(get("/a+b??x"), 200, "GET|/a+b??x|/a+b|?x|HTTP/11|http|test|127.0.0.1");
+    assert_reply(ask("brew", "/", NULL, NULL), 200, "brew|/|/||HTTP/11|http|test|127.0.0.1");
     assert_reply(talk("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"), 200,
-                 "GET|/|/||HTTP/11|http|[::1]:80|");
-    assert_reply(talk("GET / HTTP/1.1\r\nHost:\r\n\r\n"), 200, "GET|/|/||HTTP/11|http||");
+                 "GET|/|/||HTTP/11|http|[::1]:80|127.0.0.1");
+    assert_reply(talk("GET / HTTP/1.1\r\nHost:\r\n\r\n"), 200, "GET|/|/||HTTP/11|http||127.0.0.1");
     assert_reply(talk("GET http://there:81/x?y HTTP/1.1\r\nHost: here\r\n\r\n"), 200,
-                 "GET|http://there:81/x?y|/x|y|HTTP/11|http|there:81|");
+                 "GET|http://there:81/x?y|/x|y|HTTP/11|http|there:81|127.0.0.1");
     assert_reply(talk("GET http://there HTTP/1.1\r\nHost: here\r\n\r\n"), 200,
-                 "GET|http://there|/||HTTP/11|http|there|");
+                 "GET|http://there|/||HTTP/11|http|there|127.0.0.1");
     assert_reply(talk("GET http://there?q HTTP/1.1\r\nHost: here\r\n\r\n"), 200,
-                 "GET|http://there?q|/|q|HTTP/11|http|there|");
+                 "GET|http://there?q|/|q|HTTP/11|http|there|127.0.0.1");
     assert_reply(talk("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n"
                       "X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n"
                       "Forwarded: for=1.2.3.4;host=evil;proto=https\r\n\r\n"),
-                 200, "GET|/|/||HTTP/11|http|a|");
-    assert_reply(talk("GET /x HTTP/1.0\r\nHost: old\r\n\r\n"), 200, "GET|/x|/x||HTTP/10|http|old|");
-    assert_reply(talk("GET / HTTP/1.0\r\n\r\n"), 200, "GET|/|/||HTTP/10|http||");
+                 200, "GET|/|/||HTTP/11|http|a|127.0.0.1");
+    assert_reply(talk("GET /x HTTP/1.0\r\nHost: old\r\n\r\n"), 200,
+                 "GET|/x|/x||HTTP/10|http|old|127.0.0.1");
+    assert_reply(talk("GET / HTTP/1.0\r\n\r\n"), 200, "GET|/|/||HTTP/10|http||127.0.0.1");
 }
 
 static void bad_targets(void **state)
@@ -402,11 +403,11 @@ static void says_what_it_is_at(void **state)
     tepal_any(app, "/{rest:path}", dump);
     start(NULL);
     assert_reply(get("/todos/7?x=1"), 200, "dumped");
-    assert_non_null(strstr(dumped, " \"/{rest:path}\" (GET /todos/7?x=1 from a Unix socket): "
+    assert_non_null(strstr(dumped, " \"/{rest:path}\" (GET /todos/7?x=1 from 127.0.0.1): "
                                    "running, "));
     assert_reply(ask("PATCH", "/b", NULL, "x"), 200,
                  "dumped"); /* the next one on that connection */
-    assert_non_null(strstr(dumped, " \"/{rest:path}\" (PATCH /b from a Unix socket): "));
+    assert_non_null(strstr(dumped, " \"/{rest:path}\" (PATCH /b from 127.0.0.1): "));
     assert_null(strstr(dumped, "todos"));
 }
 
