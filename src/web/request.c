@@ -43,6 +43,7 @@ tepal_req *request_new(struct connection *connection)
     req->path = req->host = req->remote = req->content_type = NULL;
     req->has_whole_body = req->body_taken = false;
     req->json = NULL;
+    req->making_json = false;
     return req;
 }
 

@@ -40,6 +40,7 @@ struct tepal_req {
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
     json_t *json;
+    bool making_json;
     struct tepal_res last_resort; /* when there is no memory for another response */
 };
 
