@@ -1,5 +1,6 @@
 /* Requests. Everything that these calls return lives as long as the request: until its response has
- * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. */
+ * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. Asking
+ * for the same again takes no more memory. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 

@@ -41,6 +41,9 @@ tepal_req *request_new(struct connection *connection)
     req->group = NULL;
     req->sending = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
+    req->query = NULL;
+    req->joined = NULL;
+    req->cookies = NULL;
     req->has_whole_body = req->body_taken = false;
     req->json = NULL;
     req->making_json = false;

@@ -14,6 +14,10 @@
 
 #include <tepal/req.h>
 
+struct query;
+struct joined_field;
+struct found_cookie;
+
 struct deferred {
     void (*fn)(void *arg);
     void *arg;
@@ -36,7 +40,10 @@ struct tepal_req {
     struct deferred *deferred;
     tepal_group *group;
     tepal_res *sending;                              /* the response whose head has been sent */
-    const char *path, *host, *remote, *content_type; /* made when asked for */
+    const char *path, *host, *remote, *content_type; /* made when asked for, as the next three */
+    struct query *query;
+    struct joined_field *joined;
+    struct found_cookie *cookies;
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
     json_t *json;
