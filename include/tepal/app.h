@@ -61,8 +61,9 @@ typedef struct tepal_route {
     const char *method;  /* "GET", ...; "*" is any that has no route of its own there */
     const char *pattern; /* begins with '/' */
     tepal_handler *handler;
-    const char *name;   /* for tepal_req_url(); NULL: none */
-    size_t max_body;    /* octets; default that of the server; max_request_memory bounds it, too */
+    const char *name; /* for tepal_req_url(); NULL: none */
+    size_t max_body;  /* octets; default that of the server. Over a max_request_memory that is set:
+                           refused at the start; TEPAL_UNLIMITED: that is the bound */
     int64_t timeout_ms; /* deadline of the handler, then 504; default none */
     bool no_head;       /* a GET route does not answer HEAD */
     bool shield;        /* a client that goes away does not end the handler: see tepal_handler */

@@ -1,5 +1,6 @@
 /* Requests. Everything that these calls return lives as long as the request: until its response has
- * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. */
+ * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. Asking
+ * for the same again takes no more memory. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 
@@ -117,8 +118,11 @@ TEPAL_API const tepal_bytes *tepal_req_body(tepal_req *req);
 /* The whole body as text: UTF-8 without NUL. Suspends. NULL on failure. */
 TEPAL_API const char *tepal_req_text(tepal_req *req);
 
-/* The whole body as JSON; the request owns it. Nested max_json_depth deep at most. Any content type
- * is accepted. Suspends. NULL on failure. */
+/* The whole body as JSON; the request owns it. Nested max_json_depth deep at most, and what it takes
+ * is counted before it is made: more than is left of max_request_memory is TEPAL_EREQUEST_MEMORY.
+ * One of over 32 KiB is made and freed in steps, between which other tasks have their turn. A byte
+ * order mark before it is ignored. Any content type is accepted. Suspends. NULL on failure, -EBUSY
+ * while another task of the request makes it. */
 TEPAL_API json_t *tepal_req_json(tepal_req *req);
 
 /* --- What lives with the request -------------------------------------------------------------- */

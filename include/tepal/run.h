@@ -17,7 +17,9 @@ typedef struct tepal_argument {
 } tepal_argument;
 
 /* All sizes are in octets, all times in milliseconds. Zero is the default; TEPAL_NEVER switches a
- * timeout off, TEPAL_UNLIMITED a limit, unless a highest value is said. */
+ * timeout off, TEPAL_UNLIMITED a limit, unless a highest value is said. What is beyond a highest or
+ * least value, or does not fit another option, keeps the server from starting; the log has its name
+ * and value. */
 typedef struct tepal_run_options {
     /* --- Where to listen --- */
 
@@ -29,17 +31,24 @@ typedef struct tepal_run_options {
 
     /* --- What a request may be --- */
 
-    /* The request line. Default 8192; longer is answered with 414. */
+    /* The request line. Default 8192, or max_head if that is less; TEPAL_UNLIMITED is as long as
+     * max_head. Longer is answered with 414, or with 501 when all of it is a method. */
     size_t max_request_line;
-    /* Request line and fields. Default 32 KiB, at most 16 MiB; larger is answered with 431. */
+    /* Request line and fields. Default 32 KiB, or max_request_line and 24 KiB if that is more; at
+     * most 16 MiB, and not under max_request_line. Larger is answered with 431. */
     size_t max_head;
     /* Fields. Default 128, at most 255; more are answered with 431. */
     size_t max_fields;
-    /* The body, as read by tepal_req_body() and its kin. Default 1 MiB; larger: 413. */
+    /* The body, as read by tepal_req_body() and its kin. Default 1 MiB, or max_request_memory if that
+     * is set and less; larger: 413. Not over max_request_memory, but for TEPAL_UNLIMITED. */
     size_t max_body;
-    /* Nesting of a JSON body. Default 128, at most 512; deeper is answered with 400. */
+    /* Nesting of a JSON body. Default 128, at most 512; deeper is answered with 400. Each level takes
+     * 128 octets of the stack: a small stack_size has a lower default, (stack_size - 28 KiB) / 128,
+     * and more than that is refused at the start. */
     size_t max_json_depth;
-    /* All memory of one request. Default 16 MiB, or 4 times max_body if that is more; at least 64
+    /* All memory of one request, with what its body becomes as JSON: about 80 octets and the text for
+     * each string and key, 32 for a number, 128 for an array, 224 for an object. Default 16 MiB, or 4
+     * times max_body if that is more, for requests of a route 4 times its own max_body; at least 64
      * KiB. More is answered with 413. */
     size_t max_request_memory;
 

@@ -32,7 +32,7 @@ static enum page page_for(tepal_req *req)
     return best;
 }
 
-static tepal_res *make_page(tepal_req *req, int status, const char *message)
+static tepal_res *page_of(tepal_req *req, int status, const char *message)
 {
     const char *reason = http_status_reason(status), *escaped;
     switch (page_for(req)) {
@@ -52,6 +52,13 @@ static tepal_res *make_page(tepal_req *req, int status, const char *message)
                           strcmp(message, reason) == 0 ? "" : ": ",
                           strcmp(message, reason) == 0 ? "" : message);
     }
+}
+
+/* What another client would get is another page: caches must know (RFC 9110 section 12.5.5). */
+static tepal_res *make_page(tepal_req *req, int status, const char *message)
+{
+    tepal_res *res = page_of(req, status, message);
+    return res && tepal_res_add_header(res, "Vary", "Accept") == 0 ? res : NULL;
 }
 
 tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)

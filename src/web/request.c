@@ -42,10 +42,14 @@ tepal_req *request_new(struct connection *connection)
     req->group = NULL;
     req->sending = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
+    req->query = NULL;
+    req->joined = NULL;
+    req->cookies = NULL;
     req->has_whole_body = req->body_taken = req->continued = false;
     req->read_failed = 0;
     list_init(&req->collecting);
     req->json = NULL;
+    req->making_json = false;
     return req;
 }
 

@@ -15,6 +15,10 @@
 
 #include <tepal/req.h>
 
+struct query;
+struct joined_field;
+struct found_cookie;
+
 struct deferred {
     void (*fn)(void *arg);
     void *arg;
@@ -37,13 +41,17 @@ struct tepal_req {
     struct deferred *deferred;
     tepal_group *group;
     tepal_res *sending;                              /* the response whose head has been sent */
-    const char *path, *host, *remote, *content_type; /* made when asked for */
+    const char *path, *host, *remote, *content_type; /* made when asked for, as the next three */
+    struct query *query;
+    struct joined_field *joined;
+    struct found_cookie *cookies;
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
     bool continued;         /* 100 (Continue) has been sent */
     struct list collecting; /* in the server's list, while it reads a large body */
     int read_failed; /* the interruption of a read that may be tried again; it was recorded */
     json_t *json;
+    bool making_json;
     struct tepal_res last_resort; /* when there is no memory for another response */
 };
 

@@ -44,6 +44,20 @@ static bool may_keep_alive(tepal_res *res, bool early)
     return body->framing != H1_BODY_LENGTH || body->left <= server->options.max_unread_body;
 }
 
+/* The length of a response that is whole: that of its body, or of what a HEAD or a 304 without one
+ * stands for, if that was declared. */
+static void settle_length(tepal_res *res, bool stands_for_other)
+{
+    if (res->has_length && res->len == 0 && stands_for_other)
+        return;
+    if (res->has_length && res->declared != res->len)
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body has %zu octets, not the declared %llu",
+                  tepal_req_method(res->req), tepal_req_target(res->req), res->len,
+                  (unsigned long long)res->declared);
+    res->declared = res->len;
+    res->has_length = res->status != 304;
+}
+
 /* Settles how the body is delimited, and what becomes of the connection. */
 static void settle(tepal_res *res, bool early)
 {
@@ -53,10 +67,8 @@ static void settle(tepal_res *res, bool early)
     res->keep_alive = may_keep_alive(res, early) && !tunnel;
     bool no_length = tunnel || http_status_is_bodiless(res->status);
     res->bodiless = head || no_length;
-    if (!res->stream) {
-        res->declared = res->len;
-        res->has_length = true;
-    }
+    if (!res->stream)
+        settle_length(res, head || res->status == 304);
     if (UNLIKELY(res->status == 205)) {
         /* RFC 9110 section 15.3.6: no content, and it says so. */
         res->bodiless = res->has_length = true;
@@ -64,9 +76,9 @@ static void settle(tepal_res *res, bool early)
         res->content_type = NULL;
     }
     if (no_length) {
-        /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it
-         * would be that of the representation, which is not known. */
-        res->has_length = false;
+        /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it is
+         * that of the representation, if that is known. */
+        res->has_length &= res->status == 304;
     } else if (!res->has_length) {
         /* HTTP/1.0 knows no chunks: there the body ends with the connection. */
         res->chunked = req->head.minor >= 1;
@@ -279,7 +291,7 @@ int response_send(tepal_res *res)
         break_off(res);
         return rc;
     }
-    return res->keep_alive;
+    return res->keep_alive && !res->close; /* which may have been asked for after the head */
 }
 
 /* One piece of a stream's body, framed. */

@@ -9,6 +9,7 @@
 #include "web/access_log.h"
 #include "web/application.h"
 #include "web/connection.h"
+#include "web/json_scan.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -32,8 +33,8 @@ static void time_default(int64_t *ms, int64_t value)
         *ms = value;
 }
 
-/* A body that is read as it grows is there twice, and as JSON or text perhaps once more. */
-static size_t default_request_memory(size_t max_body)
+/* A body, what is made of it, and its answer. */
+size_t server_request_memory(size_t max_body)
 {
     size_t least = 16 * 1024 * 1024, times = 4;
     if (max_body > SIZE_MAX / times)
@@ -41,14 +42,52 @@ static size_t default_request_memory(size_t max_body)
     return max_body * times > least ? max_body * times : least;
 }
 
+static size_t at_most(size_t size, size_t most)
+{
+    return size < most ? size : most;
+}
+
+enum {
+    MAX_HEAD = 16 * 1024 * 1024,
+    MAX_FIELDS = 255,
+    MIN_REQUEST_MEMORY = 64 * 1024,
+    MIN_MEMORY = 1024 * 1024,
+    MIN_UNSENT = 4096,
+    DEFAULT_JSON_DEPTH = 128,
+    /* Octets of a task's stack that are not for nested JSON: its guard and what all requests need;
+     * and for each level of it. */
+    PLAIN_STACK = STACK_GUARD_SIZE + 12 * 1024,
+    LEVEL_STACK = 128,
+};
+
+/* Limits of the head, of which each has a default that suits the other. */
+static void fill_in_head(tepal_run_options *out)
+{
+    const size_t line = 8192, head = 32 * 1024, fields = head - line;
+    if (out->max_head == 0 && out->max_request_line > line && out->max_request_line <= MAX_HEAD)
+        out->max_head = at_most(out->max_request_line + fields, MAX_HEAD);
+    size_default(&out->max_head, head);
+    size_default(&out->max_request_line, at_most(line, out->max_head));
+    if (out->max_request_line == TEPAL_UNLIMITED)
+        out->max_request_line = out->max_head;
+}
+
+/* How deep JSON may be nested on the stacks of the loop. */
+static size_t json_depth_that_fits(void)
+{
+    size_t stack = loop_current->stacks.size;
+    return stack > PLAIN_STACK ? (stack - PLAIN_STACK) / LEVEL_STACK : 0;
+}
+
 static void fill_in(tepal_run_options *out)
 {
-    size_default(&out->max_request_line, 8192);
-    size_default(&out->max_head, 32 * 1024);
+    fill_in_head(out);
     size_default(&out->max_fields, 128);
-    size_default(&out->max_body, 1024 * 1024);
-    size_default(&out->max_json_depth, 128);
-    size_default(&out->max_request_memory, default_request_memory(out->max_body));
+    size_default(&out->max_body, out->max_request_memory
+                                     ? at_most(1024 * 1024, out->max_request_memory)
+                                     : 1024 * 1024);
+    size_default(&out->max_json_depth, at_most(DEFAULT_JSON_DEPTH, json_depth_that_fits()));
+    size_default(&out->max_request_memory, server_request_memory(out->max_body));
     size_default(&out->max_connections, 100000);
     size_default(&out->max_requests, TEPAL_UNLIMITED);
     size_default(&out->max_unread_body, 256 * 1024);
@@ -71,32 +110,114 @@ static void fill_in(tepal_run_options *out)
         out->access_log_format = ACCESS_LOG_DEFAULT;
 }
 
-int server_options(tepal_run_options *out, const tepal_run_options *in, const char **why)
+/* --- Checking --------------------------------------------------------------------------------- */
+
+/* Says why the options are refused. */
+static int __attribute__((format(printf, 2, 3))) refuse(char *why, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, SERVER_WHY_SIZE, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
+static const char *size_text(char text[32], size_t size)
+{
+    if (size == TEPAL_UNLIMITED)
+        return "TEPAL_UNLIMITED";
+    snprintf(text, 32, "%zu", size);
+    return text;
+}
+
+/* Sizes that have a highest or a least value of their own. */
+static int check_sizes(const tepal_run_options *options, char *why)
+{
+    const struct {
+        const char *name;
+        size_t value, least, most;
+    } rows[] = {
+        { "max_fields", options->max_fields, 0, MAX_FIELDS },
+        { "max_json_depth", options->max_json_depth, 0, JSON_SCAN_MAX_DEPTH },
+        { "max_head", options->max_head, 0, MAX_HEAD },
+        { "max_request_memory", options->max_request_memory, MIN_REQUEST_MEMORY, SIZE_MAX },
+        { "max_memory", options->max_memory ? options->max_memory : SIZE_MAX, MIN_MEMORY,
+          SIZE_MAX },
+        { "max_unsent", options->max_unsent, MIN_UNSENT, SIZE_MAX },
+    };
+    char text[32];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        bool over = rows[i].value > rows[i].most;
+        if (over || rows[i].value < rows[i].least)
+            return refuse(why, "%s is %s %zu: %s", rows[i].name, over ? "over" : "under",
+                          over ? rows[i].most : rows[i].least, size_text(text, rows[i].value));
+    }
+    return 0;
+}
+
+/* Sizes of which one must fit another. */
+static int check_pairs(const tepal_run_options *options, char *why)
+{
+    size_t line = options->max_request_line, head = options->max_head;
+    size_t body = options->max_body, memory = options->max_request_memory;
+    size_t depth = options->max_json_depth;
+    if (line > head)
+        return refuse(why, "max_request_line is over max_head: %zu, and %zu", line, head);
+    if (body != TEPAL_UNLIMITED && body > memory)
+        return refuse(why, "max_body is over max_request_memory: %zu, and %zu", body, memory);
+    if (depth > json_depth_that_fits())
+        return refuse(why, "max_json_depth is %zu, which needs a stack_size of %zu: it is %zu",
+                      depth, PLAIN_STACK + depth * LEVEL_STACK, loop_current->stacks.size);
+    return 0;
+}
+
+static int check_times(const tepal_run_options *options, char *why)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } rows[] = {
+        { "head_timeout_ms", options->head_timeout_ms },
+        { "keepalive_timeout_ms", options->keepalive_timeout_ms },
+        { "body_timeout_ms", options->body_timeout_ms },
+        { "write_timeout_ms", options->write_timeout_ms },
+        { "lingering_timeout_ms", options->lingering_timeout_ms },
+        { "shutdown_timeout_ms", options->shutdown_timeout_ms },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        if (rows[i].value < 0)
+            return refuse(why, "%s is negative: %lld", rows[i].name, (long long)rows[i].value);
+    return 0;
+}
+
+/* A body that a route wants must fit into the memory that was given: by default there is more. */
+static int check_routes(const tepal_app *app, size_t memory, char *why)
+{
+    for (const struct route *route = app->router.routes; route; route = route->next_in_app)
+        if (route->max_body != TEPAL_UNLIMITED && route->max_body > memory)
+            return refuse(why, "route %s %s: max_body is over max_request_memory: %zu, and %zu",
+                          route->method, route->pattern.source, route->max_body, memory);
+    return 0;
+}
+
+int server_options(const tepal_app *app, tepal_run_options *out, const tepal_run_options *in,
+                   char why[SERVER_WHY_SIZE])
 {
     *out = in ? *in : (tepal_run_options){ 0 };
+    bool own_memory = out->max_request_memory != 0;
     fill_in(out);
-    *why = NULL;
     if (out->port != TEPAL_ANY_PORT && (out->port < 1 || out->port > 65535))
-        *why = "port is not between 1 and 65535";
-    else if (out->max_fields > 255)
-        *why = "max_fields is over 255";
-    else if (out->max_json_depth > 512)
-        *why = "max_json_depth is over 512";
-    else if (out->max_head > 16 * 1024 * 1024 || out->max_request_line > out->max_head)
-        *why = "max_head is over 16 MiB or under max_request_line";
-    else if (out->max_request_memory < 64 * 1024)
-        *why = "max_request_memory is under 64 KiB";
-    else if (out->head_timeout_ms < 0 || out->keepalive_timeout_ms < 0 ||
-             out->body_timeout_ms < 0 || out->write_timeout_ms < 0 ||
-             out->lingering_timeout_ms < 0 || out->shutdown_timeout_ms < 0)
-        *why = "a timeout is negative";
-    else if (out->max_memory > 0 && out->max_memory < 1024 * 1024)
-        *why = "max_memory is under 1 MiB";
-    else if (out->max_unsent < 4096)
-        *why = "max_unsent is under 4 KiB";
-    else if (!http_is_field_value(out->server, strlen(out->server)))
-        *why = "server has control characters";
-    return *why ? -EINVAL : 0;
+        return refuse(why, "port is not between 1 and 65535: %d", out->port);
+    if (!http_is_field_value(out->server, strlen(out->server)))
+        return refuse(why, "server has control characters");
+    int rc = check_sizes(out, why);
+    if (rc == 0)
+        rc = check_pairs(out, why);
+    if (rc == 0)
+        rc = check_times(out, why);
+    if (rc == 0 && own_memory)
+        rc = check_routes(app, out->max_request_memory, why);
+    return rc;
 }
 
 static uint64_t rate(size_t octets)

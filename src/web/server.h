@@ -22,6 +22,7 @@ struct server {
     tepal_app *app;
     struct loop *loop;
     tepal_run_options options; /* with defaults filled in */
+    bool default_memory;       /* max_request_memory is the default, for options.max_body */
     struct h1_limits head_limits;
     struct conn_limits conn_limits;
     struct tepal_listener *listener; /* NULL: connections are attached one by one */
@@ -42,8 +43,16 @@ struct server {
     int64_t common_until;
 };
 
-/* Fills in the defaults. Returns 0, or -EINVAL with *why, a constant text. */
-int server_options(tepal_run_options *out, const tepal_run_options *in, const char **why);
+/* Room for why options are refused. */
+enum { SERVER_WHY_SIZE = 200 };
+
+/* Fills in the defaults. Returns 0, or -EINVAL when they do not fit each other, the loop's stacks, or
+ * the routes of the application; why names the option and its value. */
+int server_options(const tepal_app *app, tepal_run_options *out, const tepal_run_options *in,
+                   char why[SERVER_WHY_SIZE]);
+
+/* The default of max_request_memory for bodies of at most this size. */
+size_t server_request_memory(size_t max_body);
 
 /* A server with no connections. Returns NULL when memory is short. */
 struct server *server_new(tepal_app *app, const tepal_run_options *options);

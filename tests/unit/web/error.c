@@ -46,6 +46,8 @@ static void error_pages(void **state)
         assert_field(reply, "Content-Type", rows[i].type);
     }
     assert_reply(get("/404"), 404, "404 Not Found\n");
+    assert_field(get("/404"), "Vary", "Accept");
+    assert_field(ask("GET", "/404", "Accept: text/html", NULL), "Vary", "Accept");
     assert_reply(get("/404?m=no%20such%20thing"), 404, "404 Not Found: no such thing\n");
     assert_reply(get("/404?m=Not%20Found"), 404, "404 Not Found\n");
     assert_reply(ask("GET", "/404", "M: \xff", NULL), 404, "404 Not Found\n");

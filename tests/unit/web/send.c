@@ -52,7 +52,9 @@ static void bodiless(void **state)
         expect_bodiless("GET", target, "HTTP/1.1 204 No Content\r\n\r\n");
         expect_bodiless("HEAD", target, "HTTP/1.1 204 No Content\r\n\r\n");
         sprintf(target, "/304%s", forms[i]);
-        expect_bodiless("GET", target, "HTTP/1.1 304 Not Modified\r\n\r\n");
+        expect_bodiless("GET", target,
+                        i < 2 ? "HTTP/1.1 304 Not Modified\r\n\r\n"
+                              : "HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n");
     }
     expect_bodiless("HEAD", "/200", HEAD_OF("text/plain; charset=utf-8", "6") "\r\n");
     expect_bodiless("HEAD", "/404",
@@ -64,7 +66,7 @@ static void bodiless(void **state)
                     "Transfer-Encoding: chunked\r\n\r\n");
     expect_bodiless("HEAD", "/none",
                     "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8"
-                    "\r\nContent-Length: 14\r\n\r\n");
+                    "\r\nContent-Length: 14\r\nVary: Accept\r\n\r\n");
     /* A HEAD over HTTP/1.0 that streams need not close. */
     say("HEAD /200?stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert_string_equal(wire(hear("HEAD")), "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
@@ -104,6 +106,51 @@ static void connect_(void **state)
     assert_true(reply->closed);
     say("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Status: 403\r\n\r\n");
     assert_reply(hear("CONNECT"), 403, "text");
+}
+
+static tepal_res *without_body(tepal_req *req)
+{
+    tepal_res *res = tepal_empty(req, (int)tepal_req_match_int(req, "status"));
+    tepal_res_set_length(res, 1234);
+    return res;
+}
+
+/* The length of what is not sent: of HEAD what GET would have, of 304 what 200 would have. */
+static void lengths_of_other(void **state)
+{
+    (void)state;
+    tepal_any(app, "/{status:int}", without_body);
+    tepal_get(app, "/ok", ok);
+    start(NULL);
+    expect_bodiless("HEAD", "/200", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
+    expect_bodiless("HEAD", "/304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\n\r\n");
+    expect_bodiless("GET", "/304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\n\r\n");
+    expect_bodiless("HEAD", "/204", "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_string_equal(logged(), "");
+    /* What is sent has the length that it has. */
+    expect_bodiless("GET", "/200", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_non_null(strstr(logged(), "GET /200: the body has 0 octets, not the declared 1234"));
+}
+
+static tepal_res *close_late(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/x");
+    results[0] = tepal_write(res, "x", 1);
+    tepal_res_set_close(res);
+    return res;
+}
+
+/* The head cannot say it any more; it is done all the same. */
+static void closing_late(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", close_late);
+    start(NULL);
+    say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    tepal_testreply *reply = hear("GET");
+    assert_reply(reply, 200, "x");
+    assert_field(reply, "Connection", NULL);
+    assert_gone();
 }
 
 /* --- Streams ---------------------------------------------------------------------------------- */
@@ -456,6 +503,8 @@ int main(void)
         WEB_TEST(a_piece_that_cannot_be_made),
         WEB_TEST(a_body_that_nobody_reads),
         WEB_TEST(a_loop_of_empty_pieces),
+        WEB_TEST(lengths_of_other),
+        WEB_TEST(closing_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
