@@ -7,8 +7,10 @@
 #include "async/offload.h"
 #include "async/overflow.h"
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sink.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -74,6 +76,21 @@ struct loop *loop_need(const char *call)
     return loop_current;
 }
 
+/* The turn that it has caused ends with another look at the logs. */
+static void on_logs(struct timer *timer)
+{
+    (void)timer;
+}
+
+/* What is logged is written at the end of the turn, or with what follows in a moment. */
+static NO_INLINE void write_logs(struct loop *loop)
+{
+    int64_t ms = sink_flush(loop->fake_time);
+    if (ms >= 0 && !loop->fake_time &&
+        (!timer_is_set(&loop->logs) || loop->logs.at > loop->now + ms))
+        timer_set(&loop->timers, &loop->logs, loop->now + ms);
+}
+
 static void on_trim(struct timer *timer)
 {
     struct loop *loop = CONTAINER_OF(timer, struct loop, trim);
@@ -92,7 +109,9 @@ int loop_open(struct loop *loop, size_t stack_size)
     if (loop_current)
         return -EBUSY;
     memset(loop, 0, sizeof(*loop));
-    int rc = poller_init(&loop->poller);
+    int rc = fd_fill_standard();
+    if (rc == 0)
+        rc = poller_init(&loop->poller);
     if (rc < 0)
         return rc;
     ctx_init_thread(&loop->ctx);
@@ -102,6 +121,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->parts);
     look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
+    timer_init(&loop->logs, on_logs);
     timer_init(&loop->trim, on_trim);
     stack_pool_init(&loop->stacks, stack_size);
     block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, MAX_FREE_BLOCKS);
@@ -131,6 +151,7 @@ void loop_close(struct loop *loop)
     block_pool_clear(&loop->chunks);
     poller_clear(&loop->poller);
     ctx_end_thread(&loop->ctx);
+    sink_flush(true);
     loop_current = NULL;
 }
 
@@ -258,7 +279,10 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
 bool loop_turn(struct loop *loop, bool wait)
 {
     bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
-    return UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
+    done = UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
+    if (UNLIKELY(sink_is_waiting()))
+        write_logs(loop);
+    return done;
 }
 
 struct root {

@@ -51,6 +51,7 @@ struct loop {
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
     struct stack_pool stacks;
+    struct timer logs; /* set while lines of a log wait to be written */
     struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */

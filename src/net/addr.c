@@ -2,6 +2,8 @@
  * Everything else asks dns.c. */
 #include "net/addr.h"
 
+#include "base/fd.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -33,7 +35,7 @@ void addr_remove_stale(const struct addr *addr, int type)
     struct stat st;
     if (addr->un.sun_path[0] == '\0' || lstat(addr->un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return;
-    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fd_keep(socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return;
     if (connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED)

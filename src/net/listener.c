@@ -3,6 +3,7 @@
 #include "net/listener.h"
 
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/stream.h"
@@ -32,7 +33,7 @@ bool listener_is_shortage(struct tepal_listener *listener, int error)
 static int accept_one(struct listener_socket *s, struct addr *peer)
 {
     peer->len = sizeof(peer->storage);
-    int fd = accept4(s->io.fd, &peer->sa, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = fd_keep(accept4(s->io.fd, &peer->sa, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd >= 0) {
         if (peer->len < sizeof(sa_family_t))
             peer->sa.sa_family = AF_UNIX;

@@ -2,6 +2,7 @@
  * the loop until it has what it waits for. */
 #include "async/task.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/chunk.h"
@@ -165,6 +166,9 @@ static int connect_client(tepal_testclient *client)
         return 0;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
+    int rc = fd_keep_both(pair);
+    if (rc < 0)
+        return rc;
     struct addr peer = { .un.sun_family = AF_UNIX };
     server_attach(client->app->server, pair[1], &peer);
     client->fd = pair[0];
