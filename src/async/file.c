@@ -2,6 +2,7 @@
  * task, which waits in any case once a thread has it. The functions named do_ run in the thread. */
 #include "async/offload.h"
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -52,7 +53,7 @@ static int do_open(void *arg)
     struct opening *opening = arg;
     int flags = opening->flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     do {
-        opening->fd = open(opening->path, flags, opening->mode);
+        opening->fd = fd_keep(open(opening->path, flags, opening->mode));
     } while (opening->fd < 0 && errno == EINTR);
     return opening->fd < 0 ? -errno : 0;
 }
@@ -278,7 +279,7 @@ static int create(struct saving *s, unsigned mode)
             return -errno;
         snprintf(s->temporary + s->folder_len, RANDOM_NAME_SIZE, ".tepal-%016llx",
                  (unsigned long long)random);
-        fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        fd = fd_keep(open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
         if (fd < 0 && errno != EEXIST && errno != EINTR)
             break;
     }
@@ -301,7 +302,7 @@ static int fill(struct saving *s, int fd, const unsigned *mode)
 static int sync_folder(struct saving *s)
 {
     s->temporary[s->folder_len] = '\0';
-    int fd = open(s->folder_len ? s->temporary : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = fd_keep(open(s->folder_len ? s->temporary : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd < 0)
         return 0; /* one that we may write into, but not read */
     int rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;

@@ -4,6 +4,7 @@
 
 #include "async/task.h"
 #include "async/trace.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -203,7 +204,7 @@ static int dump_signal_open(struct loop *loop)
         return -ENOMEM;
     sigemptyset(&d->signals);
     sigemptyset(&d->blocked);
-    int fd = signalfd(-1, &d->signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    int fd = fd_keep(signalfd(-1, &d->signals, SFD_NONBLOCK | SFD_CLOEXEC));
     int rc = fd < 0 ? -errno : 0;
     d->io = (struct io){ .fd = fd, .fn = on_signal };
     if (rc == 0 && (rc = poller_add(&loop->poller, &d->io)) < 0)

@@ -7,8 +7,10 @@
 #include "async/offload.h"
 #include "async/overflow.h"
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sink.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -75,6 +77,21 @@ struct loop *loop_need(const char *call)
     return loop_current;
 }
 
+/* The turn that it has caused ends with another look at the logs. */
+static void on_logs(struct timer *timer)
+{
+    (void)timer;
+}
+
+/* What is logged is written at the end of the turn, or with what follows in a moment. */
+static NO_INLINE void write_logs(struct loop *loop)
+{
+    int64_t ms = sink_flush(loop->fake_time);
+    if (ms >= 0 && !loop->fake_time &&
+        (!timer_is_set(&loop->logs) || loop->logs.at > loop->now + ms))
+        timer_set(&loop->timers, &loop->logs, loop->now + ms);
+}
+
 static void begin_cooling_period(struct loop *loop)
 {
     idle_begin_period(&loop->stacks.idle);
@@ -107,7 +124,9 @@ int loop_open(struct loop *loop, size_t stack_size)
     if (loop_current)
         return -EBUSY;
     memset(loop, 0, sizeof(*loop));
-    int rc = poller_init(&loop->poller);
+    int rc = fd_fill_standard();
+    if (rc == 0)
+        rc = poller_init(&loop->poller);
     if (rc < 0)
         return rc;
     ctx_init_thread(&loop->ctx);
@@ -117,6 +136,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->parts);
     look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
+    timer_init(&loop->logs, on_logs);
     timer_init(&loop->cooling, on_cooling);
     stack_pool_init(&loop->stacks, stack_size);
     block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, KEEP_BLOCKS);
@@ -147,6 +167,7 @@ void loop_close(struct loop *loop)
     block_pool_clear(&loop->chunks);
     poller_clear(&loop->poller);
     ctx_end_thread(&loop->ctx);
+    sink_flush(true);
     loop_current = NULL;
 }
 
@@ -274,7 +295,10 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
 bool loop_turn(struct loop *loop, bool wait)
 {
     bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
-    return UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
+    done = UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
+    if (UNLIKELY(sink_is_waiting()))
+        write_logs(loop);
+    return done;
 }
 
 struct root {

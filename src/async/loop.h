@@ -52,6 +52,7 @@ struct loop {
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
     struct stack_pool stacks;
+    struct timer logs;    /* set while lines of a log wait to be written */
     struct timer cooling; /* set while more is idle than the pools are to keep warm */
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */

@@ -1,6 +1,7 @@
 /* The poller on Linux's epoll. It never reads or writes a descriptor. */
 #include "async/poll.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "base/platform.h"
 
@@ -16,7 +17,7 @@ int poller_init(struct poller *poller)
     poller->events = mem_alloc(MAX_EVENTS * sizeof(struct epoll_event));
     if (!poller->events)
         return -ENOMEM;
-    poller->fd = epoll_create1(EPOLL_CLOEXEC);
+    poller->fd = fd_keep(epoll_create1(EPOLL_CLOEXEC));
     if (poller->fd < 0) {
         int rc = -errno;
         mem_free(poller->events);

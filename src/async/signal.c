@@ -3,6 +3,7 @@
 #include "async/channel.h"
 #include "async/inspect.h"
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -83,7 +84,8 @@ tepal_signals *tepal_signals_open(const int *signals)
     if (!s)
         return NULL;
     s->loop = loop;
-    s->io = (struct io){ .fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC), .fn = on_ready };
+    s->io = (struct io){ .fd = fd_keep(signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC)),
+                         .fn = on_ready };
     if (s->io.fd < 0 || poller_add(&loop->poller, &s->io) < 0) {
         signals_free(s);
         return NULL;

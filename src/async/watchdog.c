@@ -7,6 +7,7 @@
 #include "async/task.h"
 #include "async/thread.h"
 #include "async/trace.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -183,7 +184,7 @@ int watchdog_open(struct watchdog **watchdog, int64_t slow_us, int signal)
     w->watched = pthread_self();
     w->signal = signal;
     w->slow_us = slow_us;
-    w->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    w->bell = fd_keep(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     rc = w->bell < 0 ? -errno : thread_start(&w->thread, thread_main, w);
     if (rc < 0) {
         if (w->bell >= 0)

@@ -242,8 +242,26 @@ struct addr_peer addr_to_peer(const struct addr *addr)
     return peer;
 }
 
+/* A line of the access log has one, and the C library's way takes ten times as long. */
+static void write_ipv4(const uint8_t *bytes, char *out)
+{
+    for (int i = 0; i < 4; i++) {
+        unsigned n = bytes[i];
+        if (n >= 100)
+            *out++ = (char)('0' + n / 100);
+        if (n >= 10)
+            *out++ = (char)('0' + n / 10 % 10);
+        *out++ = (char)('0' + n % 10);
+        *out++ = i < 3 ? '.' : '\0';
+    }
+}
+
 void addr_peer_write(const struct addr_peer *peer, char *out)
 {
+    if (peer->family == AF_INET) {
+        write_ipv4(peer->bytes, out);
+        return;
+    }
     if (peer->family == AF_UNIX || !inet_ntop(peer->family, peer->bytes, out, INET6_ADDRSTRLEN))
         out[0] = '\0';
 }

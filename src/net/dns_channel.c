@@ -3,6 +3,7 @@
  * are made. */
 #include "net/dns_channel.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ static void note_shortage(struct dns_channel *channel, int rc)
 /* Also for sockets that only serve to learn the route to an address: these are never watched. */
 static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
 {
-    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    int fd = fd_keep(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
     if (fd < 0)
         note_shortage(arg, -errno);
     return fd;

@@ -1,6 +1,7 @@
 /* The order in which the addresses of a name should be tried: RFC 6724, section 6. Which of our own
  * addresses would talk to each is what the system says: a datagram socket that is connected sends
  * nothing. */
+#include "base/fd.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/dns.h"
@@ -84,7 +85,7 @@ static void find_source(struct destination *d)
     public.port = 1; /* any */
     if (addr_from_public(&to, &public) < 0)
         return;
-    int fd = socket(d->addr.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = fd_keep(socket(d->addr.family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return;
     if (connect(fd, &to.sa, to.len) == 0 && getsockname(fd, &from.sa, &from.len) == 0) {

@@ -2,6 +2,7 @@
  * next one. The sockets of a listener take turns, so that a busy one does not starve the others, and
  * what fails for ever rests. */
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "net/listener.h"
 #include "net/stream.h"
@@ -60,7 +61,7 @@ static int failed(struct listener_socket *s, int error)
 static int accept_one(struct listener_socket *s, struct addr *peer)
 {
     peer->len = sizeof(peer->storage);
-    int fd = accept4(s->io.fd, &peer->sa, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = fd_keep(accept4(s->io.fd, &peer->sa, &peer->len, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd < 0 && errno != EAGAIN)
         return failed(s, -errno);
     s->n_failed = 0;

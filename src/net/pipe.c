@@ -3,6 +3,7 @@
 #include "net/pipe.h"
 
 #include "async/loop.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "net/sigpipe.h"
 
@@ -92,34 +93,20 @@ static const struct stream_ops pipe_ops = {
     .close = pipe_close,
 };
 
-/* Moves a descriptor above the standard ones: those are replaced in the child. */
-static int move_up(int *fd)
-{
-    enum { FIRST = 3 };
-    if (*fd >= FIRST)
-        return 0;
-    int moved = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST);
-    if (moved < 0)
-        return -errno;
-    close(*fd);
-    *fd = moved;
-    return 0;
-}
-
 int pipe_open(struct tepal_conn **stream, int *other, struct loop *loop, bool to_write)
 {
     int fds[2];
     struct pipe_stream *pipe = mem_zalloc(sizeof(*pipe));
     if (!pipe)
         return -ENOMEM;
-    int rc = pipe2(fds, O_CLOEXEC) < 0 ? -errno : 0;
+    /* None of them a standard one, which are replaced in the child. */
+    int rc = pipe2(fds, O_CLOEXEC) < 0 ? -errno : fd_keep_both(fds);
     if (rc < 0) {
         mem_free(pipe);
         return rc;
     }
     int *mine = &fds[to_write];
-    rc = move_up(&fds[!to_write]);
-    if (rc == 0 && fcntl(*mine, F_SETFL, O_NONBLOCK) < 0)
+    if (fcntl(*mine, F_SETFL, O_NONBLOCK) < 0)
         rc = -errno;
     if (rc == 0) {
         /* What it cannot do is tried at once, and fails, instead of being waited for. */

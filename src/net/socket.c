@@ -1,5 +1,6 @@
 /* The stream operations straight on a socket. None of them waits. */
 #include "async/loop.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/sigpipe.h"
@@ -74,7 +75,7 @@ const struct stream_ops stream_unix_ops = {
 
 int socket_new(int family)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fd_keep(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     return fd < 0 ? -errno : fd;
 }
 

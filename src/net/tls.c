@@ -1,6 +1,7 @@
 /* The context: its options, its certificates' files, its life. */
 #include "net/tls.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ int tls_bad_file(tepal_tls *tls, const char *path)
 /* Opening tells what access() does not: it asks for the effective user. */
 int tls_check_readable(tepal_tls *tls, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = fd_keep(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (fd < 0)
         return tls_fail(tls, -errno, "%s: %s", path, strerror(errno));
     close(fd);

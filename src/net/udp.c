@@ -1,6 +1,7 @@
 /* Datagram sockets. A socket for all addresses is one of IPv6 that takes IPv4 addresses in their
  * mapped form, where the machine has IPv6. */
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/addr.h"
@@ -23,7 +24,7 @@ struct tepal_udp {
 
 static int new_socket(int family)
 {
-    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fd_keep(socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     return fd < 0 ? -errno : fd;
 }
 

@@ -4,6 +4,7 @@
  * those are read without asking for them.
  */
 #include "async/task.h"
+#include "base/fd.h"
 #include "net/buffers.h"
 
 #include <errno.h>
@@ -22,7 +23,10 @@ int tepal_conn_pair(tepal_conn **a, tepal_conn **b)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
     tepal_conn *first, *second;
-    int rc = stream_new_socket(&first, loop, fds[0], AF_UNIX);
+    int rc = fd_keep_both(fds);
+    if (rc < 0)
+        return rc;
+    rc = stream_new_socket(&first, loop, fds[0], AF_UNIX);
     if (rc < 0) {
         close(fds[0]);
         close(fds[1]);

@@ -2,6 +2,7 @@
  * another one at any time: a server that is started anew takes it over, somebody moves it away. */
 #include "net/unix_file.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -85,7 +86,7 @@ static bool is_bound(const struct suspect *suspect)
         struct nlmsghdr header;
         char space[8192];
     } answer;
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), rc = -1;
+    int fd = fd_keep(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)), rc = -1;
     if (fd < 0)
         return false;
     if (send(fd, &question, sizeof(question), 0) == (ssize_t)sizeof(question)) {
@@ -102,7 +103,7 @@ static bool is_bound(const struct suspect *suspect)
 
 static bool refuses(const struct addr *addr, int type)
 {
-    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fd_keep(socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     bool refused = fd >= 0 && connect(fd, &addr->sa, addr->len) < 0 && errno == ECONNREFUSED;
     if (fd >= 0)
         close(fd);
@@ -118,7 +119,7 @@ static int lock_folder(const char *path)
     char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 2];
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof(folder), "%.*s/", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = fd_keep(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     for (int i = 0; fd >= 0 && i < ATTEMPTS && flock(fd, LOCK_EX | LOCK_NB) < 0; i++)
         nanosleep(&(struct timespec){ .tv_nsec = PAUSE_MS * 1000000 }, NULL);
     return fd;

@@ -177,7 +177,7 @@ static enum outcome respond(struct connection *c, tepal_req *req)
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
     if (server->access_log)
-        access_log_write(server->access_log, req, req->sending ? req->sending : res, req->start_us);
+        access_log_write(server->access_log, req, req->sending ? req->sending : res, rc);
     enum outcome outcome = after_response(c, req, rc);
     c->task->describe_arg = NULL;
     return outcome;

@@ -2,8 +2,10 @@
 #include "web/short_answer.h"
 
 #include "http/status.h"
+#include "web/access_log.h"
 #include "web/connection.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 /* A client that is told to come again need not come at once. */
@@ -24,5 +26,8 @@ void short_answer(struct connection *connection, int status)
                      http_status_reason(status));
     struct tepal_conn *stream = &connection->http.stream;
     struct iovec piece = { .iov_base = text, .iov_len = (size_t)n };
-    (void)!stream->ops->writev(stream, &piece, 1); /* the close follows anyway */
+    ssize_t sent = stream->ops->writev(stream, &piece, 1); /* the close follows anyway */
+    if (connection->server->access_log)
+        access_log_write_bare(connection->server->access_log, connection, status,
+                              sent == n ? sent : -EPIPE);
 }

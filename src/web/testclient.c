@@ -3,6 +3,7 @@
 #include "async/offload.h"
 #include "async/task.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/chunk.h"

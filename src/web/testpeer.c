@@ -1,6 +1,7 @@
 /* Ends of socket pairs that are closed as TCP would. */
 #include "web/testpeer.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "web/server.h"
 
@@ -15,6 +16,9 @@ int testpeer_open(struct server *server)
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
+    int rc = fd_keep_both(pair);
+    if (rc < 0)
+        return rc;
     struct addr peer = {
         .len = sizeof(peer.in),
         .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
