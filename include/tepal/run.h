@@ -43,7 +43,7 @@ typedef struct tepal_run_options {
      * is set and less; larger: 413. Not over max_request_memory, but for TEPAL_UNLIMITED. */
     size_t max_body;
     /* Nesting of a JSON body. Default 128, at most 512; deeper is answered with 400. Each level takes
-     * 128 octets of the stack: a small stack_size has a lower default, (stack_size - 28 KiB) / 128,
+     * 128 octets of the stack: a small stack_size has a lower default, (stack_size - 12 KiB) / 128,
      * and more than that is refused at the start. */
     size_t max_json_depth;
     /* All memory of one request, with what its body becomes as JSON: about 80 octets and the text for

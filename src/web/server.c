@@ -54,9 +54,9 @@ enum {
     MIN_MEMORY = 1024 * 1024,
     MIN_UNSENT = 4096,
     DEFAULT_JSON_DEPTH = 128,
-    /* Octets of a task's stack that are not for nested JSON: its guard and what all requests need;
-     * and for each level of it. */
-    PLAIN_STACK = STACK_GUARD_SIZE + 12 * 1024,
+    /* Octets of a task's stack that are not for nested JSON, but for what all requests need; and for
+     * each level of it. */
+    PLAIN_STACK = 12 * 1024,
     LEVEL_STACK = 128,
 };
 

@@ -282,8 +282,8 @@ static void bad_options(void **state)
         { { .write_timeout_ms = -1 }, "write_timeout_ms is negative: -1" },
         { { .lingering_timeout_ms = -1 }, "lingering_timeout_ms is negative: -1" },
         { { .shutdown_timeout_ms = INT64_MIN }, "shutdown_timeout_ms is negative: -9223372036854" },
-        { { .stack_size = 48 * 1024, .max_json_depth = 161 },
-          "max_json_depth is 161, which needs a stack_size of 49280: it is 49152" },
+        { { .stack_size = 32 * 1024, .max_json_depth = 161 },
+          "max_json_depth is 161, which needs a stack_size of 32896: it is 32768" },
         { { .server = "a\r\nb" }, "server has control characters" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -323,7 +323,7 @@ static void bad_options(void **state)
         { .max_body = TEPAL_UNLIMITED },
         { .max_json_depth = 512 },
         { .stack_size = 32 * 1024 },
-        { .stack_size = 48 * 1024, .max_json_depth = 160 },
+        { .stack_size = 32 * 1024, .max_json_depth = 160 },
     };
     tepal_get(app, "/", ok);
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -421,7 +421,7 @@ static void memory_of_bodies(void **state)
 {
     (void)state;
     enum { SIZE = 3000000 };
-    char head[100], *body = octets(SIZE), *piece = malloc(SIZE + 100);
+    char *body = octets(SIZE), *piece = malloc(SIZE + 100);
     assert_non_null(piece);
     tepal_post(app, "/", measure);
     start(&(tepal_run_options){ .max_body = SIZE });
@@ -436,12 +436,6 @@ static void memory_of_bodies(void **state)
     say_octets(piece, len);
     assert_reply(hear("POST"), 200, "3000000");
     assert_in_range(used, SIZE, SIZE + 64 * 1024);
-    /* Who announces much and sends little costs little. */
-    sprintf(head, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nabc", SIZE);
-    say(head);
-    tepal_testclient_shutdown(client);
-    hear("POST");
-    assert_in_range(used, 0, 64 * 1024);
     free(piece);
     free(body);
 }
