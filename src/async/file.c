@@ -10,9 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,6 +58,8 @@ static int do_open(void *arg)
 
 int tepal_file_open(tepal_file **file, const char *path, const tepal_file_options *options)
 {
+    if (!file || !path)
+        misuse("tepal_file_open", path ? "file is NULL" : "the path is NULL");
     struct opening opening = { .path = path, .flags = options ? options->flags : 0, .mode = 0666 };
     if (options && options->mode)
         opening.mode = options->mode;
@@ -248,104 +248,10 @@ static int do_load(void *arg)
 
 ssize_t tepal_file_load(const char *path, size_t max, char **data)
 {
+    if (!path || !data)
+        misuse("tepal_file_load", path ? "data is NULL" : "the path is NULL");
     struct loading l = { .path = path, .max = max };
     int rc = offload_own(do_load, &l, "tepal_file_load");
     *data = rc < 0 ? NULL : l.data;
     return rc < 0 ? rc : (ssize_t)l.len;
-}
-
-/* --- Writing a whole file --------------------------------------------------------------------- */
-
-struct saving {
-    const char *path;
-    const void *data;
-    size_t len;
-    tepal_file_save_options options;
-    char *temporary; /* the path of the new file; folder_len octets of it are the folder with '/' */
-    size_t folder_len;
-};
-
-enum { RANDOM_NAME_SIZE = sizeof(".tepal-0123456789abcdef") };
-
-/* Creates the new file, with permissions that are not more than the final ones. Returns its
- * descriptor or a negative errno. */
-static int create(struct saving *s, unsigned mode)
-{
-    enum { ATTEMPTS = 100 };
-    int fd = -1;
-    for (int i = 0; i < ATTEMPTS && fd < 0; i++) {
-        uint64_t random;
-        if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-            return -errno;
-        snprintf(s->temporary + s->folder_len, RANDOM_NAME_SIZE, ".tepal-%016llx",
-                 (unsigned long long)random);
-        fd = fd_keep(open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-        if (fd < 0 && errno != EEXIST && errno != EINTR)
-            break;
-    }
-    return fd < 0 ? -errno : fd;
-}
-
-static int fill(struct saving *s, int fd, const unsigned *mode)
-{
-    struct operation o = { .fd = fd, .buffer = (void *)(uintptr_t)s->data, .size = s->len };
-    int rc = do_write(&o);
-    if (rc == 0 && mode && fchmod(fd, *mode) < 0)
-        rc = -errno;
-    if (rc == 0 && !s->options.no_sync)
-        rc = do_sync(&o);
-    int closed = do_close(&fd);
-    return rc < 0 ? rc : closed;
-}
-
-/* Lets the new name in the folder survive a power failure. Not all file systems can. */
-static int sync_folder(struct saving *s)
-{
-    s->temporary[s->folder_len] = '\0';
-    int fd = fd_keep(open(s->folder_len ? s->temporary : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (fd < 0)
-        return 0; /* one that we may write into, but not read */
-    int rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
-    close(fd);
-    return rc;
-}
-
-static int do_save(void *arg)
-{
-    struct saving *s = arg;
-    struct stat old;
-    unsigned mode = s->options.mode;
-    if (mode == 0 && stat(s->path, &old) == 0 && S_ISREG(old.st_mode))
-        mode = old.st_mode & 0777;
-    int fd = create(s, mode ? 0600 : 0666);
-    if (fd < 0)
-        return fd;
-    int rc = fill(s, fd, mode ? &mode : NULL);
-    if (rc == 0 && rename(s->temporary, s->path) < 0)
-        rc = -errno;
-    if (rc < 0) {
-        unlink(s->temporary);
-        return rc;
-    }
-    return s->options.no_sync ? 0 : sync_folder(s);
-}
-
-int tepal_file_save(const char *path, const void *data, size_t len,
-                    const tepal_file_save_options *options)
-{
-    struct saving s = { .path = path, .data = data, .len = len };
-    if (options)
-        s.options = *options;
-    int rc = task_check(loop_current, task_need("tepal_file_save"));
-    if (rc < 0)
-        return rc;
-    const char *slash = strrchr(path, '/');
-    s.folder_len = slash ? (size_t)(slash - path) + 1 : 0;
-    s.temporary = mem_alloc(s.folder_len + RANDOM_NAME_SIZE);
-    if (!s.temporary)
-        return -ENOMEM;
-    memcpy(s.temporary, path, s.folder_len);
-    rc = offload_own(do_save, &s, "tepal_file_save");
-    mem_free(s.temporary);
-    return rc;
 }

@@ -319,7 +319,7 @@ int dns_lookup_begin(struct dns_lookup *lookup, const char *host, int family, co
 {
     struct tepal_task *task = task_need(call);
     struct loop *loop = loop_current;
-    if (!host || !lookup->addrs)
+    if (!host || (!lookup->addrs && lookup->max > 0))
         misuse(call, host ? "addrs is NULL" : "the host is NULL");
     int rc = task_may_wait(loop, task);
     if (rc < 0)
