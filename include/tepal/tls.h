@@ -76,7 +76,7 @@ TEPAL_API int tepal_tls_status(const tepal_tls *tls);
 TEPAL_API const char *tepal_tls_error(const tepal_tls *tls);
 
 /* Adds a certificate and its key (PEM files, as in the options; key NULL: in the same file) to a
- * server: it is shown to clients that ask for one of its names. The first certificate of all is
+ * server: it is shown to clients that ask for one of its names, and sessions with it are its own. The first certificate of all is
  * shown to the others. One with the names of an earlier one and another kind of key (RSA, ECDSA)
  * joins it, and what the client can do decides. Does not suspend. Returns 0 or as
  * tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a client, or
@@ -129,8 +129,9 @@ TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
  *    TEPAL_ETRUNCATED when the connection ended without that: then octets may be missing, by an
  *    attacker's doing. Some peers always end so; if the application's protocol says that all has
  *    come, it can be taken for an end. With TLS 1.3, a server that does not accept a client's
- *    certificate says so only now: TEPAL_ETLS. So
- *    does one that wants to be answered again and again (key updates) and reads none of 64 KiB.
+ *    certificate says so only now: TEPAL_ETLS. The
+ *    same for a peer that asks to be answered again and again (by key updates), and leaves 64 KiB of
+ *    answers unread.
  *  - tepal_conn_shutdown() says that this side ends; reading goes on. Suspends while the peer is
  *    slow.
  *  - tepal_conn_close() says so, too, but does not wait. What was written before arrives, and the

@@ -137,7 +137,10 @@ int tls_sites_read(struct tls_sites *sites, tepal_tls *tls);
 int tls_sites_add(struct tls_sites *sites, tepal_tls *tls, const struct tls_files *files);
 void tls_sites_clear(struct tls_sites *sites);
 
-/* The SSL_CTX for clients that ask for this name, or NULL. */
+/* The number of the site for clients that ask for this name, from 1 on; 0 when there is none. */
+size_t tls_sites_number(const struct tls_sites *sites, const char *name);
+
+/* The SSL_CTX of that site, or NULL. */
 SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name);
 
 /* --- tls_sessions.c --------------------------------------------------------------------------- */
@@ -181,6 +184,7 @@ struct tls_stream {
     bool no_goodbye;             /* the close must not look like a proper end */
     uint64_t generation;         /* of the context, when this stream began */
     int64_t session_until;       /* of the session that is resumed, in seconds since 1970 */
+    size_t site;                 /* a server: the number of the one that was asked for */
     const char *text;            /* what failed */
     char *alpn, *peer_subject, *session_key;
 };

@@ -48,6 +48,36 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
     return ctx && SSL_set_SSL_CTX(ssl, ctx) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+/* The name in the server_name extension (RFC 6066, section 3), or NULL: a list, of which the first
+ * entry is a host's. OpenSSL will look closer. */
+static const char *read_server_name(SSL *ssl, char *out)
+{
+    const unsigned char *data;
+    size_t len;
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &len) || len < 5 ||
+        data[2] != TLSEXT_NAMETYPE_host_name)
+        return NULL;
+    size_t name_len = (size_t)data[3] << 8 | data[4];
+    if (name_len > len - 5 || name_len > TLS_MAX_NAME)
+        return NULL;
+    memcpy(out, data + 5, name_len);
+    out[name_len] = '\0';
+    return out;
+}
+
+/* Before anything else is looked at: which site the client asks for, since a session of another one
+ * is not to be resumed. */
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert;
+    (void)arg;
+    char name[TLS_MAX_NAME + 1];
+    struct tls_stream *t = SSL_get_app_data(ssl);
+    const char *host = read_server_name(ssl, name);
+    t->site = host ? tls_sites_number(&t->tls->sites, host) : 0;
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                         const unsigned char *offered, unsigned offered_len, void *arg)
 {
@@ -138,6 +168,7 @@ static SSL_CTX *new_ctx(const struct tls_sites *sites, const tepal_tls *tls)
     SSL_CTX_set_default_passwd_cb(ctx, on_password);
     SSL_CTX_set_default_passwd_cb_userdata(ctx, (void *)(uintptr_t)tls->options.key_password);
     if (tls->options.server) {
+        SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
         SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
         if (tls->alpn)
             SSL_CTX_set_alpn_select_cb(ctx, on_protocols, NULL);
@@ -210,12 +241,12 @@ static void drop_names(struct tls_sites *sites, size_t first)
         mem_free(sites->names[--sites->n_names]);
 }
 
-SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name)
+size_t tls_sites_number(const struct tls_sites *sites, const char *name)
 {
     char text[TLS_MAX_NAME + 1];
     size_t len = strlen(name);
     if (len > TLS_MAX_NAME)
-        return NULL;
+        return 0;
     lower(text, name, len);
     size_t index = index_of(sites, text);
     char *dot = strchr(text, '.');
@@ -223,7 +254,13 @@ SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name)
         dot[-1] = '*';
         index = index_of(sites, dot - 1);
     }
-    return index > 0 ? sites->sites[index - 1].ctx : NULL;
+    return index;
+}
+
+SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name)
+{
+    size_t number = tls_sites_number(sites, name);
+    return number > 0 ? sites->sites[number - 1].ctx : NULL;
 }
 
 /* --- Sites ------------------------------------------------------------------------------------ */

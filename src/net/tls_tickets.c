@@ -154,34 +154,40 @@ static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
 
 /* --- What is in a ticket besides the session -------------------------------------------------- */
 
-/* The time after which the session is not resumed, as of its full handshake: resuming does not make
- * it any longer, however often it is done. */
+/* Until when the session may be resumed, as of its full handshake: resuming does not make it any
+ * longer, however often it is done. And with whom: not with another site of this server, whose
+ * certificate the client has not seen. */
+struct ticket_note {
+    int64_t until; /* seconds since 1970 */
+    uint64_t site;
+};
+
 static int on_sealing(SSL *ssl, void *arg)
 {
     (void)arg;
     struct tls_stream *t = SSL_get_app_data(ssl);
     if (SSL_session_reused(ssl))
         return 1; /* the session has it already */
-    int64_t until = tls_good_until(ssl, t->tls->tickets.lifetime_ms);
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &until, sizeof(until));
+    struct ticket_note note = { tls_good_until(ssl, t->tls->tickets.lifetime_ms), t->site };
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &note, sizeof(note));
 }
 
 static SSL_TICKET_RETURN on_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                    size_t name_len, SSL_TICKET_STATUS status, void *arg)
 {
-    (void)ssl;
     (void)name;
     (void)name_len;
     (void)arg;
+    struct tls_stream *t = SSL_get_app_data(ssl);
     void *data;
     size_t len;
-    int64_t until;
+    struct ticket_note note;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (!SSL_SESSION_get0_ticket_appdata(session, &data, &len) || len != sizeof(until))
+    if (!SSL_SESSION_get0_ticket_appdata(session, &data, &len) || len != sizeof(note))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    memcpy(&until, data, sizeof(until));
-    if (until <= (int64_t)time(NULL))
+    memcpy(&note, data, sizeof(note));
+    if (note.until <= (int64_t)time(NULL) || note.site != t->site)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }

@@ -243,6 +243,51 @@ static void changed_certificates_end_sessions(void **state)
     run_for_each_version(change_certificates);
 }
 
+/* A client that takes its session with one site to another one of the same server. */
+static int switch_site(void *version)
+{
+    make_identity(
+        &(struct identity){ .name = "site", .issuer = "ca", .names = "DNS:site.example" });
+    tepal_tls *server = new_server("server");
+    assert_int_equal(tepal_tls_add_certificate(server, certificate_file("site", "pem"), NULL), 0);
+    tepal_tls *client = new_tls(&(tepal_tls_options){ .insecure_no_verify = true });
+    speak(client, *(int *)version);
+    static const struct {
+        const char *host;
+        bool resumed;
+    } rows[] = {
+        { "localhost", false }, { "localhost", true },     { "site.example", false },
+        { "localhost", false }, { "site.example", false }, { "site.example", true },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct pair pair;
+        const char *host = rows[i].host;
+        /* What was kept last, for whichever host, is kept for this one. */
+        int64_t until;
+        char key[64];
+        snprintf(key, sizeof(key), "%s 0", i > 0 ? rows[i - 1].host : "none");
+        SSL_SESSION *session = tls_sessions_take(&client->sessions, key, &until);
+        snprintf(key, sizeof(key), "%s 0", host);
+        if (session && !tls_sessions_keep(&client->sessions, key, session, until))
+            SSL_SESSION_free(session);
+        open_pair(&pair, client, server, host);
+        tepal_tls_info info = expect_secure(&pair);
+        assert_int_equal(info.resumed, rows[i].resumed);
+        assert_string_equal(info.peer_subject,
+                            strcmp(host, "localhost") == 0 ? "CN=server" : "CN=site");
+        close_pair(&pair);
+    }
+    tepal_tls_close(server);
+    tepal_tls_close(client);
+    return 0;
+}
+
+static void a_session_is_of_one_site(void **state)
+{
+    (void)state;
+    run_for_each_version(switch_site);
+}
+
 /* --- Time ------------------------------------------------------------------------------------- */
 
 enum { MINUTE = 60, HOUR = 60 * MINUTE };
@@ -563,6 +608,7 @@ int main(void)
         TLS_TEST(a_handshake_under_way_leaves_no_ticket),
         TLS_TEST(an_authority_of_servers_is_withdrawn),
         TLS_TEST(changed_certificates_end_sessions),
+        TLS_TEST(a_session_is_of_one_site),
         TLS_TEST(no_session_outlives_a_certificate),
         TLS_TEST(a_session_has_its_lifetime),
         TLS_TEST(the_lifetime_has_bounds),
