@@ -232,30 +232,24 @@ static void init_library(void)
 
 const char *dns_resolv_conf;
 
-/* One of c-ares' channels; lookups NULL: as the system says. Returns a status. */
+/* One of c-ares' channels, which asks one source for names as they are: searching is done above, so
+ * that it goes on where c-ares would not. Returns a status. */
 static int init(ares_channel *ares, struct dns_channel *channel, const tepal_dns_options *options,
                 const char *lookups)
 {
     int64_t timeout = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     unsigned tries = options->tries > 0 ? options->tries : DEFAULT_TRIES;
     struct ares_options o = {
+        .flags = ARES_FLAG_NOSEARCH,
         .timeout = timeout < INT_MAX ? (int)timeout : INT_MAX,
         .tries = tries < INT_MAX ? (int)tries : INT_MAX,
-        .ndots = options->ndots < INT_MAX ? (int)options->ndots : INT_MAX,
-        .domains = (char **)(uintptr_t)options->search,
-        .ndomains = options->no_search ? 0 : (int)options->n_search,
         .lookups = (char *)(uintptr_t)lookups,
         .resolvconf_path = (char *)(uintptr_t)dns_resolv_conf,
         .sock_state_cb = on_interest,
         .sock_state_cb_data = channel,
     };
-    int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-    if (options->ndots > 0)
-        mask |= ARES_OPT_NDOTS;
-    if (options->no_search || options->n_search > 0)
-        mask |= ARES_OPT_DOMAINS;
-    if (lookups)
-        mask |= ARES_OPT_LOOKUPS;
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
+               ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS;
     if (dns_resolv_conf)
         mask |= ARES_OPT_RESOLVCONF;
 #ifdef ARES_OPT_QUERY_CACHE
@@ -264,30 +258,11 @@ static int init(ares_channel *ares, struct dns_channel *channel, const tepal_dns
     return ares_init_options(ares, &o, mask);
 }
 
-/* Reads the system's files, for what the search does with the options. Returns a status. */
-static int read_system(struct dns_channel *channel, const tepal_dns_options *options)
-{
-    ares_channel system;
-    int mask, status = init(&system, channel, options, NULL);
-    if (status != ARES_SUCCESS)
-        return status;
-    status = ares_save_options(system, &channel->system, &mask);
-    ares_destroy(system);
-    if (status == ARES_SUCCESS && !channel->system.lookups)
-        status = ARES_ENOMEM;
-    return status;
-}
-
-/* Both channels. Searching is done above, so that it goes on where c-ares would not. */
 static int init_both(struct dns_channel *channel, const tepal_dns_options *options)
 {
-    tepal_dns_options as_it_is = *options;
-    as_it_is.no_search = true;
-    int status = read_system(channel, options);
+    int status = init(&channel->ares, channel, options, "b");
     if (status == ARES_SUCCESS)
-        status = init(&channel->ares, channel, &as_it_is, "b");
-    if (status == ARES_SUCCESS)
-        status = init(&channel->hosts, channel, &as_it_is, "f");
+        status = init(&channel->hosts, channel, options, "f");
     return status;
 }
 
@@ -339,6 +314,13 @@ int dns_channel_open(struct dns_channel **out, struct loop *loop, const tepal_dn
     channel->n_left = MAX_AT_ONCE;
     list_init(&channel->sockets);
     timer_init(&channel->timer, on_timer);
+    rc = dns_search_read(&channel->search, options,
+                         dns_resolv_conf ? dns_resolv_conf : "/etc/resolv.conf",
+                         "/etc/nsswitch.conf");
+    if (rc < 0) {
+        mem_free(channel);
+        return rc;
+    }
     int status = library_status == ARES_SUCCESS ? init_both(channel, options) : library_status;
     if (status == ARES_SUCCESS) {
         ares_set_socket_functions(channel->ares, &functions, channel);
@@ -360,7 +342,7 @@ void dns_channel_close(struct dns_channel *channel)
         ares_destroy(channel->ares);
     if (channel->hosts)
         ares_destroy(channel->hosts);
-    ares_destroy_options(&channel->system);
+    dns_search_clear(&channel->search);
     timer_cancel(&channel->timer);
     mem_free(channel);
 }

@@ -4,6 +4,7 @@
 #define TEPAL_NET_DNS_CHANNEL_H
 
 #include "async/loop.h"
+#include "net/dns_search.h"
 
 #include <tepal/dns.h>
 
@@ -14,8 +15,7 @@ struct dns_channel {
     struct loop *loop;
     ares_channel ares;  /* asks name servers only, */
     ares_channel hosts; /* and this one /etc/hosts only */
-    struct ares_options
-        system; /* search domains, ndots and lookups, as the system or options say */
+    struct dns_search search;
     struct list sockets;
     struct timer timer; /* when c-ares wants to look at its timeouts */
     int n_left;         /* of the messages that may be read in this turn */

@@ -202,7 +202,7 @@ enum source { SOURCE_NONE, SOURCE_HOSTS, SOURCE_DNS, SOURCE_TOO_LONG };
  * at last. */
 static int n_candidates(const struct dns_channel *channel, const char *text)
 {
-    return text[strlen(text) - 1] == '.' ? 1 : channel->system.ndomains + 1;
+    return text[strlen(text) - 1] == '.' ? 1 : channel->search.n_domains + 1;
 }
 
 static bool as_it_is_first(const struct dns_channel *channel, const char *text)
@@ -210,7 +210,7 @@ static bool as_it_is_first(const struct dns_channel *channel, const char *text)
     int n_dots = 0;
     for (const char *p = text; *p; p++)
         n_dots += *p == '.';
-    return text[strlen(text) - 1] == '.' || n_dots >= channel->system.ndots;
+    return text[strlen(text) - 1] == '.' || n_dots >= channel->search.ndots;
 }
 
 /* Writes the name of a step of DNS, with a dot at its end. */
@@ -220,8 +220,8 @@ static enum source write_candidate(const struct name *name, int number, char *ou
     const char *domain = "";
     if (as_it_is_first(channel, name->text))
         number--;
-    if (number >= 0 && number < channel->system.ndomains)
-        domain = channel->system.domains[number];
+    if (number >= 0 && number < channel->search.n_domains)
+        domain = channel->search.domains[number];
     domain += *domain == '.';
     size_t len = strlen(name->text), domain_len = strlen(domain);
     domain_len -= domain_len > 0 && domain[domain_len - 1] == '.';
@@ -242,7 +242,7 @@ static enum source write_candidate(const struct name *name, int number, char *ou
 static enum source source_of(const struct name *name, int step, char *out)
 {
     const struct dns_channel *channel = name->names->channel;
-    for (const char *p = channel->system.lookups; *p; p++) {
+    for (const char *p = channel->search.lookups; *p; p++) {
         int n = *p == 'f' ? 1 : n_candidates(channel, name->text);
         if (step >= n) {
             step -= n;

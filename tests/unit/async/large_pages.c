@@ -101,7 +101,7 @@ static int use_most(void *arg)
 {
     size_t size = *(size_t *)arg;
     char *low = loop_current->current->stack->low;
-    char here, *until = &here - 4096;
+    char *until = (char *)__builtin_frame_address(0) - 4096;
     if (until > low + size)
         until = low + size;
     for (char *p = low + 64; p < until; p += 512)
