@@ -94,7 +94,7 @@ static NO_INLINE void write_logs(struct loop *loop)
 
 static void begin_cooling_period(struct loop *loop)
 {
-    idle_begin_period(&loop->stacks.idle);
+    stack_pool_begin_period(&loop->stacks);
     idle_begin_period(&loop->buffers.idle);
     idle_begin_period(&loop->chunks.idle);
     if (loop_is_warm(loop))
