@@ -114,7 +114,7 @@ static int add_slab(struct stack_pool *pool, struct stack_pool *home)
 /* The pool for this size; NULL when there is none and will be none. */
 static struct stack_pool *find_home(struct stack_pool *pool, size_t size)
 {
-    if (LIKELY(size == 0 || size == pool->size))
+    if (size == 0 || size == pool->size)
         return pool;
     if (size > STACK_LARGEST_POOLED)
         return NULL;
@@ -147,15 +147,23 @@ static struct stack *take_own(struct stack_pool *pool, size_t size)
     return stack;
 }
 
-struct stack *stack_take(struct stack_pool *pool, size_t size)
+static NO_INLINE struct stack *take_other(struct stack_pool *pool, size_t size)
 {
     struct stack_pool *home = find_home(pool, size);
-    if (LIKELY(home) && UNLIKELY(home->idle.n == 0) && add_slab(pool, home) < 0)
+    if (home && home->idle.n == 0 && add_slab(pool, home) < 0)
         return NULL;
-    struct stack *stack = LIKELY(home) ? idle_take(&home->idle) : take_own(pool, size);
-    if (LIKELY(stack))
+    struct stack *stack = home ? idle_take(&home->idle) : take_own(pool, size);
+    if (stack)
         pool->n_used++;
     return stack;
+}
+
+struct stack *stack_take(struct stack_pool *pool, size_t size)
+{
+    if (UNLIKELY(size != 0 || pool->idle.n == 0))
+        return take_other(pool, size);
+    pool->n_used++;
+    return idle_take(&pool->idle);
 }
 
 /* Gives the memory of an idle stack of the pool back, but for the page that has the canary. */
