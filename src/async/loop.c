@@ -143,7 +143,6 @@ int loop_open(struct loop *loop, size_t stack_size)
     block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, KEEP_BLOCKS);
     block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, KEEP_BLOCKS);
     overflow_watch();
-    pthread_sigmask(SIG_BLOCK, NULL, &loop->signal_mask);
     loop_current = loop;
     debug_open(loop);
     return 0;

@@ -16,7 +16,6 @@
 
 #include <tepal/loop.h>
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -60,7 +59,6 @@ struct loop {
     bool calls_due;          /* there may be some to run */
     bool in_call;            /* one of them runs */
     struct list parts;
-    sigset_t signal_mask;            /* of the thread, before tepal blocked any */
     uint64_t random;                 /* of select, for being fair */
     struct debug *debug;             /* NULL: it is off; see debug.h */
     struct dump_signal *dump_signal; /* made at first use; see inspect.h */
