@@ -110,7 +110,6 @@ static void task_end(struct loop *loop, struct tepal_task *task)
     if (UNLIKELY(task->locals != NULL))
         locals_drop(task->locals);
     stack_give(&loop->stacks, task->stack);
-    loop_may_cool(loop);
 }
 
 /* Where it had no guard, or reached over it. What lies beside the stack is not what it was. */
