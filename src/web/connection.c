@@ -176,6 +176,10 @@ static enum outcome respond(struct connection *c, tepal_req *req)
     c->task->cancel_told = false;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
+    if (UNLIKELY(rc == -ENOMEM) && !req->sending) { /* not even for a head */
+        c->task->describe_arg = NULL;
+        return OUTCOME_SHORT;
+    }
     if (server->access_log)
         access_log_write(server->access_log, req, req->sending ? req->sending : res, rc);
     enum outcome outcome = after_response(c, req, rc);
@@ -513,6 +517,13 @@ int connection_open(struct server *server, int fd, const struct addr *peer)
     become_idle(c);
     set_deadline(c, server->options.head_timeout_ms);
     return 0;
+}
+
+bool connection_is_young(const struct connection *c)
+{
+    enum { YOUNG_MS = 1000 };
+    int64_t came_at = c->deadline - c->server->options.head_timeout_ms;
+    return c->n_requests == 0 && !is_lingering(c) && c->server->loop->now < came_at + YOUNG_MS;
 }
 
 bool connection_make_room(struct connection *c)

@@ -33,6 +33,9 @@ static int wait_for_body(tepal_req *req)
  * was interrupted is taken back when one goes well. */
 static int read_piece(tepal_req *req, tepal_bytes *piece)
 {
+    /* A client that was silent for too long has been given up: who polls by deadlines of its own is to
+     * see that it is over. */
+    bool given_up = req->body.error == -ETIMEDOUT;
     int rc;
     while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
         rc = wait_for_body(req);
@@ -41,8 +44,10 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
         if (rc < 0)
             break;
     }
-    if (rc == -ECONNRESET || rc == -EPIPE)
+    if (rc == -ECONNRESET || rc == -EPIPE || given_up)
         rc = TEPAL_ECLOSED;
+    if (rc <= 0)
+        (void)conn_may_wait(req->body.conn); /* a loop around it lets others run */
     if (rc < 0) {
         bool first = req->error == 0;
         request_fail(req, rc);

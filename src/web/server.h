@@ -37,6 +37,7 @@ struct server {
     struct tepal_task *waiter; /* for stopped, or for the last connection to end */
     size_t n_short;            /* requests for which there was no memory */
     int64_t short_said_at;     /* when that was last a line of the log; 0: never */
+    int64_t room_said_at;      /* the same of idle connections that were closed for others */
     /* The Date and Server fields of responses, and until when (in the loop's ms) they hold. */
     char *common_fields;
     size_t common_len;
