@@ -82,7 +82,6 @@ static uint64_t max_body_of(const tepal_req *req)
 /* The piece stays where it is meanwhile: nobody reads on. */
 static int wait_for_memory(tepal_req *req, size_t size)
 {
-    memory_collect(req);
     int rc = memory_wait(req, size);
     return rc < 0 ? request_fail(req, rc) : 0;
 }
@@ -114,6 +113,8 @@ static int make_room(tepal_req *req, size_t *room, size_t len, uint64_t max)
     char *data = arena_resize(&req->arena, (char *)(uintptr_t)body->data, *room, more);
     if (!data)
         return request_no_memory(req, more - *room);
+    if (more > MEMORY_SMALL)
+        memory_collect(req);
     body->data = data;
     *room = more;
     return 0;
@@ -161,6 +162,8 @@ const tepal_bytes *tepal_req_body(tepal_req *req)
     char *data = request_alloc(req, room);
     if (!data)
         return NULL;
+    if (room > MEMORY_SMALL)
+        memory_collect(req);
     req->body_taken = true;
     req->whole_body = (tepal_bytes){ .data = data };
     if (req->head.framing == H1_BODY_LENGTH)

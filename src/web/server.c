@@ -302,11 +302,6 @@ static bool may_say(const struct server *server, int64_t *said_at)
     return true;
 }
 
-static bool is_full(const struct server *server)
-{
-    return server->n_connections >= server->options.max_connections;
-}
-
 /* The connection that has been idle for longest and may be closed for another one; NULL: there is none
  * now. Those at work that are found before it go to the end of the list, where they belong: each will
  * be idle later than all that are. */
@@ -343,7 +338,7 @@ static bool close_longest_idle(struct server *server, size_t n)
 static bool has_room(struct tepal_listener *listener)
 {
     struct server *server = listener->arg;
-    return !is_full(server) || longest_idle(server);
+    return !server_is_full(server) || longest_idle(server);
 }
 
 static void on_accept(struct tepal_listener *listener, int fd, const struct addr *peer)
@@ -429,7 +424,7 @@ static void turn_away(struct server *server, int fd)
 
 void server_attach(struct server *server, int fd, const struct addr *peer)
 {
-    if (is_full(server))
+    if (server_is_full(server))
         close_longest_idle(server, 1);
     if (connection_open(server, fd, peer) < 0) {
         turn_away(server, fd);
@@ -440,12 +435,15 @@ void server_attach(struct server *server, int fd, const struct addr *peer)
 
 void server_no_more_room(struct server *server)
 {
-    if (server->listener && is_full(server))
-        listener_pause(server->listener);
+    if (!server->listener)
+        return;
+    server->wants_room = true;
+    listener_pause(server->listener);
 }
 
 void server_may_accept(struct server *server)
 {
+    server->wants_room = false;
     if (server->listener)
         listener_resume(server->listener);
 }

@@ -31,6 +31,7 @@ struct server {
     struct local *locals;            /* that each request begins with */
     struct list connections; /* the idle ones among them in the order in which they became so */
     size_t n_connections, n_idle;
+    bool wants_room;           /* accepting has paused until a connection is idle, or has ended */
     bool closing;              /* connections end with their present request */
     bool cancelled;            /* and that has been cancelled: the time of the server is over */
     bool stopped;              /* tepal_app_stop() */
@@ -87,6 +88,11 @@ int server_wait_idle(struct server *server, int64_t until);
 
 /* Cancels all running requests. */
 void server_cancel_all(struct server *server);
+
+static inline bool server_is_full(const struct server *server)
+{
+    return server->n_connections >= server->options.max_connections;
+}
 
 /* Makes the Date and Server fields anew. */
 void server_make_common_fields(struct server *server);
