@@ -88,8 +88,8 @@ typedef struct tepal_run_options {
     /* --- How many --- */
 
     /* Connections at once. Default 100000. For more, the connection that has been idle for longest is
-     * closed, as also when the process is out of descriptors; while none is idle they wait in the
-     * backlog. */
+     * closed, as also when the process is out of descriptors; one that has not asked for anything yet
+     * has a second for that. While there is none to be closed they wait in the backlog. */
     size_t max_connections;
     /* Requests on one connection. Default unlimited. */
     size_t max_requests;

@@ -168,7 +168,7 @@ static int make_json(tepal_req *req, tepal_bytes text)
         return rc;
     size_t passing = json_scan_passing(&scan);
     if (!arena_charge(&req->arena, scan.memory + passing))
-        return TEPAL_EREQUEST_MEMORY;
+        return request_no_memory(req, scan.memory + passing);
     json_t *json = NULL;
     rc = parse(text, scan.max_depth, &json);
     arena_discharge(&req->arena, passing);

@@ -47,7 +47,7 @@ tepal_req *request_new(struct connection *connection)
     req->cookies = NULL;
     req->has_whole_body = req->body_taken = req->continued = false;
     req->read_failed = 0;
-    list_init(&req->collecting);
+    req->collecting.next = NULL;
     req->json = NULL;
     req->making_json = false;
     return req;
@@ -60,12 +60,16 @@ void request_free(tepal_req *req)
         req->deferred = deferred->next;
         deferred->fn(deferred->arg);
     }
-    list_remove(&req->collecting);
-    struct memory *memory = &req->connection->server->memory;
+    struct memory *memory = NULL;
+    if (UNLIKELY(req->arena.chunks != NULL)) { /* it has taken more than its share of the work */
+        memory = &req->connection->server->memory;
+        if (req->collecting.next)
+            list_remove(&req->collecting);
+    }
     /* The struct lies in the arena that it holds. */
     struct arena arena = req->arena;
     arena_clear(&arena);
-    if (UNLIKELY(!list_is_empty(&memory->waiting)))
+    if (UNLIKELY(memory != NULL))
         memory_released(memory);
 }
 

@@ -165,7 +165,7 @@ static char *write_head(char *p, const tepal_res *res)
 /* The head could not be written now: it can be another time, or that of another response. */
 static int head_interrupted(tepal_res *res, int rc)
 {
-    if (conn_was_interrupted(rc) && conn_of(res)->error == 0) {
+    if ((conn_was_interrupted(rc) || rc == -ENOMEM) && conn_of(res)->error == 0) {
         res->head_sent = false;
         res->req->sending = NULL;
     }
@@ -188,7 +188,7 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
     if (room > LOOP_BUFFER_SIZE) {
         char *head = request_alloc_text(res->req, room);
         if (!head)
-            return -ENOMEM;
+            return head_interrupted(res, -ENOMEM);
         res->head_len = (uint32_t)(write_head(head, res) - head);
         return head_interrupted(res, conn_write(conn, head, res->head_len));
     }
