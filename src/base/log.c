@@ -138,7 +138,7 @@ void tepal_log(enum tepal_log_level level, const char *format, ...)
         return;
     }
     line[head + len] = '\n';
-    sink_write(sink_open(STDERR_FILENO), line, head + len + 1);
+    sink_write(sink_of_errors(), line, head + len + 1);
 }
 
 void misuse(const char *call, const char *what)
