@@ -2,6 +2,7 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "web/application.h"
 
 #include <tepal/run.h>
 
@@ -102,6 +103,7 @@ int tepal_run(tepal_app *app, const tepal_run_options *options)
         tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error);
     } else {
         raise_descriptor_limit();
+        app->ends_by_signal = !options || !options->no_signals;
         rc = run_program(&program);
         if (rc < 0 && !program.begun)
             tepal_log(TEPAL_LOG_ERROR, "cannot start: %s",
