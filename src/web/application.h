@@ -42,6 +42,7 @@ struct tepal_app {
     tepal_group *group; /* while it is served, as all below */
     struct server *server;
     char *url;
+    bool ends_by_signal; /* a second one at once: tepal_run() */
 };
 
 struct tepal_next {

@@ -65,8 +65,10 @@ static void end(tepal_app *app)
 int app_start(tepal_app *app)
 {
     app->group = tepal_group_new();
-    if (!app->group)
+    if (!app->group) {
+        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
         return -ENOMEM;
+    }
     app->group->reports_at_once = true;
     int rc = enter_contexts(app);
     if (rc == 0)

@@ -248,11 +248,11 @@ static void set_limits(struct server *server)
     };
 }
 
-struct server *server_new(tepal_app *app, const tepal_run_options *options)
+int server_new(struct server **out, tepal_app *app, const tepal_run_options *options)
 {
     struct server *server = mem_zalloc(sizeof(*server));
     if (!server)
-        return NULL;
+        return -ENOMEM;
     server->app = app;
     server->loop = loop_current;
     server->options = *options;
@@ -261,13 +261,15 @@ struct server *server_new(tepal_app *app, const tepal_run_options *options)
     list_init(&server->connections);
     size_t size = sizeof("Date: \r\nServer: \r\n") + HTTP_DATE_LEN + strlen(options->server);
     server->common_fields = mem_alloc(size);
-    if (!options->no_access_log)
-        server->access_log = access_log_new(options->access_log_format, options->access_log_fd);
-    if (!server->common_fields || (!options->no_access_log && !server->access_log)) {
+    int rc = server->common_fields ? 0 : -ENOMEM;
+    if (rc == 0 && !options->no_access_log)
+        rc =
+            access_log_new(&server->access_log, options->access_log_format, options->access_log_fd);
+    if (rc < 0)
         server_free(server);
-        return NULL;
-    }
-    return server;
+    else
+        *out = server;
+    return rc;
 }
 
 void server_free(struct server *server)

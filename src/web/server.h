@@ -56,8 +56,8 @@ int server_options(const tepal_app *app, tepal_run_options *out, const tepal_run
 /* The default of max_request_memory for bodies of at most this size. */
 size_t server_request_memory(size_t max_body);
 
-/* A server with no connections. Returns NULL when memory is short. */
-struct server *server_new(tepal_app *app, const tepal_run_options *options);
+/* A server with no connections. Returns 0 or a negative errno. */
+int server_new(struct server **out, tepal_app *app, const tepal_run_options *options);
 void server_free(struct server *server);
 
 /* Begins to accept connections. Returns 0 or a negative errno. */

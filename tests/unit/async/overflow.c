@@ -107,10 +107,10 @@ static bool is_stamped(const char *text)
     char year[5];
     time_t now = time(NULL);
     struct tm tm;
-    localtime_r(&now, &tm);
+    gmtime_r(&now, &tm);
     strftime(year, sizeof(year), "%Y", &tm);
-    return strncmp(text, year, 4) == 0 && text[4] == '-' && text[10] == ' ' && text[13] == ':' &&
-           strncmp(text + 19, " error: task ", 13) == 0;
+    return strncmp(text, year, 4) == 0 && text[4] == '-' && text[10] == 'T' && text[13] == ':' &&
+           strncmp(text + 24, " error: task ", 13) == 0;
 }
 
 static void expect_report(void (*body)(void))

@@ -421,7 +421,7 @@ static void a_handler_that_goes_on(void **state)
                                   .no_access_log = true,
                                   .shutdown_timeout_ms = 1000 };
     assert_int_equal(tepal_main(request_and_cancel, &options), 0);
-    assert_non_null(strstr(logged(), "1 handlers go on although they are cancelled"));
+    assert_non_null(strstr(logged(), "1 handler goes on although it is cancelled"));
 }
 
 int main(void)
