@@ -8,13 +8,14 @@
 #include <string.h>
 
 enum {
-    LARGE = 32 * 1024,      /* octets of text from which on it goes in steps */
-    SCAN_STEP = 256 * 1024, /* octets of text that are counted in one go */
-    PARSE_STEP = 16 * 1024, /* and that are parsed: under a millisecond of the densest JSON */
-    FREE_STEP = 4096,       /* values that are freed */
-    LEVEL_STACK = 128,      /* octets of stack for a level: parsing it, or freeing it */
-    SPARE_STACK = 8 * 1024, /* and for all the rest */
-    FREE_LEVELS = 64,       /* that are freed in steps; what is deeper goes at once */
+    LARGE = 32 * 1024,        /* octets of text from which on it goes in steps */
+    SCAN_STEP = 64 * 1024,    /* octets of text that are counted in one go */
+    PARSE_STEP = 4 * 1024,    /* and that are parsed: under a millisecond of the densest JSON */
+    LARGE_TABLE = 256 * 1024, /* octets of a table whose doubling is felt */
+    FREE_STEP = 1024,         /* values that are freed */
+    LEVEL_STACK = 128,        /* octets of stack for a level: parsing it, or freeing it */
+    SPARE_STACK = 8 * 1024,   /* and for all the rest */
+    FREE_LEVELS = 64,         /* that are freed in steps; what is deeper goes at once */
 };
 
 static const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES;
@@ -86,11 +87,12 @@ static bool stack_is_enough(size_t depth)
     return left > depth * LEVEL_STACK + SPARE_STACK;
 }
 
-/* Parses here, or where there is more stack. Suspends unless the text is small. */
-static int parse(tepal_bytes text, size_t depth, json_t **json)
+/* Parses here, or in a thread: where there is more stack, and where nobody waits while a table of
+ * many members is doubled, which is no matter of steps. Suspends unless the text is small. */
+static int parse(tepal_bytes text, const struct json_scan *scan, json_t **json)
 {
     struct parse parse = { .text = text, .step = PARSE_STEP, .in_steps = text.len > LARGE };
-    bool here = stack_is_enough(depth);
+    bool here = stack_is_enough(scan->max_depth) && scan->table <= LARGE_TABLE;
     parse.in_steps &= here;
     int rc = here ? parse_text(&parse) : tepal_offload(parse_text, &parse);
     *json = parse.json;
@@ -170,7 +172,7 @@ static int make_json(tepal_req *req, tepal_bytes text)
     if (!arena_charge(&req->arena, scan.memory + passing))
         return TEPAL_EREQUEST_MEMORY;
     json_t *json = NULL;
-    rc = parse(text, scan.max_depth, &json);
+    rc = parse(text, &scan, &json);
     arena_discharge(&req->arena, passing);
     if (rc < 0) {
         json_decref(json);

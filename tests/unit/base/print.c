@@ -41,7 +41,7 @@ static void check(void)
 static void anywhere(void **state)
 {
     (void)state;
-    static const char *const names[] = { "de_DE", "fr_FR", "ps_AF", "tr_TR" };
+    static const char *const names[] = { "de_DE", "ps_AF" };
     check();
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         if (!locale_begin(names[i])) {

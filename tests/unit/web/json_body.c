@@ -125,6 +125,15 @@ static void others_have_turns(void **state)
     expect_count(body, n);
     assert_in_range(turns, 1000000 / (16 * 1024), 1000);
     free(body);
+    /* Tables of many members are not doubled here. */
+    body = malloc(400000);
+    char *p = body + sprintf(body, "{\"z\":0");
+    for (n = 1; n < 20000; n++)
+        p += sprintf(p, ",\"%zx\":[%zu]", n, n);
+    strcpy(p, "}");
+    expect_count(body, n);
+    assert_in_range(turns, 1, 1000000);
+    free(body);
     body = array_of("1", 10000, &n);
     expect_count(body, n);
     assert_in_range(turns, 0, 2); /* small ones need none */

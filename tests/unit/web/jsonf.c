@@ -211,7 +211,7 @@ static tepal_res *formatted(tepal_req *req)
 static void locales(void **state)
 {
     (void)state;
-    static const char *const names[] = { "C", "de_DE", "fr_FR", "ps_AF", "tr_TR" };
+    static const char *const names[] = { "C", "de_DE", "tr_TR" };
     tepal_get(app, "/", make_real);
     tepal_get(app, "/formatted", formatted);
     start(NULL);
