@@ -2,6 +2,7 @@
  * freed, in steps, between which others have their turn. */
 #include "async/task.h"
 #include "web/json_scan.h"
+#include "web/memory.h"
 #include "web/request.h"
 
 #include <errno.h>
@@ -161,6 +162,19 @@ static tepal_bytes without_mark(tepal_bytes text)
     return (tepal_bytes){ .data = text.data + 3, .len = text.len - 3 };
 }
 
+/* Counts memory as the request's. What is large waits until the server has it. Returns 0 or an
+ * error. */
+static int charge(tepal_req *req, size_t size)
+{
+    struct arena *arena = &req->arena;
+    if (arena->used > arena->limit || size > arena->limit - arena->used)
+        return TEPAL_EREQUEST_MEMORY;
+    int rc = size > MEMORY_SMALL ? memory_wait(req, size) : 0;
+    if (rc < 0)
+        return rc;
+    return arena_charge(arena, size) ? 0 : request_no_memory(req, size);
+}
+
 /* Makes the value, with its memory counted as the request's. Returns 0 or an error. */
 static int make_json(tepal_req *req, tepal_bytes text)
 {
@@ -169,8 +183,9 @@ static int make_json(tepal_req *req, tepal_bytes text)
     if (rc < 0)
         return rc;
     size_t passing = json_scan_passing(&scan);
-    if (!arena_charge(&req->arena, scan.memory + passing))
-        return TEPAL_EREQUEST_MEMORY;
+    rc = charge(req, scan.memory + passing);
+    if (rc < 0)
+        return rc;
     json_t *json = NULL;
     rc = parse(text, &scan, &json);
     arena_discharge(&req->arena, passing);

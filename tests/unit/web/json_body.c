@@ -69,6 +69,23 @@ static void memory(void **state)
     free(body);
 }
 
+/* And part of the memory of all. */
+static void memory_of_all(void **state)
+{
+    (void)state;
+    size_t n;
+    tepal_post(app, "/", count);
+    start(&(tepal_run_options){ .max_memory = 2 * 1024 * 1024 });
+    char *body = array_of("{}", 30000, &n); /* 2.3 MB */
+    assert_reply(ask("POST", "/", NULL, body), 503, NULL);
+    assert_int_equal(last_error, -ENOBUFS);
+    tepal_testclient_disconnect(client);
+    free(body);
+    body = array_of("{}", 10000, &n);
+    expect_count(body, n);
+    free(body);
+}
+
 /* At the limit, and one below it: 224 octets for each object, and 128 for the array with 8 places
  * more for each that is doubled, 4 for each octet of the longest token, and 1 KiB. */
 static void exact_memory(void **state)
@@ -311,9 +328,10 @@ static void deep_bodies(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        WEB_TEST(memory),      WEB_TEST(exact_memory), WEB_TEST(others_have_turns),
-        WEB_TEST(long_texts),  WEB_TEST(cancellation), WEB_TEST(what_is_kept),
-        WEB_TEST(deep_bodies),
+        WEB_TEST(memory),       WEB_TEST(memory_of_all),
+        WEB_TEST(exact_memory), WEB_TEST(others_have_turns),
+        WEB_TEST(long_texts),   WEB_TEST(cancellation),
+        WEB_TEST(what_is_kept), WEB_TEST(deep_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
