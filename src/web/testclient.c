@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "http/chunk.h"
 #include "http/h1_parse.h"
+#include "http/field.h"
 #include "web/application.h"
 #include "web/serve.h"
 #include "web/server.h"
@@ -19,7 +20,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -496,7 +496,8 @@ const char *tepal_testreply_header(const tepal_testreply *reply, const char *nam
         h1_head_terminate(&kept->head, kept->values);
     }
     for (size_t i = 0; i < kept->head.n_fields; i++)
-        if (strcasecmp(kept->values + kept->fields[i].name, name) == 0)
+        if (http_same_name(kept->values + kept->fields[i].name, kept->fields[i].name_len, name,
+                           strlen(name)))
             return kept->values + kept->fields[i].value;
     return NULL;
 }
