@@ -139,7 +139,11 @@ typedef struct tepal_run_options {
  * app.h; a second signal ends it at once. At SIGUSR1, unless the program handles or ignores it, all
  * tasks are reported in the log: see tepal_dump_tasks(). Takes the application over and closes it.
  * Not in a task: it runs the loop itself. Returns what main() returns: 0, or 1 when it could not
- * start (the reason is logged). */
+ * start (one line of the log has the reason).
+ *
+ * As process 1 of a container it serves and ends as anywhere else, but children that others have
+ * left behind are not waited for: which they are is the program's affair. Where programs that it
+ * starts leave some, let an init be process 1 (docker run --init, tini). */
 TEPAL_API int tepal_run(tepal_app *app, const tepal_run_options *options);
 
 /* The same, with options from the command line: --host HOST, --port PORT (0: one that is free),

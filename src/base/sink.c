@@ -202,7 +202,7 @@ static void attempt(struct sink *sink)
     if (moved)
         sink->pause_ms = FIRST_PAUSE_MS;
     else if (sink->pause_ms < LONGEST_PAUSE_MS)
-        sink->pause_ms = 2 * sink->pause_ms + 1;
+        sink->pause_ms++;
 }
 
 static int64_t due_ms(const struct sink *sink)
