@@ -65,6 +65,7 @@ int conn_wait(struct http_conn *conn, uint32_t state, int64_t until);
 /* For a call that could have waited for the peer and did not have to: see task_may_wait(). And what it
  * must return before it does anything: see task_check(). */
 int conn_may_wait(struct http_conn *conn);
+int conn_give_way(struct http_conn *conn); /* in any case */
 int conn_check(struct http_conn *conn);
 
 /* Whether the result of a wait is none of the peer's doing: the task was cancelled or is out of time,

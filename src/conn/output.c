@@ -64,6 +64,15 @@ static void advance_pieces(struct iovec **pieces, int *n, size_t done)
     }
 }
 
+/* The system takes as much from one connection as it has room for: after so many octets the others have
+ * their turn. Returns 0 or an interruption. */
+static int let_others_write(struct http_conn *conn, size_t done)
+{
+    enum { AT_ONCE_BITS = 16 };
+    uint64_t after = conn->work->sent, before = after - done;
+    return after >> AT_ONCE_BITS == before >> AT_ONCE_BITS ? 0 : conn_give_way(conn);
+}
+
 static int write_pieces(struct http_conn *conn, struct iovec **pieces, int *n)
 {
     struct tepal_conn *stream = &conn->stream;
@@ -80,6 +89,9 @@ static int write_pieces(struct http_conn *conn, struct iovec **pieces, int *n)
         if (done > 0) {
             conn->work->sent += (uint64_t)done;
             advance_pieces(pieces, n, (size_t)done);
+            int rc = let_others_write(conn, (size_t)done);
+            if (rc < 0 && *n > 0)
+                return rc;
         }
     }
     return stream_is_holding(stream) ? stream_flush(stream, conn->limits->write_timeout_ms) : 0;

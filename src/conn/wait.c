@@ -42,6 +42,15 @@ int conn_may_wait(struct http_conn *conn)
     return rc;
 }
 
+int conn_give_way(struct http_conn *conn)
+{
+    struct tepal_task *task = loop_current->current;
+    bool aside = has_ended(conn) && task_set_aside_cancel(task);
+    int rc = tepal_sleep_ms(0);
+    task_restore_cancel(task, aside);
+    return rc;
+}
+
 int conn_check(struct http_conn *conn)
 {
     struct tepal_task *task = loop_current->current;
