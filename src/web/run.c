@@ -1,5 +1,6 @@
 /* tepal_run(): an application as a program of its own, with signals. */
 #include "async/task.h"
+#include "base/fd_limit.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "web/application.h"
@@ -9,7 +10,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 struct program {
@@ -74,11 +74,7 @@ static int serve_with_signals(void *arg)
 /* As many descriptors as the system lets us have: each connection is one. */
 static void raise_descriptor_limit(void)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+    if (fd_limit_raise() < 0)
         tepal_log(TEPAL_LOG_WARNING, "cannot raise the limit of descriptors");
 }
 
