@@ -353,6 +353,8 @@ int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
 int tepal_connect_unix(tepal_conn **stream, const char *path)
 {
     int rc = task_check(loop_current, task_need("tepal_connect_unix"));
+    if (!path)
+        misuse("tepal_connect_unix", "the path is NULL");
     struct addr addr;
     if (rc == 0)
         rc = addr_from_path(&addr, path);
