@@ -212,7 +212,7 @@ static int start(struct tepal_process *process, const char *const *argv,
     for (int i = 0; i < SPAWN_N_STDIO; i++)
         if (spawn.stdio[i] >= 0)
             close(spawn.stdio[i]);
-    return rc < 0 ? rc : watch(process, pidfd);
+    return rc < 0 ? rc : watch(process, fd_keep(pidfd));
 }
 
 static void close_pipes(struct tepal_process *process)

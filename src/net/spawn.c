@@ -7,7 +7,6 @@
  * a sanitizer would take for calls of this process. */
 #include "net/spawn.h"
 
-#include "base/fd.h"
 #include "base/fd_limit.h"
 #include "base/mem.h"
 #include "base/platform.h"
@@ -156,9 +155,10 @@ static IN_CHILD int run_child(void *arg)
 
 /* --- In the parent ---------------------------------------------------------------------------- */
 
-static bool has_slash(const char *name)
+/* Whether a program is looked for; one without a name is nowhere. */
+static bool is_searched_for(const char *name)
 {
-    return strchr(name, '/') != NULL;
+    return name[0] != '\0' && !strchr(name, '/');
 }
 
 static int bear(struct birth *birth, int flags, int *pidfd)
@@ -184,15 +184,13 @@ static void take_back(pid_t pid, int *pidfd)
 
 int spawn_program(const struct spawn *spawn, pid_t *pid, int *pidfd)
 {
-    if (!spawn->argv[0][0])
-        return -ENOENT;
     struct birth *birth = mem_alloc(sizeof(*birth));
     sigset_t all, before;
     if (!birth)
         return -ENOMEM;
     const char *path = getenv("PATH");
     birth->spawn = spawn;
-    birth->path = has_slash(spawn->argv[0]) ? NULL : path ? path : "/bin:/usr/bin";
+    birth->path = !is_searched_for(spawn->argv[0]) ? NULL : path ? path : "/bin:/usr/bin";
     birth->has_limit = fd_limit_for_children(&birth->limit) == 0;
     birth->parent = getpid();
     birth->error = 0;
@@ -211,8 +209,6 @@ int spawn_program(const struct spawn *spawn, pid_t *pid, int *pidfd)
         rc = -birth->error;
         if (rc < 0)
             take_back(*pid, pidfd);
-        else
-            *pidfd = fd_keep(*pidfd);
     }
     mem_free(birth);
     return rc;

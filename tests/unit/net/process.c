@@ -1,7 +1,7 @@
 /* Tests of processes: how they start, what they are given, and that each one ends and is reaped.
  *
- * Under valgrind, which turns the vfork() in posix_spawn() into a fork(), a program that cannot be
- * started is one that ends with 127. */
+ * Not under valgrind what cannot be started: it turns the vfork() in clone() into a fork(), so that
+ * nothing is told, and searches the whole copy for leaks. */
 #include "children.h"
 
 #include <linux/filter.h>
@@ -310,12 +310,9 @@ static void from_a_program_without_descriptors(void **state)
 static void expect_failure(const char *const *argv, const tepal_process_options *options, int error)
 {
     tepal_process *process = NULL;
-    int rc = tepal_process_open(&process, argv, options);
-    if (RUNNING_ON_VALGRIND && rc == 0) {
-        expect_end(process, 127, 0);
-        tepal_process_close(process);
+    if (RUNNING_ON_VALGRIND)
         return;
-    }
+    int rc = tepal_process_open(&process, argv, options);
     assert_int_equal(rc, error);
     assert_null(process);
 }
@@ -344,8 +341,7 @@ static int start_nothing(void *arg)
     expect_failure(argv, NULL, -ENOEXEC);
     argv[0] = "true";
     argv[1] = large;
-    if (!RUNNING_ON_VALGRIND) /* which cannot do this */
-        expect_failure(argv, NULL, -E2BIG);
+    expect_failure(argv, NULL, -E2BIG);
     argv[1] = NULL;
     expect_failure(argv, &(tepal_process_options){ .cwd = "/nowhere" }, -ENOENT);
     expect_failure(argv, &(tepal_process_options){ .cwd = "/etc/passwd" }, -ENOTDIR);

@@ -312,11 +312,8 @@ static int fail_allocations(void *arg)
 static int run_nothing(void *arg)
 {
     const char *argv[] = { "/nowhere/program", NULL };
-    int rc = tepal_process_run(argv, NULL, &result);
-    if (RUNNING_ON_VALGRIND) /* see process.c */
-        expect_result(127, "", "");
-    else
-        assert_int_equal(rc, -ENOENT);
+    if (!RUNNING_ON_VALGRIND) /* see process.c */
+        assert_int_equal(tepal_process_run(argv, NULL, &result), -ENOENT);
     (void)arg;
     return 0;
 }

@@ -173,6 +173,8 @@ static int limit_descriptors(void *arg)
 static void limits_are_as_they_were(void **state)
 {
     (void)state;
+    if (RUNNING_ON_VALGRIND) /* which has descriptors of its own up there */
+        skip();
     expect_apart(limit_descriptors, NULL);
 }
 
