@@ -5,7 +5,8 @@
  * files are read at the loop's first look-up, by tepal_dns_configure(), and when /etc/resolv.conf
  * has changed, which is looked at once in a second at most; /etc/hosts each time it is asked. A
  * search domain whose servers fail, but at once, does not end the search. Names are ASCII; an
- * internationalised one is given in its "xn--" form. "localhost", and all names that end with ".localhost", are ::1 and 127.0.0.1, whatever anyone else may say.
+ * internationalised one is given in its "xn--" form. "localhost", and all names that end with
+ * ".localhost", are ::1 and 127.0.0.1, whatever anyone else may say.
  *
  * Each loop has a cache of its own. Tasks that ask for the same name at the same time share one
  * query. A query goes on when nobody waits for it any more, and its answer is kept for the next.

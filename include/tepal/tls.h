@@ -76,8 +76,8 @@ TEPAL_API int tepal_tls_status(const tepal_tls *tls);
 TEPAL_API const char *tepal_tls_error(const tepal_tls *tls);
 
 /* Adds a certificate and its key (PEM files, as in the options; key NULL: in the same file) to a
- * server: it is shown to clients that ask for one of its names, and sessions with it are its own. The first certificate of all is
- * shown to the others. One with the names of an earlier one and another kind of key (RSA, ECDSA)
+ * server: it is shown to clients that ask for one of its names, and sessions with it are its own.
+ * The first certificate of all is shown to the others. One with the names of an earlier one and another kind of key (RSA, ECDSA)
  * joins it, and what the client can do decides. Does not suspend. Returns 0 or as
  * tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a client, or
  * without a file. */
@@ -118,8 +118,9 @@ typedef struct tepal_start_tls_options {
  * close without a word. These are returned before anything was sent, and leave the
  * stream as it was: what tepal_tls_status() says; -EINVAL for a client without a host or with a
  * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the stream, or
- * what was put into it has not been drained; TEPAL_EMESSAGE when plain octets have been read from the peer that nobody asked for: they could
- * be an attacker's, to be taken for the peer's encrypted ones. */
+ * what was put into it has not been drained; TEPAL_EMESSAGE when plain octets have been read from
+ * the peer that nobody asked for: they could be an attacker's, to be taken for the peer's encrypted
+ * ones. */
 TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
                                    const tepal_start_tls_options *options);
 
