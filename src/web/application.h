@@ -39,6 +39,7 @@ struct tepal_app {
     size_t n_contexts, n_entered;
     char *error;        /* the first one of registration */
     bool out_of_memory; /* which has no text of its own */
+    unsigned told;      /* what was said once for requests without a route: see mistake.h */
     tepal_group *group; /* while it is served, as all below */
     struct server *server;
     char *url;

@@ -1,29 +1,45 @@
 /* From a request to its response: routing, middlewares, handler. */
 #include "async/task.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <errno.h>
 
-/* A response in place of none, and of one that must not be sent. */
-static tepal_res *make_sure(tepal_req *req, tepal_res *res)
+/* A response in place of none, and of one that must not be sent. who returned it. */
+static NO_INLINE tepal_res *other_response(tepal_req *req, tepal_res *res, const char *who)
 {
-    if (UNLIKELY(!res)) {
+    if (!res) {
         /* One that was interrupted need not say so. */
         int error = req->error ? req->error : task_check(loop_current, req->connection->task);
         return response_for_error(req, error);
     }
-    if (UNLIKELY((res->error | res->missing) < 0) && !res->head_sent)
+    if (!response_is_of(res, req)) {
+        mistake(req, -EINVAL, who, "returned a response that is not to this request");
+        return response_for_error(req, -EINVAL);
+    }
+    if ((res->error | res->missing) < 0 && !res->head_sent)
         return response_for_error(req, res->error < 0 ? res->error : res->missing);
     return res;
+}
+
+/* Mostly it is the one that was made last, and right. */
+static inline tepal_res *make_sure(tepal_req *req, tepal_res *res, const char *who)
+{
+    if (LIKELY(res && res == req->responses && (res->error | res->missing) == 0))
+        return res;
+    return other_response(req, res, who);
 }
 
 tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
 {
     tepal_app *app = req->app;
-    if (next->index == app->n_middlewares)
-        return make_sure(req, next->handler(req));
+    if (next->index == app->n_middlewares) {
+        req->in_handler = true;
+        tepal_res *res = next->handler(req);
+        req->in_handler = false;
+        return make_sure(req, res, "the handler");
+    }
     tepal_next inner = { .handler = next->handler, .index = next->index + 1 };
-    return make_sure(req, app->middlewares[next->index](req, &inner));
+    return make_sure(req, app->middlewares[next->index](req, &inner), "a middleware");
 }
 
 tepal_res *dispatch(tepal_req *req)

@@ -1,9 +1,8 @@
 /* The writer behind tepal_jsonf(): one walk over the format, octets out. */
 #include "web/json_format.h"
 
-#include "base/log.h"
 #include "web/json_writer.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <tepal/res.h>
 
@@ -242,15 +241,15 @@ int json_format(struct arena *arena, tepal_bytes *out, const char *format, va_li
     return f.w.error;
 }
 
-/* Tells the author of a call what was wrong with it. */
+/* Tells the author of a call what was wrong with it, unless it was given what a call has returned
+ * that has failed before. */
 static int blame(tepal_req *req, int error, const char *format,
                  const struct json_format_fault *fault)
 {
-    const char *pattern = tepal_req_pattern(req);
-    tepal_log(TEPAL_LOG_ERROR, "%s %s: route %s: tepal_jsonf: %s, at %zu of the format \"%s\"",
-              tepal_req_method(req), tepal_req_target(req), pattern ? pattern : "-", fault->why,
-              fault->at, format);
-    return error;
+    if (req->error < 0)
+        return req->error;
+    return mistake(req, error, "tepal_jsonf", "%s, at %zu of the format \"%s\"", fault->why,
+                   fault->at, format);
 }
 
 tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
@@ -265,7 +264,7 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
         rc = request_no_memory(req, text.len);
     else if (rc < 0)
         rc = blame(req, rc, format, &fault);
-    tepal_res *res = rc < 0 ? NULL : response_new(req, status);
+    tepal_res *res = rc < 0 ? NULL : response_new(req, status, "tepal_jsonf");
     if (!res) {
         request_fail(req, rc);
         return NULL;

@@ -207,9 +207,9 @@ struct walk {
     int error;
 };
 
-static const struct route *route_for(const struct route *routes, const char *method)
+static struct route *route_for(struct route *routes, const char *method)
 {
-    const struct route *any = NULL, *get = NULL;
+    struct route *any = NULL, *get = NULL;
     for (; routes; routes = routes->next) {
         if (strcmp(routes->method, method) == 0)
             return routes;

@@ -25,6 +25,7 @@ struct route {
     int64_t timeout_ms; /* 0: none */
     bool no_head;
     bool shield; /* a client that goes away does not end the handler */
+    unsigned told; /* what was said once: see mistake.h */
 };
 
 /* A place in the tree: what may follow, and what ends here. */
@@ -38,7 +39,7 @@ struct router {
 
 /* What a match found. */
 struct router_match {
-    const struct route *route; /* NULL: none */
+    struct route *route; /* NULL: none */
     tepal_bytes values[PATTERN_MAX_VARIABLES];
     size_t n_values;
     bool path_exists; /* without a route, too: the path is there, but not for this method */

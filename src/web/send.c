@@ -362,7 +362,7 @@ static void note_result(tepal_res *res, int rc)
 
 int tepal_write(tepal_res *res, const void *data, size_t len)
 {
-    if (!res)
+    if (!response_is_usable(res, "tepal_write", true))
         return -EINVAL;
     if (!res->stream)
         misuse("tepal_write", "the response was not made by tepal_stream()");

@@ -10,6 +10,7 @@
 #include "web/application.h"
 #include "web/connection.h"
 #include "web/json_scan.h"
+#include "web/responses.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -261,7 +262,8 @@ int server_new(struct server **out, tepal_app *app, const tepal_run_options *opt
     list_init(&server->connections);
     size_t size = sizeof("Date: \r\nServer: \r\n") + HTTP_DATE_LEN + strlen(options->server);
     server->common_fields = mem_alloc(size);
-    int rc = server->common_fields ? 0 : -ENOMEM;
+    server->responses = responses_of(server->loop);
+    int rc = server->common_fields && server->responses ? 0 : -ENOMEM;
     if (rc == 0 && !options->no_access_log)
         rc =
             access_log_new(&server->access_log, options->access_log_format, options->access_log_fd);
