@@ -50,7 +50,10 @@ tepal_res *dispatch(tepal_req *req)
     if (!req->refused) {
         int rc = router_match(&req->app->router, &req->arena, tepal_req_method(req),
                               req->target.path, req->target.path_len, &req->match);
-        if (UNLIKELY(rc < 0))
+        if (UNLIKELY(rc == TEPAL_EPATTERN))
+            mistake(req, rc, "the route",
+                    "the expression %.200s takes too many steps for this path", req->match.costly);
+        else if (UNLIKELY(rc < 0))
             request_fail(req, rc);
     }
     const struct route *route = req->match.route;
