@@ -2,6 +2,7 @@
 #ifndef TEPAL_WEB_APPLICATION_H
 #define TEPAL_WEB_APPLICATION_H
 
+#include "base/list.h"
 #include "web/router.h"
 
 #include <tepal/run.h>
@@ -29,6 +30,7 @@ struct app_hooks {
 };
 
 struct tepal_app {
+    struct list living; /* see living.h */
     struct router router;
     tepal_middleware **middlewares;
     size_t n_middlewares;
@@ -53,6 +55,9 @@ struct tepal_next {
 
 /* What the key has in the list, or NULL. */
 void *state_get(const struct state_entry *list, const tepal_key *key);
+
+/* Closes the application, which was given to a call that closes it, if it is there and not served. */
+void app_close_given(tepal_app *app);
 
 /* The life of a served application (lifecycle.c). Each runs in a task and may suspend. */
 int app_start(tepal_app *app);

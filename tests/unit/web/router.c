@@ -1,7 +1,6 @@
 /* Tests of the router: what matches, in which order, at which cost, and what is refused. */
 #include "web_check.h"
 
-#include "async/stack.h"
 #include "base/mem.h"
 #include "web/router.h"
 #include "web/segment_regex.h"
@@ -400,7 +399,7 @@ static int match_long_path(void *arg)
 static int match_on_a_small_stack(void *arg)
 {
     (void)arg;
-    tepal_spawn_options options = { .stack_size = SANITIZED ? 128 * 1024 : STACK_MIN_SIZE };
+    tepal_spawn_options options = { .stack_size = SANITIZED ? 128 * 1024 : 32 * 1024 };
     tepal_group *group = tepal_group_new();
     int rc = tepal_spawn(group, match_long_path, NULL, &options);
     if (rc == 0)
