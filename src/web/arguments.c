@@ -1,5 +1,6 @@
 /* The command line of tepal_run_args(): options, and words for what is wrong with them. */
 #include "base/log.h"
+#include "web/application.h"
 
 #include <tepal/run.h>
 

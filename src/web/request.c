@@ -58,7 +58,7 @@ tepal_req *request_new(struct connection *connection)
 
 void request_free(tepal_req *req)
 {
-    struct responses *responses = req->connection->server->responses;
+    struct server *server = req->connection->server;
     while (req->deferred) {
         struct deferred *deferred = req->deferred;
         req->deferred = deferred->next;
@@ -67,7 +67,7 @@ void request_free(tepal_req *req)
     while (req->responses) {
         tepal_res *res = req->responses;
         req->responses = res->next_of_req;
-        responses_give(responses, res);
+        responses_give(server->responses, res);
     }
     struct memory *memory = NULL;
     if (UNLIKELY(req->arena.chunks != NULL)) { /* it has taken more than its share of the work */
@@ -77,6 +77,8 @@ void request_free(tepal_req *req)
     }
     /* The struct lies in the arena that it holds. */
     struct arena arena = req->arena;
+    if (UNLIKELY(server->loop->debug != NULL))
+        arena_overwrite(&arena);
     arena_clear(&arena);
     if (UNLIKELY(memory != NULL))
         memory_released(memory);

@@ -712,6 +712,35 @@ static void a_stream_that_has_ended(void **state)
     expect_only("tepal_write: the response is of a request that has ended");
 }
 
+/* --- Memory of a request that has ended ------------------------------------------------------- */
+
+static const char *kept_text;
+
+static tepal_res *keep_text(tepal_req *req)
+{
+    char *large = tepal_req_alloc(req, 100 * 1000);
+    kept_text = tepal_req_printf(req, "of the first request");
+    return large ? ok(req) : NULL;
+}
+
+static int debug_on(tepal_app *a)
+{
+    (void)a;
+    return tepal_debug(&(tepal_debug_options){ .no_live_report = true });
+}
+
+static void memory_is_overwritten_in_debug_mode(void **state)
+{
+    (void)state;
+    tepal_on_startup(app, debug_on);
+    tepal_get(app, "/", keep_text);
+    start(NULL);
+    assert_reply(get("/"), 200, "ok");
+    for (int i = 0; i < 20 && !SANITIZED; i++) /* which makes it unreadable anyway */
+        assert_int_equal((unsigned char)kept_text[i], 0xdd);
+    assert_reply(get("/"), 200, "ok");
+}
+
 /* --- Names that a pattern does not have ------------------------------------------------------- */
 
 static tepal_res *misspelt(tepal_req *req)
@@ -788,6 +817,7 @@ int main(void)
         WEB_TEST(a_response_to_another_request),
         WEB_TEST(a_stream_of_another_request),
         WEB_TEST(a_stream_that_has_ended),
+        WEB_TEST(memory_is_overwritten_in_debug_mode),
         WEB_TEST(names_the_pattern_has_not),
         WEB_TEST(fields_after_the_head),
     };
