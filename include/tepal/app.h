@@ -109,6 +109,19 @@ TEPAL_API void tepal_delete(tepal_app *app, const char *pattern, tepal_handler *
 /* Adds a middleware; the first one added is the outermost. */
 TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware);
 
+/* Called once for each request when the head of its response is about to be sent, whoever causes
+ * that: a handler that has returned, the first piece of a stream, an error page. So it reaches what a
+ * middleware sees too late. It runs in the task that causes it, may change status and fields, and
+ * suspend. Returns 0, or a negative error, which is logged: then the answer is the page of
+ * tepal_fail() for it, which no hook is called for, and a stream's first tepal_write() returns it.
+ * Not called for what is answered without a request: 408 for a head that does not end, 503 when there
+ * is no memory for one. */
+typedef int tepal_res_hook(tepal_req *req, tepal_res *res, void *arg);
+
+/* Adds one. Those of a request (see tepal_req_on_response()) come first, then these, in the order in
+ * which they were added. arg is what they are called with; it is not copied. */
+TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg);
+
 /* What error pages are for a client that likes all the same: "text/plain", the default,
  * "text/html", or "application/json", as an API may want. One that prefers something gets that in
  * any case. */

@@ -153,6 +153,10 @@ TEPAL_API char *tepal_req_printf(tepal_req *req, const char *format, ...) TEPAL_
  * has been called already. */
 TEPAL_API int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg);
 
+/* tepal_on_response() for this request alone; called before those of the application. Returns 0,
+ * -ENOMEM or TEPAL_EREQUEST_MEMORY, or TEPAL_ESENT when they have been called already. */
+TEPAL_API int tepal_req_on_response(tepal_req *req, tepal_res_hook *hook, const void *arg);
+
 /* A group for tasks of this request: they are cancelled and joined when the handler has returned.
  * NULL when memory is short. */
 TEPAL_API tepal_group *tepal_req_group(tepal_req *req);

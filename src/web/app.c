@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "web/application.h"
 #include "web/living.h"
+#include "web/res_hooks.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -47,6 +48,7 @@ void tepal_app_close(tepal_app *app)
     router_clear(&app->router);
     free_state(app->state);
     mem_free(app->middlewares);
+    mem_free(app->res_hooks);
     mem_free(app->startup.fns);
     mem_free(app->shutdown.fns);
     mem_free(app->cleanup.fns);
@@ -193,6 +195,21 @@ void tepal_use(tepal_app *app, tepal_middleware *middleware)
     if (room) {
         *room = middleware;
         app->n_middlewares++;
+    }
+}
+
+void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg)
+{
+    if (!is_open(app, "tepal_on_response"))
+        return;
+    if (!hook) {
+        keep_error(app, "tepal_on_response: the hook is NULL");
+        return;
+    }
+    struct res_hook *room = grow(app, &app->res_hooks, app->n_res_hooks, sizeof(*room));
+    if (room) {
+        *room = (struct res_hook){ .fn = hook, .arg = (void *)(uintptr_t)arg };
+        app->n_res_hooks++;
     }
 }
 

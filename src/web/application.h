@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct res_hook;
 struct server;
 
 /* One value under a key, of an application or a request. */
@@ -34,6 +35,8 @@ struct tepal_app {
     struct router router;
     tepal_middleware **middlewares;
     size_t n_middlewares;
+    struct res_hook *res_hooks; /* see res_hooks.h */
+    size_t n_res_hooks;
     struct state_entry *state;
     const char *error_pages; /* the type for clients without a preference; NULL: text */
     struct app_hooks startup, shutdown, cleanup;

@@ -1,6 +1,7 @@
 /* From a request to its response: routing, middlewares, handler. */
 #include "async/task.h"
 #include "web/mistake.h"
+#include "web/res_hooks.h"
 
 #include <errno.h>
 
@@ -42,6 +43,14 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
     return make_sure(req, app->middlewares[next->index](req, &inner), "a middleware");
 }
 
+/* The response, or another one in place of it when it has been refused. */
+static NO_INLINE tepal_res *prepare(tepal_req *req, tepal_res *res)
+{
+    int rc = res_hooks_run(res);
+    task_need_no_shield(req->connection->task);
+    return rc < 0 && !res->head_sent ? response_for_error(req, rc) : res;
+}
+
 tepal_res *dispatch(tepal_req *req)
 {
     struct tepal_task *task = req->connection->task;
@@ -72,6 +81,8 @@ tepal_res *dispatch(tepal_req *req)
     }
     task_need_no_shield(task);
     task->deadline = deadline;
+    if (res_hooks_wait(req) && !res->head_sent)
+        res = prepare(req, res);
     task->name = "connection";
     return res;
 }

@@ -48,7 +48,9 @@ tepal_req *request_new(struct connection *connection)
     req->query = NULL;
     req->joined = NULL;
     req->cookies = NULL;
-    req->has_whole_body = req->body_taken = req->continued = req->in_handler = false;
+    req->has_whole_body = req->body_taken = req->continued = false;
+    req->in_handler = req->prepared = req->preparing = false;
+    req->res_hooks = NULL;
     req->read_failed = 0;
     req->collecting.next = NULL;
     req->json = NULL;

@@ -18,6 +18,7 @@
 struct query;
 struct joined_field;
 struct found_cookie;
+struct res_hook;
 
 struct deferred {
     void (*fn)(void *arg);
@@ -53,6 +54,8 @@ struct tepal_req {
     struct list collecting; /* in the server's list, when it has read a large body */
     int read_failed; /* the interruption of a read that may be tried again; it was recorded */
     bool in_handler; /* that of the route runs */
+    bool prepared, preparing;   /* the hooks of res_hooks.h: have been called, are at work */
+    struct res_hook *res_hooks; /* of this request alone */
     json_t *json;
     bool making_json;
     struct tepal_res last_resort; /* when there is no memory for another response */

@@ -70,7 +70,7 @@ bool response_is_usable(const tepal_res *res, const char *call, bool other)
         return res != NULL;
     const struct responses *responses = responses_find(loop_current);
     bool live = responses && responses_live(responses, res);
-    if (live && (other || !req))
+    if (live && (other || !req || res->req->preparing))
         return true;
     static const char *const what[] = { "the response is of a request that has ended",
                                         "the response is one to another request" };
