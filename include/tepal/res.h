@@ -41,7 +41,9 @@ TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_
 /* A response without a body, such as 204. */
 TEPAL_API tepal_res *tepal_empty(tepal_req *req, int status);
 
-/* A JSON value, whose reference the call takes over. NULL is a failure of whatever made it, so that
+/* A JSON value, whose reference the call takes over: of a value that is kept, or that is the body's,
+ * give json_incref(). Who does not is told in the log, and what is small, or the body's, is not freed
+ * under others. NULL is a failure of whatever made it, so that
  * json_pack() can stand in the call. A real is written as the shortest text that reads back as the
  * same real: 19.99, 1.0, 1e22. Strings must be UTF-8 (-EILSEQ recorded), and the value not nested
  * over 2048 deep (-EINVAL). It is written in one go, some 10 ms for each MiB: larger ones are better

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "http/status.h"
 #include "http/uri.h"
+#include "web/json_owner.h"
 #include "web/json_writer.h"
 #include "web/mistake.h"
 #include "web/on_stack.h"
@@ -205,7 +206,7 @@ tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
         json_writer_init(&w, &req->arena);
         json_put_value(&w, value);
     }
-    json_decref(value);
+    json_drop_given(req, "tepal_json", value, res ? w.len : 0);
     if (!res)
         return NULL;
     if (w.error < 0) {

@@ -16,6 +16,7 @@
 
 struct access_log;
 struct local;
+struct json_given;
 struct responses;
 struct tepal_listener;
 
@@ -31,6 +32,7 @@ struct server {
     struct memory memory;            /* of all requests */
     struct local *locals;            /* that each request begins with */
     struct responses *responses;     /* of the loop */
+    struct json_given *json_given;
     struct list connections; /* the idle ones among them in the order in which they became so */
     size_t n_connections, n_idle;
     bool wants_room;           /* accepting has paused until a connection is idle, or has ended */
