@@ -24,7 +24,7 @@ struct route {
     size_t max_body;    /* 0: the server's */
     int64_t timeout_ms; /* 0: none */
     bool no_head;
-    bool shield; /* a client that goes away does not end the handler */
+    bool shield;   /* a client that goes away does not end the handler */
     unsigned told; /* what was said once: see mistake.h */
 };
 
