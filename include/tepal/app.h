@@ -42,10 +42,12 @@ typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
 TEPAL_API tepal_res *tepal_next_call(tepal_next *next, tepal_req *req);
 
 /* A new application. Returns NULL only when memory is short; the calls below accept that, and
- * tepal_run() reports it. */
+ * tepal_run() reports it. An application that has been closed is told from others: a call with it
+ * ends the program, with a message, and tepal_run() and tepal_serve() do not start. */
 TEPAL_API tepal_app *tepal_app_new(void);
 
-/* Frees the application. Not while it is served. tepal_run() does it itself. NULL is allowed. */
+/* Frees the application. Not while it is served, nor after tepal_run(), which does it itself. NULL is
+ * allowed. */
 TEPAL_API void tepal_app_close(tepal_app *app);
 
 /* Registration never returns an error: the first one is kept in the application, and tepal_run(),
@@ -60,11 +62,20 @@ TEPAL_API const char *tepal_app_error(const tepal_app *app);
  *   {name}        anything but nothing, within the segment
  *   {name:int}    a decimal integer that fits int64_t, with an optional '-'
  *   {name:path}   the rest of the path, slashes and all; may be empty; only as the last segment
- *   {name:REGEX}  what the PCRE2 regular expression matches, within the segment
+ *   {name:REGEX}  what the PCRE2 regular expression matches, within the segment. A group of it is
+ *                 referred to by its name, (?<y>a)\k<y>, when the segment has more parts than the
+ *                 variable. A match that takes over 100000 steps is given up: a 500, and logged
  *
  * Names are identifiers. A fixed segment wins over a variable one; among variable ones int wins
  * over a regular expression, that (in order of registration) over a plain one, and path comes last.
- * Matching takes time by the length of the path, not by the number of routes.
+ * Matching takes time by the length of the path, not by the number of routes: but for segments with a
+ * regular expression, or with several parts, of which those are tried that begin and end with the
+ * same fixed text as the path's.
+ *
+ * What could never match as it is meant is refused at the start: a method in lower case; :name,
+ * <name>, [name] and * in the place of a variable, and '?' and '#', each of which can be written as a
+ * %-code where it is meant; '.' and '..', which clients resolve; {name:integer}, and any other mere
+ * word in the place of int and path.
  *
  * The path is matched as it was sent, segment by segment, each decoded once: an encoded slash is
  * part of its segment. A path that no pattern matches is a 404; one that is there, but not for this
@@ -83,7 +94,7 @@ typedef struct tepal_route {
     bool shield;        /* a client that goes away does not end the handler: see tepal_handler */
 } tepal_route;
 
-/* Adds all routes of a table, which ends with an entry without a method. The strings are copied. */
+/* Adds all routes of a table, which ends with an entry that is all zero. The strings are copied. */
 TEPAL_API void tepal_routes(tepal_app *app, const tepal_route *table);
 
 /* Adds a route for any method, and for the usual ones. A GET route also answers HEAD: the handler
@@ -97,6 +108,19 @@ TEPAL_API void tepal_delete(tepal_app *app, const char *pattern, tepal_handler *
 
 /* Adds a middleware; the first one added is the outermost. */
 TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware);
+
+/* Called once for each request when the head of its response is about to be sent, whoever causes
+ * that: a handler that has returned, the first piece of a stream, an error page. So it reaches what a
+ * middleware sees too late. It runs in the task that causes it, may change status and fields, and
+ * suspend. Returns 0, or a negative error, which is logged: then the answer is the page of
+ * tepal_fail() for it, which no hook is called for, and a stream's first tepal_write() returns it.
+ * Not called for what is answered without a request: 408 for a head that does not end, 503 when there
+ * is no memory for one. */
+typedef int tepal_res_hook(tepal_req *req, tepal_res *res, void *arg);
+
+/* Adds one. Those of a request (see tepal_req_on_response()) come first, then these, in the order in
+ * which they were added. arg is what they are called with; it is not copied. */
+TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg);
 
 /* What error pages are for a client that likes all the same: "text/plain", the default,
  * "text/html", or "application/json", as an API may want. One that prefers something gets that in
@@ -117,7 +141,11 @@ TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
  * At the end: connections that wait to be accepted are, and then no more; requests that have come are
  * answered, with Connection: close; shutdown hooks run; running requests have shutdown_timeout_ms to
  * finish and are then cancelled; background tasks are cancelled; contexts
- * are left in reverse; cleanup hooks run. All of them run in a task and may suspend. */
+ * are left in reverse; cleanup hooks run. All of them run in a task and may suspend.
+ *
+ * When the start fails: contexts that were entered are left; cleanup hooks run if startup hooks have
+ * begun, even if the first of them has failed; shutdown hooks run only if all of those went well, as
+ * they did when it is listening that fails. */
 
 /* Returns 0, or a negative error: logged, and at startup the application does not start. */
 typedef int tepal_app_hook(tepal_app *app);

@@ -72,6 +72,8 @@ typedef struct tepal_debug_options {
  *    where it is: its back-trace;
  *  - when the loop ends: the census of stacks; groups that were not closed; streams, listeners and
  *    the like that were not closed, by their descriptors.
+ * And the memory of a request that has ended is overwritten with 0xdd, so that what was kept of it is
+ * seen to be gone.
  * It costs about a microsecond each time a task is run, more when it is started, and a thread that
  * looks at the clock; while it is off, nothing. Does not suspend. Returns 0 or -ENOMEM. When there
  * can be no live report (no thread, no descriptor, or a handler of the program's own for the

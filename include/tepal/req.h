@@ -1,6 +1,13 @@
 /* Requests. Everything that these calls return lives as long as the request: until its response has
  * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. Asking
- * for the same again takes no more memory. */
+ * for the same again takes no more memory.
+ *
+ * So nothing of a request is kept beyond it, the request itself included: that memory is used for the
+ * next one, and a pointer shows somebody else's data. A library that was built with AddressSanitizer
+ * (-Db_sanitize=address) names the line that does it; with TEPAL_DEBUG=1 what has ended is
+ * overwritten with 0xdd.
+ *
+ * A name that is NULL is nowhere: the getters return NULL, and the log says so. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 
@@ -58,7 +65,7 @@ TEPAL_API bool tepal_req_each_header(const tepal_req *req, size_t *at, const cha
 TEPAL_API const char *tepal_req_cookie(tepal_req *req, const char *name);
 
 /* What a variable of the route's pattern matched, decoded, or NULL when the pattern has none of
- * that name. */
+ * that name; the log says so once for each route, when it is the handler that asks. */
 TEPAL_API const char *tepal_req_match(const tepal_req *req, const char *name);
 
 /* The same for an int variable; 0 when there is none of that name. */
@@ -136,21 +143,28 @@ TEPAL_API json_t *tepal_req_json(tepal_req *req);
  * max_request_memory or the system's memory is used up; that is recorded. */
 TEPAL_API void *tepal_req_alloc(tepal_req *req, size_t size);
 
-/* A copy of a string, and formatted text, with the same lifetime. NULL as above. */
+/* A copy of a string, and formatted text, with the same lifetime. NULL as above, and when the string
+ * or a %s is NULL: that is recorded, too. */
 TEPAL_API char *tepal_req_strdup(tepal_req *req, const char *s);
 TEPAL_API char *tepal_req_printf(tepal_req *req, const char *format, ...) TEPAL_PRINTF(2, 3);
 
-/* Calls fn(arg) when the request ends, whatever happens; the latest first. Returns 0, or a negative
- * error, and then fn has been called already. */
+/* Calls fn(arg) when the request ends, whatever happens; the latest first: after the handler has
+ * returned, so arg is no variable on its stack (-EINVAL). Returns 0, or a negative error, and then fn
+ * has been called already. */
 TEPAL_API int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg);
+
+/* tepal_on_response() for this request alone; called before those of the application. Returns 0,
+ * -ENOMEM or TEPAL_EREQUEST_MEMORY, or TEPAL_ESENT when they have been called already. */
+TEPAL_API int tepal_req_on_response(tepal_req *req, tepal_res_hook *hook, const void *arg);
 
 /* A group for tasks of this request: they are cancelled and joined when the handler has returned.
  * NULL when memory is short. */
 TEPAL_API tepal_group *tepal_req_group(tepal_req *req);
 
 /* The URL path of the route with this name; the values of its variables follow as pairs of name and
- * value, and NULL: tepal_req_url(req, "user", "id", "7", NULL). Values are encoded. NULL, and the
- * cause logged, when the name or a variable is missing. */
+ * value, and NULL: tepal_req_url(req, "user", "id", "7", NULL). Values are encoded. NULL when the
+ * name or a value is missing or NULL: logged, and recorded. A value that the pattern has no variable
+ * for is left out, and logged once. */
 TEPAL_API const char *tepal_req_url(tepal_req *req, const char *name, ...)
     __attribute__((sentinel));
 

@@ -1,7 +1,15 @@
-/* Responses. They live as long as their request. A call that makes one returns NULL when memory is
- * short or its arguments are wrong, such as a status that is not 200 to 999 (recorded on the
- * request: the answer is then 500); the calls that change one accept NULL and return -EINVAL. None
- * suspends, but for those that say so. */
+/* Responses. They live as long as their request, and are never freed by the program.
+ *
+ * A call that makes one returns NULL when memory is short or its arguments are wrong: a status that
+ * is not 200 to 999, NULL for a text (also for a %s), a format that cannot be printed. The calls that
+ * change one return -EINVAL then. Either is recorded on the request, so that the answer is a 500, and
+ * said in the log, with the request, the call and the value: "GET /x: tepal_redirect: location is
+ * NULL". A NULL that is there because another call has failed before is not said again, and the
+ * answer is that call's. NULL for the response is accepted by the calls that change one: -EINVAL.
+ *
+ * A response is for its own request. One that is kept longer, or is another request's, is not sent
+ * (500) nor changed (-EINVAL), and the log says so. A stream may be written to by any task as long as
+ * its request lives. None of these calls suspends, but for those that say so. */
 #ifndef TEPAL_RES_H
 #define TEPAL_RES_H
 
@@ -17,13 +25,15 @@ extern "C" {
 
 /* Text, and HTML, formatted as by printf; both in UTF-8. Nothing is escaped: see
  * tepal_html_escape(). Here, in fields and wherever tepal formats for machines, the decimal point of
- * a real is a point, whatever locale the program has set. */
+ * a real is a point, whatever locale the program has set. With NULL for a %s the response is NULL:
+ * "(null)" is not sent. */
 TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* Octets, which are not copied: they live at least as long as the request. content_type NULL is
+/* Octets, which are not copied: they live at least as long as the request. So a variable on the stack
+ * of the handler, or of the task or thread that calls, is refused: NULL. content_type NULL is
  * "application/octet-stream". */
 TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_type,
                                 const void *data, size_t len);
@@ -31,7 +41,9 @@ TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_
 /* A response without a body, such as 204. */
 TEPAL_API tepal_res *tepal_empty(tepal_req *req, int status);
 
-/* A JSON value, whose reference the call takes over. NULL is a failure (out of memory), so that
+/* A JSON value, whose reference the call takes over: of a value that is kept, or that is the body's,
+ * give json_incref(). Who does not is told in the log, and what is small, or the body's, is not freed
+ * under others. NULL is a failure of whatever made it, so that
  * json_pack() can stand in the call. A real is written as the shortest text that reads back as the
  * same real: 19.99, 1.0, 1e22. Strings must be UTF-8 (-EILSEQ recorded), and the value not nested
  * over 2048 deep (-EINVAL). It is written in one go, some 10 ms for each MiB: larger ones are better
@@ -55,7 +67,7 @@ TEPAL_API tepal_res *tepal_redirect(tepal_req *req, int status, const char *loca
 TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* The error page for a negative error, which is logged for 5xx and not shown: 413, 400, 408 for
+/* The error page for a negative error (any other is a mistake: 500), which is logged for 5xx and not shown: 413, 400, 408 for
  * what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything else, 503 for -EBUSY,
  * -EAGAIN, -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
 TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
@@ -63,14 +75,16 @@ TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
 /* --- Fields and status ------------------------------------------------------------------------ */
 
 /* The status, and changing it; reason NULL is the usual phrase. Returns 0, -EINVAL for a status
- * that is not 200 to 999 (1xx is no answer) or a reason with control characters, TEPAL_ESENT. */
+ * that is not 200 to 999 (1xx is no answer) or a reason with control characters (the response stays
+ * as it is, and the log says so), TEPAL_ESENT. */
 TEPAL_API int tepal_res_status(const tepal_res *res);
 TEPAL_API int tepal_res_set_status(tepal_res *res, int status, const char *reason);
 
 /* Sets a field, in the place of those with the same name. The value is formatted as by printf.
  * Returns 0, TEPAL_EFIELD for a name that is no token, or a value with control characters or of
- * more than 65535 octets (then the whole response becomes a 500: nothing of it is sent),
- * TEPAL_ESENT, or -EINVAL for a field that the server writes itself (Content-Length,
+ * more than 65535 octets, -EINVAL for NULL as name, value or a %s (in all these the whole response
+ * becomes a 500: nothing of it is sent), TEPAL_ESENT when the head has been sent (logged once for
+ * each route), or -EINVAL for a field that the server writes itself (Content-Length,
  * Transfer-Encoding, Connection, Keep-Alive, Upgrade: see tepal_res_set_length() and
  * tepal_res_set_close()). */
 TEPAL_API int tepal_res_header(tepal_res *res, const char *name, const char *format, ...)
@@ -100,9 +114,10 @@ typedef struct tepal_cookie_options {
 } tepal_cookie_options;
 
 /* Sets a cookie (RFC 6265). Returns 0, TEPAL_EFIELD when a name, value or attribute has characters
- * that are not allowed there (the response becomes a 500), TEPAL_ESENT, or -EINVAL for one that
- * browsers drop: it is not set, and the log says why. TEPAL_SAME_SITE_NONE, partitioned, and names
- * that begin with __Secure- or __Host- must be secure; the latter have no domain, and the path "/". */
+ * that are not allowed there, or is NULL (-EINVAL; in both cases the response becomes a 500),
+ * TEPAL_ESENT, or -EINVAL for one that browsers drop: it is not set, and the log says why.
+ * TEPAL_SAME_SITE_NONE, partitioned, and names that begin with __Secure- or __Host- must be secure;
+ * the latter have no domain, and the path "/". */
 TEPAL_API int tepal_res_cookie(tepal_res *res, const char *name, const char *value,
                                const tepal_cookie_options *options);
 
@@ -146,7 +161,8 @@ TEPAL_API int tepal_writef(tepal_res *res, const char *format, ...) TEPAL_PRINTF
 
 /* --- Help ------------------------------------------------------------------------------------- */
 
-/* A copy of text with & < > " ' as entities, for HTML. It lives with the request. */
+/* A copy of text with & < > " ' as entities, for HTML. It lives with the request. NULL when memory is
+ * short or text is NULL: recorded. */
 TEPAL_API const char *tepal_html_escape(tepal_req *req, const char *text);
 
 #ifdef __cplusplus

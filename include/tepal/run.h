@@ -108,7 +108,7 @@ typedef struct tepal_run_options {
 
     /* --- The rest --- */
 
-    size_t stack_size;  /* of the tasks that run handlers; default 256 KiB */
+    size_t stack_size;  /* of the tasks that run handlers; default 256 KiB, at least 32 KiB */
     const char *server; /* the Server field; default "tepal"; "": none */
 
     /* The access log: a line for each answer, also for those that the server gives without a
@@ -138,8 +138,8 @@ typedef struct tepal_run_options {
 /* Serves the application until SIGINT or SIGTERM, then ends gracefully: see "Start and end" in
  * app.h; a second signal ends it at once. At SIGUSR1, unless the program handles or ignores it, all
  * tasks are reported in the log: see tepal_dump_tasks(). Takes the application over and closes it.
- * Not in a task: it runs the loop itself. Returns what main() returns: 0, or 1 when it could not
- * start (one line of the log has the reason).
+ * Not in a task: it runs the loop itself, and tepal_serve() is for tasks. Returns what main()
+ * returns: 0, or 1 when it could not start (one line of the log has the reason).
  *
  * As process 1 of a container it serves and ends as anywhere else, but children that others have
  * left behind are not waited for: which they are is the program's affair. Where programs that it

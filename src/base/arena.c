@@ -71,6 +71,17 @@ void arena_reset(struct arena *arena)
     poison(arena->next, arena->pool->size);
 }
 
+void arena_overwrite(struct arena *arena)
+{
+    enum { GONE = 0xdd };
+    for (struct arena_chunk *chunk = arena->chunks; chunk; chunk = chunk->next) {
+        unpoison(chunk, chunk->size);
+        memset(chunk + 1, GONE, chunk->size - sizeof(*chunk));
+    }
+    unpoison(arena->first, arena->pool->size);
+    memset(arena->first, GONE, arena->pool->size);
+}
+
 void arena_clear(struct arena *arena)
 {
     if (!arena->first)

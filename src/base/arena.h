@@ -37,6 +37,10 @@ int arena_init(struct arena *arena, struct block_pool *pool, size_t limit);
 /* Gives all memory back. */
 void arena_clear(struct arena *arena);
 
+/* Overwrites all of its memory with 0xdd, so that who looks at it after arena_clear() sees what it is.
+ * Nothing but that may follow. */
+void arena_overwrite(struct arena *arena);
+
 /* Forgets all that was allocated, keeping the first chunk. */
 void arena_reset(struct arena *arena);
 

@@ -1,13 +1,19 @@
 /* Registration: routes, middlewares, hooks and state are collected, and the first mistake is
  * kept. */
+#include "async/loop.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "web/application.h"
+#include "web/living.h"
+#include "web/res_hooks.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+static const char closed[] =
+    "the application has been closed (tepal_run() closes what it is given)";
 
 tepal_app *tepal_app_new(void)
 {
@@ -16,6 +22,8 @@ tepal_app *tepal_app_new(void)
         mem_free(app);
         return NULL;
     }
+    if (app)
+        living_add(app);
     return app;
 }
 
@@ -32,11 +40,15 @@ void tepal_app_close(tepal_app *app)
 {
     if (!app)
         return;
+    if (!living_has(app))
+        misuse("tepal_app_close", closed);
     if (app->server)
         misuse("tepal_app_close", "the application is being served");
+    living_remove(app);
     router_clear(&app->router);
     free_state(app->state);
     mem_free(app->middlewares);
+    mem_free(app->res_hooks);
     mem_free(app->startup.fns);
     mem_free(app->shutdown.fns);
     mem_free(app->cleanup.fns);
@@ -45,11 +57,19 @@ void tepal_app_close(tepal_app *app)
     mem_free(app);
 }
 
+void app_close_given(tepal_app *app)
+{
+    if (app && living_has(app) && !app->server)
+        tepal_app_close(app);
+}
+
 const char *tepal_app_error(const tepal_app *app)
 {
-    if (!app || app->out_of_memory)
-        return "out of memory";
-    return app->error;
+    if (!app)
+        return "the application is NULL: none was made, or memory was short then";
+    if (!living_has(app))
+        return closed;
+    return app->out_of_memory ? "out of memory" : app->error;
 }
 
 /* Keeps the first error of registration. */
@@ -71,6 +91,8 @@ static bool is_open(tepal_app *app, const char *call)
 {
     if (!app)
         return false;
+    if (!living_has(app))
+        misuse(call, closed);
     if (app->server)
         misuse(call, "the application is being served already");
     return true;
@@ -94,8 +116,19 @@ static void add_route(tepal_app *app, const char *call, const tepal_route *route
 
 void tepal_routes(tepal_app *app, const tepal_route *table)
 {
+    static const char call[] = "tepal_routes";
+    if (!is_open(app, call))
+        return;
+    if (!table) {
+        keep_error(app, "%s: the table is NULL", call);
+        return;
+    }
     for (; table->method; table++)
-        add_route(app, "tepal_routes", table);
+        add_route(app, call, table);
+    /* A row whose method was forgotten would end the table unseen. */
+    if (table->pattern || table->handler)
+        keep_error(app, "%s: the method of a route is NULL: %s", call,
+                   table->pattern ? table->pattern : "one without a pattern");
 }
 
 static void add_simple(tepal_app *app, const char *call, const char *method, const char *pattern,
@@ -165,11 +198,30 @@ void tepal_use(tepal_app *app, tepal_middleware *middleware)
     }
 }
 
+void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg)
+{
+    if (!is_open(app, "tepal_on_response"))
+        return;
+    if (!hook) {
+        keep_error(app, "tepal_on_response: the hook is NULL");
+        return;
+    }
+    struct res_hook *room = grow(app, &app->res_hooks, app->n_res_hooks, sizeof(*room));
+    if (room) {
+        *room = (struct res_hook){ .fn = hook, .arg = (void *)(uintptr_t)arg };
+        app->n_res_hooks++;
+    }
+}
+
 void tepal_error_pages(tepal_app *app, const char *content_type)
 {
     static const char *const types[] = { "text/plain", "text/html", "application/json" };
     if (!is_open(app, "tepal_error_pages"))
         return;
+    if (!content_type) {
+        keep_error(app, "tepal_error_pages: content_type is NULL");
+        return;
+    }
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         if (strcmp(content_type, types[i]) == 0) {
             app->error_pages = types[i];
@@ -232,10 +284,18 @@ void *state_get(const struct state_entry *list, const tepal_key *key)
     return list ? list->value : NULL;
 }
 
+/* A task may take it for granted: while an application is served it is not closed. */
+static void need_living(const tepal_app *app, const char *call)
+{
+    if (!loop_current && !living_has(app))
+        misuse(call, closed);
+}
+
 void tepal_app_set(tepal_app *app, const tepal_key *key, void *value)
 {
     if (!app)
         return;
+    need_living(app, "tepal_app_set");
     for (struct state_entry *entry = app->state; entry; entry = entry->next)
         if (entry->key == key) {
             entry->value = value;
@@ -252,10 +312,16 @@ void tepal_app_set(tepal_app *app, const tepal_key *key, void *value)
 
 void *tepal_app_state(const tepal_app *app, const tepal_key *key)
 {
-    return app ? state_get(app->state, key) : NULL;
+    if (!app)
+        return NULL;
+    need_living(app, "tepal_app_state");
+    return state_get(app->state, key);
 }
 
 tepal_group *tepal_app_group(tepal_app *app)
 {
-    return app ? app->group : NULL;
+    if (!app)
+        return NULL;
+    need_living(app, "tepal_app_group");
+    return app->group;
 }

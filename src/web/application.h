@@ -2,6 +2,7 @@
 #ifndef TEPAL_WEB_APPLICATION_H
 #define TEPAL_WEB_APPLICATION_H
 
+#include "base/list.h"
 #include "web/router.h"
 
 #include <tepal/run.h>
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct res_hook;
 struct server;
 
 /* One value under a key, of an application or a request. */
@@ -29,9 +31,12 @@ struct app_hooks {
 };
 
 struct tepal_app {
+    struct list living; /* see living.h */
     struct router router;
     tepal_middleware **middlewares;
     size_t n_middlewares;
+    struct res_hook *res_hooks; /* see res_hooks.h */
+    size_t n_res_hooks;
     struct state_entry *state;
     const char *error_pages; /* the type for clients without a preference; NULL: text */
     struct app_hooks startup, shutdown, cleanup;
@@ -39,6 +44,7 @@ struct tepal_app {
     size_t n_contexts, n_entered;
     char *error;        /* the first one of registration */
     bool out_of_memory; /* which has no text of its own */
+    unsigned told;      /* what was said once for requests without a route: see mistake.h */
     tepal_group *group; /* while it is served, as all below */
     struct server *server;
     char *url;
@@ -52,6 +58,9 @@ struct tepal_next {
 
 /* What the key has in the list, or NULL. */
 void *state_get(const struct state_entry *list, const tepal_key *key);
+
+/* Closes the application, which was given to a call that closes it, if it is there and not served. */
+void app_close_given(tepal_app *app);
 
 /* The life of a served application (lifecycle.c). Each runs in a task and may suspend. */
 int app_start(tepal_app *app);

@@ -1,5 +1,6 @@
 /* The command line of tepal_run_args(): options, and words for what is wrong with them. */
 #include "base/log.h"
+#include "web/application.h"
 
 #include <tepal/run.h>
 
@@ -289,6 +290,6 @@ int tepal_run_args(tepal_app *app, int argc, char **argv, const tepal_run_option
     int status = read_all(&reader);
     if (status < 0)
         return tepal_run(app, &all);
-    tepal_app_close(app);
+    app_close_given(app);
     return status;
 }

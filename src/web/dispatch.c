@@ -1,29 +1,54 @@
 /* From a request to its response: routing, middlewares, handler. */
 #include "async/task.h"
-#include "web/request.h"
+#include "web/mistake.h"
+#include "web/res_hooks.h"
 
 #include <errno.h>
 
-/* A response in place of none, and of one that must not be sent. */
-static tepal_res *make_sure(tepal_req *req, tepal_res *res)
+/* A response in place of none, and of one that must not be sent. who returned it. */
+static NO_INLINE tepal_res *other_response(tepal_req *req, tepal_res *res, const char *who)
 {
-    if (UNLIKELY(!res)) {
+    if (!res) {
         /* One that was interrupted need not say so. */
         int error = req->error ? req->error : task_check(loop_current, req->connection->task);
         return response_for_error(req, error);
     }
-    if (UNLIKELY((res->error | res->missing) < 0) && !res->head_sent)
+    if (!response_is_of(res, req)) {
+        mistake(req, -EINVAL, who, "returned a response that is not to this request");
+        return response_for_error(req, -EINVAL);
+    }
+    if ((res->error | res->missing) < 0 && !res->head_sent)
         return response_for_error(req, res->error < 0 ? res->error : res->missing);
     return res;
+}
+
+/* Mostly it is the one that was made last, and right. */
+static inline tepal_res *make_sure(tepal_req *req, tepal_res *res, const char *who)
+{
+    if (LIKELY(res && res == req->responses && (res->error | res->missing) == 0))
+        return res;
+    return other_response(req, res, who);
 }
 
 tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
 {
     tepal_app *app = req->app;
-    if (next->index == app->n_middlewares)
-        return make_sure(req, next->handler(req));
+    if (next->index == app->n_middlewares) {
+        req->in_handler = true;
+        tepal_res *res = next->handler(req);
+        req->in_handler = false;
+        return make_sure(req, res, "the handler");
+    }
     tepal_next inner = { .handler = next->handler, .index = next->index + 1 };
-    return make_sure(req, app->middlewares[next->index](req, &inner));
+    return make_sure(req, app->middlewares[next->index](req, &inner), "a middleware");
+}
+
+/* The response, or another one in place of it when it has been refused. */
+static NO_INLINE tepal_res *prepare(tepal_req *req, tepal_res *res)
+{
+    int rc = res_hooks_run(res);
+    task_need_no_shield(req->connection->task);
+    return rc < 0 && !res->head_sent ? response_for_error(req, rc) : res;
 }
 
 tepal_res *dispatch(tepal_req *req)
@@ -34,7 +59,10 @@ tepal_res *dispatch(tepal_req *req)
     if (!req->refused) {
         int rc = router_match(&req->app->router, &req->arena, tepal_req_method(req),
                               req->target.path, req->target.path_len, &req->match);
-        if (UNLIKELY(rc < 0))
+        if (UNLIKELY(rc == TEPAL_EPATTERN))
+            mistake(req, rc, "the route",
+                    "the expression %.200s takes too many steps for this path", req->match.costly);
+        else if (UNLIKELY(rc < 0))
             request_fail(req, rc);
     }
     const struct route *route = req->match.route;
@@ -53,6 +81,8 @@ tepal_res *dispatch(tepal_req *req)
     }
     task_need_no_shield(task);
     task->deadline = deadline;
+    if (res_hooks_wait(req) && !res->head_sent)
+        res = prepare(req, res);
     task->name = "connection";
     return res;
 }

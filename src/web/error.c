@@ -3,7 +3,7 @@
 #include "http/accept.h"
 #include "http/status.h"
 #include "web/json_format.h"
-#include "web/request.h"
+#include "web/mistake.h"
 #include "web/utf8.h"
 
 #include <errno.h>
@@ -63,11 +63,16 @@ static tepal_res *make_page(tepal_req *req, int status, const char *message)
 
 tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
 {
+    if (status < 200 || status > 999) {
+        mistake(req, -EINVAL, "tepal_error", "status %d is not 200 to 999", status);
+        return NULL;
+    }
     const char *message = http_status_reason(status);
     if (format) {
+        static const struct caller caller = { .call = "tepal_error" };
         va_list args;
         va_start(args, format);
-        message = request_vprintf(req, NULL, format, args);
+        message = request_vprintf(req, &caller, NULL, format, args);
         va_end(args);
         if (!message)
             return NULL;
@@ -103,18 +108,25 @@ static int status_of(int error)
     }
 }
 
+/* Unless the log has been told already, or it is the client's business. */
+static void log_cause(const tepal_req *req, int error, int status)
+{
+    if (error == 0)
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: the handler returned no response", tepal_req_method(req),
+                  tepal_req_target(req));
+    else if (error != req->told && status >= 500 && error != -ECANCELED && error != TEPAL_ENOBODY &&
+             error != -ENOBUFS)
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
+                  tepal_error_text(error));
+}
+
 tepal_res *response_for_error(tepal_req *req, int error)
 {
     int status = status_of(error);
     /* The client's own silence, not that of somebody behind us. */
     if (error == -ETIMEDOUT && req->body.error == -ETIMEDOUT)
         status = 408;
-    if (error == 0)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: the handler returned no response", tepal_req_method(req),
-                  tepal_req_target(req));
-    else if (status >= 500 && error != -ECANCELED && error != TEPAL_ENOBODY && error != -ENOBUFS)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
-                  tepal_error_text(error));
+    log_cause(req, error, status);
     tepal_res *res = tepal_error(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,
                                  tepal_error_text(error));
     if (!res)
@@ -126,5 +138,7 @@ tepal_res *response_for_error(tepal_req *req, int error)
 
 tepal_res *tepal_fail(tepal_req *req, int error)
 {
-    return response_for_error(req, error < 0 ? error : -EINVAL);
+    if (error >= 0)
+        error = mistake(req, -EINVAL, "tepal_fail", "error %d is not negative", error);
+    return response_for_error(req, error);
 }

@@ -1,17 +1,17 @@
 /* The status and the fields of a response. What is set here has been checked, so what is sent is
  * well formed. */
-#include "base/log.h"
 #include "http/cookie.h"
 #include "http/field.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 int tepal_res_status(const tepal_res *res)
 {
-    return res ? res->status : -EINVAL;
+    return response_is_usable(res, "tepal_res_status", false) ? res->status : -EINVAL;
 }
 
 /* Makes the response one that must not be sent, and says so. */
@@ -22,14 +22,31 @@ static int refuse(tepal_res *res, int error)
     return error;
 }
 
+/* The head is on its way: said, as the result is easily overlooked. */
+static int sent_already(const tepal_res *res, const char *call, const char *what)
+{
+    mistake_say_once(res->req, ONCE_SENT, call,
+                     "%.100s is left as it is: the head of the response was sent before, with the "
+                     "first tepal_write()",
+                     what);
+    return TEPAL_ESENT;
+}
+
 int tepal_res_set_status(tepal_res *res, int status, const char *reason)
 {
-    if (!res || status < 200 || status > 999)
+    static const char call[] = "tepal_res_set_status";
+    if (!response_is_usable(res, call, false))
         return -EINVAL;
     if (res->head_sent)
-        return TEPAL_ESENT;
-    if (reason && !http_is_field_value(reason, strlen(reason)))
+        return sent_already(res, call, "the status");
+    if (status < 200 || status > 999) {
+        mistake_say(res->req, call, "status %d is not 200 to 999", status);
         return -EINVAL;
+    }
+    if (reason && !http_is_field_value(reason, strlen(reason))) {
+        mistake_say(res->req, call, "the reason \"%.200s\" has a forbidden character", reason);
+        return -EINVAL;
+    }
     if (reason && !(reason = tepal_req_strdup(res->req, reason)))
         return res->req->error;
     res->status = status;
@@ -84,16 +101,34 @@ static int append_field(tepal_res *res, const char *name, const char *value, siz
     return 0;
 }
 
-/* Sets or adds a field whose value lives with the request. */
-static int put(tepal_res *res, const char *name, const char *value, size_t value_len, bool add)
+/* What is wrong with a field; NULL: nothing. */
+static const char *fault_of(const char *name, size_t name_len, const char *value, size_t value_len)
 {
+    if (name_len == 0)
+        return "has no name";
+    if (!http_is_token(name, name_len))
+        return "has a forbidden character in its name";
+    if (!http_is_field_value(value, value_len))
+        return "has a forbidden character in its value";
+    return value_len > UINT16_MAX ? "is longer than 65535 octets" : NULL;
+}
+
+/* Sets or adds a field whose value lives with the request. */
+static int put(tepal_res *res, const struct caller *caller, const char *value, size_t value_len,
+               bool add)
+{
+    const char *name = caller->field;
     size_t name_len = strlen(name);
     enum http_field id = http_field_id(name, name_len);
-    if (!http_is_token(name, name_len) || !http_is_field_value(value, value_len) ||
-        value_len > UINT16_MAX)
-        return refuse(res, TEPAL_EFIELD);
-    if (is_framing(id))
+    const char *fault = fault_of(name, name_len, value, value_len);
+    if (UNLIKELY(fault != NULL))
+        return refuse(res, mistake(res->req, TEPAL_EFIELD, caller->call,
+                                   "the field \"%.100s\" %s: \"%.200s\"", name, fault, value));
+    if (is_framing(id)) {
+        mistake_say_once(res->req, ONCE_FRAMING, caller->call,
+                         "%s is not set: the server writes it itself", name);
         return -EINVAL;
+    }
     if (id == HTTP_FIELD_CONTENT_TYPE) {
         res->content_type = value;
         res->type_len = value_len;
@@ -106,23 +141,46 @@ static int put(tepal_res *res, const char *name, const char *value, size_t value
     return append_field(res, name, value, value_len);
 }
 
-static int put_formatted(tepal_res *res, const char *name, const char *format, va_list args,
-                         bool add)
+/* Whether a field can be set that has this name and this value, or the format of it. Returns 0, or
+ * an error. */
+static int check_put(tepal_res *res, const struct caller *caller, const char *value)
 {
-    if (!res || !name || !format)
+    char what[128];
+    if (!response_is_usable(res, caller->call, false))
         return -EINVAL;
-    if (res->head_sent)
-        return TEPAL_ESENT;
+    if (UNLIKELY(res->head_sent))
+        return sent_already(res, caller->call, caller->field ? caller->field : "the field");
+    if (UNLIKELY(!caller->field))
+        return refuse(res, mistake_null(res->req, caller->call, "the name"));
+    if (LIKELY(value != NULL))
+        return 0;
+    snprintf(what, sizeof(what), "the value of %.100s", caller->field);
+    return refuse(res, mistake_null(res->req, caller->call, what));
+}
+
+static int put_formatted(tepal_res *res, const struct caller *caller, const char *format,
+                         va_list args, bool add)
+{
     size_t len;
-    char *value = request_vprintf(res->req, &len, format, args);
-    return value ? put(res, name, value, len, add) : refuse(res, res->req->error);
+    int rc = check_put(res, caller, format);
+    if (rc < 0)
+        return rc;
+    char *value = request_vprintf(res->req, caller, &len, format, args);
+    return value ? put(res, caller, value, len, add) : refuse(res, res->req->error);
+}
+
+int response_put(tepal_res *res, const char *call, const char *name, const char *value)
+{
+    char *copy = tepal_req_strdup(res->req, value);
+    return copy ? put(res, &(struct caller){ call, name }, copy, strlen(copy), false)
+                : refuse(res, res->req->error);
 }
 
 int tepal_res_header(tepal_res *res, const char *name, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int rc = put_formatted(res, name, format, args, false);
+    int rc = put_formatted(res, &(struct caller){ "tepal_res_header", name }, format, args, false);
     va_end(args);
     return rc;
 }
@@ -131,16 +189,22 @@ int tepal_res_add_header(tepal_res *res, const char *name, const char *format, .
 {
     va_list args;
     va_start(args, format);
-    int rc = put_formatted(res, name, format, args, true);
+    int rc =
+        put_formatted(res, &(struct caller){ "tepal_res_add_header", name }, format, args, true);
     va_end(args);
     return rc;
 }
 
 const char *tepal_res_get_header(const tepal_res *res, const char *name)
 {
-    size_t len = strlen(name);
-    if (!res)
+    static const char call[] = "tepal_res_get_header";
+    if (!response_is_usable(res, call, false))
         return NULL;
+    if (!name) {
+        mistake_null(res->req, call, "the name");
+        return NULL;
+    }
+    size_t len = strlen(name);
     if (http_field_id(name, len) == HTTP_FIELD_CONTENT_TYPE)
         return res->content_type;
     for (const struct res_field *field = res->fields; field; field = field->next)
@@ -149,25 +213,30 @@ const char *tepal_res_get_header(const tepal_res *res, const char *name)
     return NULL;
 }
 
-static int put_cookie(tepal_res *res, const char *name, const char *value,
+static int put_cookie(tepal_res *res, const struct caller *caller, const char *value,
                       const struct cookie_attributes *attributes)
 {
-    if (res->head_sent)
-        return TEPAL_ESENT;
-    long len = cookie_write(NULL, 0, name, value, attributes);
+    int rc = check_put(res, caller, value);
+    if (rc < 0)
+        return rc;
+    long len = cookie_write(NULL, 0, caller->field, value, attributes);
     if (len < 0)
-        return refuse(res, TEPAL_EFIELD);
-    const char *fault = cookie_fault(name, attributes);
+        return refuse(res, mistake(res->req, TEPAL_EFIELD, caller->call,
+                                   "the cookie \"%.100s\" has a forbidden character in its name, "
+                                   "its value or an attribute: \"%.200s\"",
+                                   caller->field, value));
+    const char *fault = cookie_fault(caller->field, attributes);
     if (fault) {
-        tepal_log(TEPAL_LOG_WARNING, "%s %s: the cookie %s is not set, browsers would drop it: %s",
-                  tepal_req_method(res->req), tepal_req_target(res->req), name, fault);
+        mistake_say(res->req, caller->call,
+                    "the cookie \"%.100s\" is not set, browsers would drop it: %s", caller->field,
+                    fault);
         return -EINVAL;
     }
     char *text = request_alloc_text(res->req, (size_t)len + 1);
     if (!text)
         return refuse(res, res->req->error);
-    cookie_write(text, (size_t)len + 1, name, value, attributes);
-    return put(res, "Set-Cookie", text, (size_t)len, true);
+    cookie_write(text, (size_t)len + 1, caller->field, value, attributes);
+    return put(res, &(struct caller){ caller->call, "Set-Cookie" }, text, (size_t)len, true);
 }
 
 static struct cookie_attributes attributes_of(const tepal_cookie_options *options)
@@ -189,35 +258,32 @@ static struct cookie_attributes attributes_of(const tepal_cookie_options *option
 int tepal_res_cookie(tepal_res *res, const char *name, const char *value,
                      const tepal_cookie_options *options)
 {
-    if (!res)
-        return -EINVAL;
     struct cookie_attributes attributes = attributes_of(options);
-    return put_cookie(res, name, value, &attributes);
+    return put_cookie(res, &(struct caller){ "tepal_res_cookie", name }, value, &attributes);
 }
 
 int tepal_res_delete_cookie(tepal_res *res, const char *name, const tepal_cookie_options *options)
 {
-    if (!res)
-        return -EINVAL;
     struct cookie_attributes attributes = attributes_of(options);
     attributes.secure |= name && cookie_name_is_secure(name);
     attributes.max_age = attributes.expires = 0;
     attributes.has_max_age = attributes.has_expires = true;
-    return put_cookie(res, name, "", &attributes);
+    return put_cookie(res, &(struct caller){ "tepal_res_delete_cookie", name }, "", &attributes);
 }
 
 void tepal_res_set_close(tepal_res *res)
 {
-    if (res)
+    if (response_is_usable(res, "tepal_res_set_close", false))
         res->close = true;
 }
 
 int tepal_res_set_length(tepal_res *res, uint64_t length)
 {
-    if (!res)
+    static const char call[] = "tepal_res_set_length";
+    if (!response_is_usable(res, call, false))
         return -EINVAL;
     if (res->head_sent)
-        return TEPAL_ESENT;
+        return sent_already(res, call, "the length");
     res->has_length = true;
     res->declared = length;
     return 0;

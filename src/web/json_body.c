@@ -1,6 +1,7 @@
 /* The body of a request as JSON. What it will cost is counted before, and a large one is made, and
  * freed, in steps, between which others have their turn. */
 #include "async/task.h"
+#include "web/json_owner.h"
 #include "web/json_scan.h"
 #include "web/memory.h"
 #include "web/request.h"
@@ -141,15 +142,19 @@ static void empty_in_steps(json_t *json)
     }
 }
 
-static void drop_small(void *json)
+static void drop_small(void *arg)
 {
-    json_decref(json);
+    tepal_req *req = arg;
+    json_take_back(req, req->json);
+    json_decref(req->json);
 }
 
-static void drop_large(void *json)
+static void drop_large(void *arg)
 {
-    empty_in_steps(json);
-    json_decref(json);
+    tepal_req *req = arg;
+    json_take_back(req, req->json);
+    empty_in_steps(req->json);
+    json_decref(req->json);
 }
 
 /* --- All of it -------------------------------------------------------------------------------- */
@@ -194,9 +199,11 @@ static int make_json(tepal_req *req, tepal_bytes text)
         arena_discharge(&req->arena, scan.memory);
         return rc;
     }
-    rc = tepal_req_defer(req, text.len > LARGE ? drop_large : drop_small, json);
-    if (rc == 0)
-        req->json = json;
+    json_lend(json);
+    req->json = json;
+    rc = tepal_req_defer(req, text.len > LARGE ? drop_large : drop_small, req);
+    if (rc < 0)
+        req->json = NULL;
     return rc;
 }
 

@@ -1,9 +1,9 @@
 /* The writer behind tepal_jsonf(): one walk over the format, octets out. */
 #include "web/json_format.h"
 
-#include "base/log.h"
+#include "web/json_owner.h"
 #include "web/json_writer.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <tepal/res.h>
 
@@ -22,6 +22,7 @@ struct format {
     struct json_writer w;
     const char *text, *at; /* the format, and what of it is to come */
     struct json_format_fault *fault;
+    const tepal_req *req;
     bool bad;               /* the format itself: what follows cannot be understood */
     char open[MAX_NESTING]; /* what has been opened: '{' or '[' */
     size_t depth;
@@ -166,11 +167,12 @@ static void raw_value(struct format *f, const char *text)
 
 static void json_value(struct format *f, json_t *value, bool steal)
 {
+    size_t before = f->w.len;
     if (f->w.error == 0)
         json_put_value(&f->w, value);
     explain(f, !value ? "a json_t is NULL" : "a json_t is nested too deep, or has what is no JSON");
     if (steal)
-        json_decref(value);
+        json_drop_given(f->req, "tepal_jsonf", value, f->w.len - before);
 }
 
 static void scalar(struct format *f, char c, va_list *args)
@@ -213,18 +215,19 @@ static void scalar(struct format *f, char c, va_list *args)
     }
 }
 
-int json_format(struct arena *arena, tepal_bytes *out, const char *format, va_list args,
+int json_format(tepal_req *req, tepal_bytes *out, const char *format, va_list args,
                 struct json_format_fault *fault)
 {
     struct format f;
     va_list rest;
+    f.req = req;
     f.text = f.at = format;
     f.fault = fault;
     f.bad = false;
     f.depth = f.n[0] = 0;
     fault->why[0] = '\0';
     /* A failure is told at the end: values that are given away must be released in any case. */
-    json_writer_init(&f.w, arena);
+    json_writer_init(&f.w, &req->arena);
     va_copy(rest, args);
     while (*f.at && !f.bad) {
         char c = *f.at++;
@@ -242,15 +245,15 @@ int json_format(struct arena *arena, tepal_bytes *out, const char *format, va_li
     return f.w.error;
 }
 
-/* Tells the author of a call what was wrong with it. */
+/* Tells the author of a call what was wrong with it, unless it was given what a call has returned
+ * that has failed before. */
 static int blame(tepal_req *req, int error, const char *format,
                  const struct json_format_fault *fault)
 {
-    const char *pattern = tepal_req_pattern(req);
-    tepal_log(TEPAL_LOG_ERROR, "%s %s: route %s: tepal_jsonf: %s, at %zu of the format \"%s\"",
-              tepal_req_method(req), tepal_req_target(req), pattern ? pattern : "-", fault->why,
-              fault->at, format);
-    return error;
+    if (req->error < 0)
+        return req->error;
+    return mistake(req, error, "tepal_jsonf", "%s, at %zu of the format \"%s\"", fault->why,
+                   fault->at, format);
 }
 
 tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
@@ -259,13 +262,13 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
     struct json_format_fault fault;
     va_list args;
     va_start(args, format);
-    int rc = json_format(&req->arena, &text, format, args, &fault);
+    int rc = json_format(req, &text, format, args, &fault);
     va_end(args);
     if (rc == -ENOMEM)
         rc = request_no_memory(req, text.len);
     else if (rc < 0)
         rc = blame(req, rc, format, &fault);
-    tepal_res *res = rc < 0 ? NULL : response_new(req, status);
+    tepal_res *res = rc < 0 ? NULL : response_new(req, status, "tepal_jsonf");
     if (!res) {
         request_fail(req, rc);
         return NULL;

@@ -71,10 +71,14 @@ int app_start(tepal_app *app)
     }
     app->group->reports_at_once = true;
     int rc = enter_contexts(app);
-    if (rc == 0)
+    bool begun = rc == 0;
+    if (begun)
         rc = run_startup(app);
     if (rc < 0)
         end(app);
+    /* What the first startup hooks have opened is closed, though a later one has failed. */
+    if (rc < 0 && begun)
+        run_all(app, &app->cleanup, "cleanup");
     return rc;
 }
 

@@ -5,8 +5,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "http/uri.h"
-
-#include <tepal/base.h>
+#include "web/regex_text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -82,6 +81,9 @@ static int parse_type(struct parser *parser, struct pattern_piece *piece)
         piece->is_path = true;
     else if (!(piece->regex = mem_strndup(start, len)))
         return -ENOMEM;
+    if (piece->regex && regex_text_is_word(piece->regex))
+        return fail(parser, "there is no such type: behind ':' is int, path, or a regular "
+                            "expression, and a mere word matches nothing but itself");
     return 0;
 }
 
@@ -111,11 +113,42 @@ static int parse_variable(struct parser *parser, struct pattern_segment *segment
     return add_name(parser, piece->text, piece->is_int);
 }
 
+/* Why fixed text, as it is written, can never be a part of a path, or can but is not meant to. */
+static const char *fault_of_fixed(const char *text, size_t len)
+{
+    if (memchr(text, '?', len))
+        return "'?' begins the query, which is no part of a path (if it is meant: %3F)";
+    if (memchr(text, '#', len))
+        return "'#' begins the fragment, which no server is told (if it is meant: %23)";
+    if (memchr(text, '*', len))
+        return "'*' stands for nothing: the rest of a path is {name:path} (if it is meant: %2A)";
+    return NULL;
+}
+
+/* The same for a whole segment: the ways in which others write their variables, and what clients
+ * resolve themselves. */
+static const char *fault_of_segment(const char *text, size_t len)
+{
+    size_t name = len > 1 && strchr(":<[", text[0]) ? 1 : 0;
+    while (name > 0 && name < len && is_name_char(text[name], name == 1))
+        name++;
+    if (text[0] == ':' && name > 1)
+        return "a variable is written {name}, not :name (if the ':' is meant: %3A)";
+    if (text[0] == '<' && text[len - 1] == '>')
+        return "a variable is written {name}, not <name> (if the '<' is meant: %3C)";
+    if (text[0] == '[' && name > 1 && name == len - 1 && text[name] == ']')
+        return "a variable is written {name}, not [name] (if the '[' is meant: %5B)";
+    return NULL;
+}
+
 static int parse_fixed(struct parser *parser, struct pattern_segment *segment)
 {
     size_t len = strcspn(parser->at, "/{}");
     if (parser->at[len] == '}')
         return fail(parser, "'}' without '{'");
+    const char *why = fault_of_fixed(parser->at, len);
+    if (why)
+        return fail(parser, why);
     struct pattern_piece *piece = add_piece(segment);
     if (!piece || !(piece->text = mem_strndup(parser->at, len)))
         return -ENOMEM;
@@ -140,7 +173,7 @@ static int append_quoted(struct buf *regex, const char *text)
     return rc;
 }
 
-/* The expression for a segment that is more than one plain piece. Each variable is a named group,
+/* The expression for a segment that is more than one piece. Each variable is a named group,
  * so that groups of its own do not disturb the count. The comment keeps an int, whose value is
  * bounded, apart from the same expression of the user's. */
 static int make_regex(struct pattern_segment *segment)
@@ -164,6 +197,20 @@ static int make_regex(struct pattern_segment *segment)
     return rc;
 }
 
+/* The expression for a segment with variables. */
+static int set_expression(struct parser *parser, struct pattern_segment *segment)
+{
+    if (segment->n_pieces == 1) {
+        segment->text = mem_strdup(segment->pieces[0].regex);
+        return segment->text ? 0 : -ENOMEM;
+    }
+    for (size_t i = 0; i < segment->n_pieces; i++)
+        if (segment->pieces[i].regex && regex_text_counts_groups(segment->pieces[i].regex))
+            return fail(parser, "a group of a segment with several parts is referred to by its "
+                                "name, (?<y>...) and \\k<y>, not by a number");
+    return make_regex(segment);
+}
+
 static int classify(struct parser *parser, struct pattern_segment *segment)
 {
     const struct pattern_piece *first = segment->pieces;
@@ -173,11 +220,15 @@ static int classify(struct parser *parser, struct pattern_segment *segment)
     if (segment->n_pieces == 0 || (segment->n_pieces == 1 && !first->variable)) {
         segment->kind = SEGMENT_FIXED;
         segment->text = mem_strdup(segment->n_pieces ? first->text : "");
-        return segment->text ? 0 : -ENOMEM;
+        if (!segment->text)
+            return -ENOMEM;
+        if (strcmp(segment->text, ".") == 0 || strcmp(segment->text, "..") == 0)
+            return fail(parser, "clients resolve the segments '.' and '..': they are never sent");
+        return 0;
     }
     if (segment->n_pieces > 1 || first->regex) {
         segment->kind = SEGMENT_REGEX;
-        return make_regex(segment);
+        return set_expression(parser, segment);
     }
     segment->kind = first->is_int ? SEGMENT_INT : first->is_path ? SEGMENT_PATH : SEGMENT_ANY;
     return 0;
@@ -193,13 +244,16 @@ static int parse_segment(struct parser *parser)
     pattern->segments = segments;
     pattern->n_segments++;
     segments[n] = (struct pattern_segment){ 0 };
+    const char *start = parser->at;
     while (*parser->at && *parser->at != '/') {
         int rc = *parser->at == '{' ? parse_variable(parser, &segments[n])
                                     : parse_fixed(parser, &segments[n]);
         if (rc < 0)
             return rc;
     }
-    return classify(parser, &segments[n]);
+    size_t len = (size_t)(parser->at - start);
+    const char *why = len > 0 ? fault_of_segment(start, len) : NULL;
+    return why ? fail(parser, why) : classify(parser, &segments[n]);
 }
 
 int pattern_parse(struct pattern *pattern, const char *source, const char **why)
@@ -216,6 +270,21 @@ int pattern_parse(struct pattern *pattern, const char *source, const char **why)
     if (rc < 0)
         pattern_clear(pattern);
     return rc;
+}
+
+bool pattern_is_int(tepal_bytes text)
+{
+    size_t i = text.len > 0 && text.data[0] == '-';
+    uint64_t max = i ? (uint64_t)INT64_MAX + 1 : INT64_MAX, value = 0;
+    if (i == text.len)
+        return false;
+    for (; i < text.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
+        if (digit > 9 || value > (max - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    return true;
 }
 
 void pattern_clear(struct pattern *pattern)

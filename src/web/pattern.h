@@ -7,6 +7,8 @@
 
 #include "base/platform.h"
 
+#include <tepal/base.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,7 +29,7 @@ struct pattern_piece {
 struct pattern_segment {
     enum segment_kind kind;
     char *text; /* FIXED: the decoded text. REGEX: the whole expression, without anchors */
-    struct pattern_piece *pieces;
+    struct pattern_piece *pieces; /* of one piece, which is a variable, the expression is its own */
     size_t n_pieces;
 };
 
@@ -44,5 +46,8 @@ struct pattern {
 int pattern_parse(struct pattern *pattern, const char *source, const char **why);
 
 void pattern_clear(struct pattern *pattern);
+
+/* Whether the text is what an int variable matches. */
+bool pattern_is_int(tepal_bytes text);
 
 #endif

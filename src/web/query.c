@@ -1,7 +1,7 @@
 /* The query of a request. It is taken apart once, when it is first asked for; after that no call
  * takes memory, and finding a name, or the n-th of many equal ones, does not go through them all. */
 #include "http/uri.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +111,8 @@ static size_t first_of(const struct query *query, const char *name)
 
 const char *tepal_req_query_nth(tepal_req *req, const char *name, size_t n)
 {
+    if (!name_is_given(req, "tepal_req_query", name))
+        return NULL;
     const struct query *query = query_of(req);
     if (query && query->sorted) {
         size_t first = first_of(query, name);

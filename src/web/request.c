@@ -1,8 +1,10 @@
 /* The life of a request, and its memory. */
 #include "web/request.h"
 
-#include "base/mem.h"
-#include "base/print.h"
+#include "web/mistake.h"
+#include "web/on_stack.h"
+#include "web/printing.h"
+#include "web/responses.h"
 #include "web/utf8.h"
 
 #include <errno.h>
@@ -35,17 +37,20 @@ tepal_req *request_new(struct connection *connection)
     req->match.path_exists = false;
     req->target = (struct uri_target){ .path = "/", .path_len = 1 };
     req->body = (struct body_reader){ .conn = &connection->http, .done = true };
-    req->refused = req->error = 0;
+    req->refused = req->error = req->told = 0;
     req->start_us = 0;
     req->state = NULL;
     req->deferred = NULL;
     req->group = NULL;
-    req->sending = NULL;
+    req->responses = req->sending = NULL;
+    req->last_resort.req = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
     req->query = NULL;
     req->joined = NULL;
     req->cookies = NULL;
     req->has_whole_body = req->body_taken = req->continued = false;
+    req->in_handler = req->prepared = req->preparing = false;
+    req->res_hooks = NULL;
     req->read_failed = 0;
     req->collecting.next = NULL;
     req->json = NULL;
@@ -55,10 +60,16 @@ tepal_req *request_new(struct connection *connection)
 
 void request_free(tepal_req *req)
 {
+    struct server *server = req->connection->server;
     while (req->deferred) {
         struct deferred *deferred = req->deferred;
         req->deferred = deferred->next;
         deferred->fn(deferred->arg);
+    }
+    while (req->responses) {
+        tepal_res *res = req->responses;
+        req->responses = res->next_of_req;
+        responses_give(server->responses, res);
     }
     struct memory *memory = NULL;
     if (UNLIKELY(req->arena.chunks != NULL)) { /* it has taken more than its share of the work */
@@ -68,6 +79,8 @@ void request_free(tepal_req *req)
     }
     /* The struct lies in the arena that it holds. */
     struct arena arena = req->arena;
+    if (UNLIKELY(server->loop->debug != NULL))
+        arena_overwrite(&arena);
     arena_clear(&arena);
     if (UNLIKELY(memory != NULL))
         memory_released(memory);
@@ -210,16 +223,22 @@ char *request_alloc_text(tepal_req *req, size_t size)
     return p;
 }
 
-char *request_vprintf(tepal_req *req, size_t *len, const char *format, va_list args)
+char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, const char *format,
+                      va_list args)
 {
+    size_t n;
     va_list again;
     va_copy(again, args);
-    char *text = arena_vprintf(&req->arena, len, format, args);
-    if (UNLIKELY(!text)) {
-        int n = print_vsnprintf(NULL, 0, format, again);
-        request_no_memory(req, n > 0 ? (size_t)n + 1 : 0);
+    char *text = arena_vprintf(&req->arena, &n, format, args);
+    if (UNLIKELY(!text || printing_looks_null(text, n))) {
+        if (!text || printing_has_null(format, again)) {
+            mistake_in_format(req, caller, format, again);
+            text = NULL;
+        }
     }
     va_end(again);
+    if (text && len)
+        *len = n;
     return text;
 }
 
@@ -230,6 +249,10 @@ void *tepal_req_alloc(tepal_req *req, size_t size)
 
 char *tepal_req_strdup(tepal_req *req, const char *s)
 {
+    if (!s) {
+        mistake_null(req, "tepal_req_strdup", "the text");
+        return NULL;
+    }
     size_t size = strlen(s) + 1;
     char *copy = request_alloc_text(req, size);
     if (copy)
@@ -239,15 +262,27 @@ char *tepal_req_strdup(tepal_req *req, const char *s)
 
 char *tepal_req_printf(tepal_req *req, const char *format, ...)
 {
+    if (!format) {
+        mistake_null(req, "tepal_req_printf", "the format");
+        return NULL;
+    }
+    static const struct caller caller = { .call = "tepal_req_printf" };
     va_list args;
     va_start(args, format);
-    char *text = request_vprintf(req, NULL, format, args);
+    char *text = request_vprintf(req, &caller, NULL, format, args);
     va_end(args);
     return text;
 }
 
 int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
 {
+    if (!fn)
+        return mistake_null(req, "tepal_req_defer", "the function");
+    if (UNLIKELY(is_on_stack(req, arg))) {
+        fn(arg);
+        return mistake(req, -EINVAL, "tepal_req_defer",
+                       "the argument is a variable on the stack, which is gone when it is called");
+    }
     struct deferred *deferred = request_alloc(req, sizeof(*deferred));
     if (!deferred) {
         fn(arg);

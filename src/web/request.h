@@ -18,6 +18,7 @@
 struct query;
 struct joined_field;
 struct found_cookie;
+struct res_hook;
 
 struct deferred {
     void (*fn)(void *arg);
@@ -36,10 +37,12 @@ struct tepal_req {
     struct body_reader body;
     int refused;      /* the status that the request was refused with before it was routed, or 0 */
     int error;        /* the first cause that was recorded */
+    int told;         /* the cause that the log has been told of, or 0 */
     int64_t start_us; /* when its head was complete, if somebody wants to know */
     struct state_entry *state;
     struct deferred *deferred;
     tepal_group *group;
+    tepal_res *responses;                            /* all that were made, the latest first */
     tepal_res *sending;                              /* the response whose head has been sent */
     const char *path, *host, *remote, *content_type; /* made when asked for, as the next three */
     struct query *query;
@@ -50,6 +53,9 @@ struct tepal_req {
     bool continued;         /* 100 (Continue) has been sent */
     struct list collecting; /* in the server's list, when it has read a large body */
     int read_failed; /* the interruption of a read that may be tried again; it was recorded */
+    bool in_handler; /* that of the route runs */
+    bool prepared, preparing;   /* the hooks of res_hooks.h: have been called, are at work */
+    struct res_hook *res_hooks; /* of this request alone */
     json_t *json;
     bool making_json;
     struct tepal_res last_resort; /* when there is no memory for another response */
@@ -78,8 +84,16 @@ int request_fail(tepal_req *req, int error);
 /* The arena's calls, with failure recorded. */
 void *request_alloc(tepal_req *req, size_t size);
 char *request_alloc_text(tepal_req *req, size_t size);
-char *request_vprintf(tepal_req *req, size_t *len, const char *format, va_list args)
-    __attribute__((format(printf, 3, 0)));
+
+/* Whom a line of the log is about: a public call, and the field that it sets, or NULL. */
+struct caller {
+    const char *call, *field;
+};
+
+/* Text for this call. NULL, and the cause recorded, when memory is short or the format or one of its
+ * texts is wrong. */
+char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, const char *format,
+                      va_list args) __attribute__((format(printf, 4, 0)));
 
 /* Records why the arena had no size octets. Returns the error. */
 int request_no_memory(tepal_req *req, size_t size);

@@ -2,7 +2,7 @@
  * arena on the first call where they cannot. */
 #include "http/cookie.h"
 #include "http/field.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -76,6 +76,8 @@ static const char *value_at(const tepal_req *req, size_t i)
 
 const char *tepal_req_header_nth(const tepal_req *req, const char *name, size_t n)
 {
+    if (!name_is_given(req, "tepal_req_header_nth", name))
+        return NULL;
     struct lookup what = lookup_of(name);
     size_t i = find(req, &what, 0);
     while (n-- > 0 && i < req->head.n_fields)
@@ -120,6 +122,8 @@ static const char *joined(tepal_req *req, const struct lookup *what, size_t firs
 
 const char *tepal_req_header(tepal_req *req, const char *name)
 {
+    if (!name_is_given(req, "tepal_req_header", name))
+        return NULL;
     struct lookup what = lookup_of(name);
     size_t first = what.id == HTTP_FIELD_OTHER ? find(req, &what, 0)
                    : req->head.known[what.id]  ? req->head.known[what.id] - 1u
@@ -167,6 +171,8 @@ static const char *keep_cookie(tepal_req *req, const struct cookie_pair *pair)
 
 const char *tepal_req_cookie(tepal_req *req, const char *name)
 {
+    if (!name_is_given(req, "tepal_req_cookie", name))
+        return NULL;
     size_t name_len = strlen(name);
     for (const struct found_cookie *cookie = req->cookies; cookie; cookie = cookie->next)
         if (cookie->name_len == name_len && memcmp(cookie->name, name, name_len) == 0)
@@ -182,18 +188,30 @@ const char *tepal_req_cookie(tepal_req *req, const char *name)
 
 /* --- What the route and the connection say ---------------------------------------------------- */
 
-const char *tepal_req_match(const tepal_req *req, const char *name)
+/* What the variable matched. A handler knows its pattern, so a name that is not there is a slip;
+ * a middleware may ask for what only some patterns have. */
+static const char *match_of(const tepal_req *req, const char *call, const char *name)
 {
     const struct route *route = req->match.route;
+    if (!name_is_given(req, call, name))
+        return NULL;
     for (size_t i = 0; route && i < route->pattern.n_names; i++)
         if (strcmp(route->pattern.names[i], name) == 0)
             return req->match.values[i].data;
+    if (UNLIKELY(req->in_handler && route))
+        mistake_say_once(req, ONCE_MATCH, call, "the pattern %s has no variable \"%.100s\"",
+                         route->pattern.source, name);
     return NULL;
+}
+
+const char *tepal_req_match(const tepal_req *req, const char *name)
+{
+    return match_of(req, "tepal_req_match", name);
 }
 
 int64_t tepal_req_match_int(const tepal_req *req, const char *name)
 {
-    const char *text = tepal_req_match(req, name);
+    const char *text = match_of(req, "tepal_req_match_int", name);
     return text ? strtoll(text, NULL, 10) : 0;
 }
 

@@ -1,31 +1,85 @@
 /* Making responses: text, HTML, octets, JSON values, redirects, streams. */
+#include "async/task.h"
+#include "base/log.h"
 #include "http/status.h"
 #include "http/uri.h"
+#include "web/json_owner.h"
 #include "web/json_writer.h"
-#include "web/request.h"
+#include "web/mistake.h"
+#include "web/on_stack.h"
+#include "web/responses.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
-static void init(tepal_res *res, tepal_req *req, int status)
+static inline void init(tepal_res *res, tepal_req *req, int status)
 {
-    memset(res, 0, sizeof(*res));
+    static const tepal_res blank; /* copied faster than the struct is zeroed */
+    *res = blank;
     res->req = req;
     res->status = status;
 }
 
-tepal_res *response_new(tepal_req *req, int status)
+/* The memory for a response. Each beyond the first takes as much of the request's, which is bounded;
+ * it is not used. */
+static inline tepal_res *take_memory(tepal_req *req)
+{
+    if (UNLIKELY(req->responses != NULL) && !request_alloc(req, sizeof(tepal_res)))
+        return NULL;
+    tepal_res *res = responses_take(req->connection->server->responses);
+    if (UNLIKELY(!res))
+        request_fail(req, -ENOMEM);
+    return res;
+}
+
+tepal_res *response_new(tepal_req *req, int status, const char *call)
 {
     /* 1xx is no answer, and never the last word (RFC 9110 section 15.2). */
-    if (status < 200 || status > 999) {
-        request_fail(req, -EINVAL);
+    if (UNLIKELY(status < 200 || status > 999)) {
+        mistake(req, -EINVAL, call, "status %d is not 200 to 999", status);
         return NULL;
     }
-    tepal_res *res = request_alloc(req, sizeof(*res));
-    if (res)
-        init(res, req, status);
-    return res;
+    tepal_res *res = take_memory(req);
+    if (UNLIKELY(!res))
+        return NULL;
+    init(res, req, status);
+    res->next_of_req = req->responses;
+    return req->responses = res;
+}
+
+bool response_is_of(const tepal_res *res, const tepal_req *req)
+{
+    if (LIKELY(res == req->responses))
+        return res != NULL;
+    if (res == &req->last_resort)
+        return res->req == req;
+    return responses_live(req->connection->server->responses, res) && res->req == req;
+}
+
+/* The request whose handler is the running task; NULL: it is none. */
+static tepal_req *running_request(void)
+{
+    const struct tepal_task *task = loop_current ? loop_current->current : NULL;
+    return task && task->describe == request_describe ? task->describe_arg : NULL;
+}
+
+bool response_is_usable(const tepal_res *res, const char *call, bool other)
+{
+    tepal_req *req = running_request();
+    if (!res || !loop_current || (req && response_is_of(res, req)))
+        return res != NULL;
+    const struct responses *responses = responses_find(loop_current);
+    bool live = responses && responses_live(responses, res);
+    if (live && (other || !req || res->req->preparing))
+        return true;
+    static const char *const what[] = { "the response is of a request that has ended",
+                                        "the response is one to another request" };
+    if (req)
+        mistake(req, -EINVAL, call, "%s", what[live]);
+    else
+        tepal_log(TEPAL_LOG_ERROR, "%s: %s", call, what[live]);
+    return false;
 }
 
 tepal_res *response_last_resort(tepal_req *req, int status)
@@ -40,16 +94,26 @@ tepal_res *response_last_resort(tepal_req *req, int status)
 
 tepal_res *tepal_empty(tepal_req *req, int status)
 {
-    return response_new(req, status);
+    return response_new(req, status, "tepal_empty");
 }
 
-static inline tepal_res *format_text(tepal_req *req, int status, const char *type,
+/* The calls that print, and the type of what they make. */
+struct text_kind {
+    struct caller caller;
+    const char *type;
+};
+
+static inline tepal_res *format_text(tepal_req *req, int status, const struct text_kind *kind,
                                      const char *format, va_list args)
 {
-    tepal_res *res = response_new(req, status);
+    if (UNLIKELY(!format)) {
+        mistake_null(req, kind->caller.call, "the text");
+        return NULL;
+    }
+    tepal_res *res = response_new(req, status, kind->caller.call);
     if (!res)
         return NULL;
-    response_set_type(res, type);
+    response_set_type(res, kind->type);
     const char *end = strchrnul(format, '%');
     if (*end == '\0') {
         res->len = (size_t)(end - format);
@@ -59,43 +123,62 @@ static inline tepal_res *format_text(tepal_req *req, int status, const char *typ
         res->body = memcpy(copy, format, res->len);
         return res;
     }
-    res->body = request_vprintf(req, &res->len, format, args);
+    res->body = request_vprintf(req, &kind->caller, &res->len, format, args);
     return res->body ? res : NULL;
 }
 
 tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
 {
+    static const struct text_kind plain = { { "tepal_text", NULL }, "text/plain; charset=utf-8" };
     va_list args;
     va_start(args, format);
-    tepal_res *res = format_text(req, status, "text/plain; charset=utf-8", format, args);
+    tepal_res *res = format_text(req, status, &plain, format, args);
     va_end(args);
     return res;
 }
 
 tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
 {
+    static const struct text_kind html = { { "tepal_html", NULL }, "text/html; charset=utf-8" };
     va_list args;
     va_start(args, format);
-    tepal_res *res = format_text(req, status, "text/html; charset=utf-8", format, args);
+    tepal_res *res = format_text(req, status, &html, format, args);
     va_end(args);
     return res;
 }
 
 /* The media type for a response that is given one: it becomes a field, so it is checked as one. */
-static void set_type(tepal_res *res, const char *type)
+static void set_type(tepal_res *res, const char *call, const char *type)
 {
     response_set_type(res, "application/octet-stream");
     if (type)
-        tepal_res_header(res, "Content-Type", "%s", type);
+        response_put(res, call, "Content-Type", type);
+}
+
+/* Whether there may be such octets until the response has been sent. */
+static bool data_is_right(tepal_req *req, const void *data, size_t len)
+{
+    static const char call[] = "tepal_data";
+    if (len > PTRDIFF_MAX)
+        mistake(req, -EINVAL, call, "the length is %zd", (ssize_t)len);
+    else if (!data && len > 0)
+        mistake_null(req, call, "the data");
+    else if (len > 0 && UNLIKELY(is_on_stack(req, data)))
+        mistake(req, -EINVAL, call,
+                "the data is a variable on the stack, which is gone when it is sent: take "
+                "tepal_req_alloc(), or make it static");
+    else
+        return true;
+    return false;
 }
 
 tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, const void *data,
                       size_t len)
 {
-    tepal_res *res = response_new(req, status);
-    if (!res)
+    tepal_res *res = response_new(req, status, "tepal_data");
+    if (!res || !data_is_right(req, data, len))
         return NULL;
-    set_type(res, content_type);
+    set_type(res, "tepal_data", content_type);
     res->body = data;
     res->len = len;
     return res;
@@ -103,10 +186,10 @@ tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, cons
 
 tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
 {
-    tepal_res *res = response_new(req, status);
+    tepal_res *res = response_new(req, status, "tepal_stream");
     if (!res)
         return NULL;
-    set_type(res, content_type);
+    set_type(res, "tepal_stream", content_type);
     res->stream = true;
     return res;
 }
@@ -114,22 +197,24 @@ tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
 tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
 {
     if (!value) {
-        request_fail(req, -ENOMEM);
+        mistake_null(req, "tepal_json", "the value (what made it has failed)");
         return NULL;
     }
     struct json_writer w;
-    tepal_res *res = response_new(req, status);
+    tepal_res *res = response_new(req, status, "tepal_json");
     if (res) {
         json_writer_init(&w, &req->arena);
         json_put_value(&w, value);
     }
-    json_decref(value);
+    json_drop_given(req, "tepal_json", value, res ? w.len : 0);
     if (!res)
         return NULL;
     if (w.error < 0) {
         if (w.error == -ENOMEM)
             request_no_memory(req, w.len);
-        request_fail(req, w.error);
+        else
+            mistake(req, w.error, "tepal_json", "the value cannot be written: %s",
+                    tepal_error_text(w.error));
         return NULL;
     }
     response_set_type(res, "application/json");
@@ -141,11 +226,16 @@ tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
 tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
 {
     static const char hex[] = "0123456789ABCDEF";
-    if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) {
-        request_fail(req, -EINVAL);
+    static const char call[] = "tepal_redirect";
+    if (!location) {
+        mistake_null(req, call, "location");
         return NULL;
     }
-    tepal_res *res = response_new(req, status);
+    if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) {
+        mistake(req, -EINVAL, call, "status %d is not 301, 302, 303, 307 or 308", status);
+        return NULL;
+    }
+    tepal_res *res = response_new(req, status, call);
     char *url = res ? request_alloc_text(req, 3 * strlen(location) + 1) : NULL;
     if (!url)
         return NULL;
@@ -160,11 +250,15 @@ tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
         }
     }
     *p = '\0';
-    return tepal_res_header(res, "Location", "%s", url) == 0 ? res : NULL;
+    return response_put(res, call, "Location", url) == 0 ? res : NULL;
 }
 
 const char *tepal_html_escape(tepal_req *req, const char *text)
 {
+    if (!text) {
+        mistake_null(req, "tepal_html_escape", "the text");
+        return NULL;
+    }
     char *out = request_alloc_text(req, 6 * strlen(text) + 1), *p = out;
     for (; out && *text; text++) {
         const char *entity = *text == '&'    ? "&amp;"

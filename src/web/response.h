@@ -18,7 +18,8 @@ struct res_field {
 };
 
 struct tepal_res {
-    tepal_req *req;
+    tepal_req *req;         /* NULL: it has ended */
+    tepal_res *next_of_req; /* another response to the same request */
     int status;
     const char *reason; /* NULL: the usual one */
     const char *content_type;
@@ -51,8 +52,20 @@ static inline void response_set_type(tepal_res *res, const char *type)
     res->type_len = strlen(type);
 }
 
-/* A response without a body. Status is that of a final response. NULL with the cause recorded. */
-tepal_res *response_new(tepal_req *req, int status);
+/* A response without a body, made by this call. Status is that of a final response. NULL with the
+ * cause recorded. */
+tepal_res *response_new(tepal_req *req, int status, const char *call);
+
+/* Whether the call may touch the response: it is one of a request that has not ended, and if a
+ * handler runs, of its request. If not, that is said, and made the cause of a 500. other: a
+ * response to another request will do. NULL is none. */
+bool response_is_usable(const tepal_res *res, const char *call, bool other);
+
+/* Whether the response is one to this request. Any pointer may be asked about. */
+bool response_is_of(const tepal_res *res, const tepal_req *req);
+
+/* Sets a field for this call; the value is copied. Returns what tepal_res_header() does. */
+int response_put(tepal_res *res, const char *call, const char *name, const char *value);
 
 /* The response for a cause that was recorded (0: none was): see tepal_fail(). Never NULL. */
 tepal_res *response_for_error(tepal_req *req, int error);

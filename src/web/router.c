@@ -5,25 +5,20 @@
 #include "base/mem.h"
 #include "http/field.h"
 #include "http/uri.h"
-#include "web/segment_regex.h"
+#include "web/regex_index.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Something variable that may follow a node. */
-struct branch {
-    struct branch *next; /* in the order in which they are tried */
-    enum segment_kind kind;
-    char *text; /* REGEX: the expression, to find equal ones */
-    struct segment_regex *regex;
-    struct router_node *node;
-};
-
+/* What may follow a node, in the order in which it is tried. NULL: nothing of that kind. */
 struct router_node {
     struct map fixed; /* text of the segment -> node */
-    struct branch *branches;
+    struct router_node *integer;
+    struct regex_index *expressions;
+    struct router_node *any;
+    struct router_node *path;
     struct route *routes;          /* that end here, of all methods */
     struct router_node *next_made; /* all nodes of the router, to free them */
 };
@@ -61,13 +56,9 @@ void router_clear(struct router *router)
     while (router->root) {
         struct router_node *node = router->root;
         router->root = node->next_made;
-        while (node->branches) {
-            struct branch *branch = node->branches;
-            node->branches = branch->next;
-            segment_regex_free(branch->regex);
-            mem_free(branch->text);
-            mem_free(branch);
-        }
+        if (node->expressions)
+            regex_index_clear(node->expressions);
+        mem_free(node->expressions);
         map_clear(&node->fixed);
         mem_free(node);
     }
@@ -77,6 +68,8 @@ void router_clear(struct router *router)
         route_free(route);
     }
     map_clear(&router->names);
+    segment_matcher_free(router->matcher);
+    router->matcher = NULL;
 }
 
 static int follow_fixed(struct router *router, struct router_node **node,
@@ -93,42 +86,48 @@ static int follow_fixed(struct router *router, struct router_node **node,
     return 0;
 }
 
-/* A new branch behind those that are tried before it. */
-static int add_branch(struct router *router, struct router_node *node,
-                      const struct pattern_segment *segment, struct branch **out, const char **why)
+/* To the node behind the expression of the segment. */
+static int follow_expression(struct router *router, struct router_node **node,
+                             const struct pattern_segment *segment, const char **why)
 {
-    struct branch *branch = mem_zalloc(sizeof(*branch));
-    if (!branch)
+    struct router_node *from = *node;
+    if (!router->matcher && !(router->matcher = segment_matcher_new()))
         return -ENOMEM;
-    struct branch **at = &node->branches;
-    while (*at && (*at)->kind <= segment->kind)
-        at = &(*at)->next;
-    branch->next = *at;
-    *at = *out = branch;
-    branch->kind = segment->kind;
-    branch->node = node_new(router);
-    if (!branch->node)
+    if (!from->expressions && !(from->expressions = mem_zalloc(sizeof(*from->expressions))))
         return -ENOMEM;
-    if (segment->kind != SEGMENT_REGEX)
-        return 0;
-    branch->text = mem_strdup(segment->text);
-    return branch->text ? segment_regex_new(&branch->regex, segment, why) : -ENOMEM;
-}
-
-static int follow_variable(struct router *router, struct router_node **node,
-                           const struct pattern_segment *segment, const char **why)
-{
-    struct branch *branch = (*node)->branches;
-    while (branch && (branch->kind != segment->kind ||
-                      (segment->kind == SEGMENT_REGEX && strcmp(branch->text, segment->text) != 0)))
-        branch = branch->next;
-    if (!branch) {
-        int rc = add_branch(router, *node, segment, &branch, why);
-        if (rc < 0)
-            return rc;
-    }
+    struct regex_branch *branch = regex_index_get(from->expressions, segment);
+    int rc =
+        branch ? 0 : regex_index_add(from->expressions, router->matcher, segment, why, &branch);
+    if (rc < 0)
+        return rc;
+    if (!branch->node && !(branch->node = node_new(router)))
+        return -ENOMEM;
     *node = branch->node;
     return 0;
+}
+
+static int follow_variable(struct router *router, struct router_node **node, enum segment_kind kind)
+{
+    struct router_node **child = kind == SEGMENT_INT   ? &(*node)->integer
+                                 : kind == SEGMENT_ANY ? &(*node)->any
+                                                       : &(*node)->path;
+    if (!*child && !(*child = node_new(router)))
+        return -ENOMEM;
+    *node = *child;
+    return 0;
+}
+
+static int follow(struct router *router, struct router_node **node,
+                  const struct pattern_segment *segment, const char **why)
+{
+    switch (segment->kind) {
+    case SEGMENT_FIXED:
+        return follow_fixed(router, node, segment);
+    case SEGMENT_REGEX:
+        return follow_expression(router, node, segment, why);
+    default:
+        return follow_variable(router, node, segment->kind);
+    }
 }
 
 /* Hangs the route on the tree. */
@@ -136,11 +135,8 @@ static int insert(struct router *router, struct route *route, const char **why)
 {
     struct router_node *node = router->root;
     int rc = 0;
-    for (size_t i = 0; i < route->pattern.n_segments && rc == 0; i++) {
-        const struct pattern_segment *segment = &route->pattern.segments[i];
-        rc = segment->kind == SEGMENT_FIXED ? follow_fixed(router, &node, segment)
-                                            : follow_variable(router, &node, segment, why);
-    }
+    for (size_t i = 0; i < route->pattern.n_segments && rc == 0; i++)
+        rc = follow(router, &node, &route->pattern.segments[i], why);
     if (rc < 0)
         return rc;
     struct route **at = &node->routes;
@@ -164,6 +160,18 @@ static int check_name(struct router *router, const struct route *route, const ch
     return map_set(&router->names, route->name, strlen(route->name), (void *)(uintptr_t)route);
 }
 
+/* What is wrong with the route besides its pattern and its name; NULL: nothing. */
+static const char *fault_of(const struct route *route)
+{
+    if (!http_is_token(route->method, strlen(route->method)))
+        return *route->method ? "the method is not a token" : "the method is empty";
+    if (strpbrk(route->method, "abcdefghijklmnopqrstuvwxyz"))
+        return "the method is in lower case, which no client sends";
+    if (!route->handler)
+        return "the handler is NULL";
+    return route->timeout_ms < 0 ? "timeout_ms is negative" : NULL;
+}
+
 int router_add(struct router *router, const tepal_route *options, const char **why)
 {
     struct route *route = mem_zalloc(sizeof(*route));
@@ -182,14 +190,8 @@ int router_add(struct router *router, const tepal_route *options, const char **w
     route->name = options->name ? mem_strdup(options->name) : NULL;
     if (!route->method || (options->name && !route->name))
         return -ENOMEM;
-    if (!http_is_token(route->method, strlen(route->method))) {
-        *why = "the method is not a token";
+    if ((*why = fault_of(route)))
         return TEPAL_EPATTERN;
-    }
-    if (!route->handler) {
-        *why = "the handler is NULL";
-        return TEPAL_EPATTERN;
-    }
     int rc = pattern_parse(&route->pattern, options->pattern, why);
     if (rc == 0)
         rc = insert(router, route, why);
@@ -200,6 +202,7 @@ int router_add(struct router *router, const tepal_route *options, const char **w
 
 struct walk {
     struct arena *arena;
+    struct segment_matcher *matcher;
     const char *method, *end;
     struct router_match *match;
     const char **methods; /* for router_allow(): of all nodes that the path reaches */
@@ -207,9 +210,9 @@ struct walk {
     int error;
 };
 
-static const struct route *route_for(const struct route *routes, const char *method)
+static struct route *route_for(struct route *routes, const char *method)
 {
-    const struct route *any = NULL, *get = NULL;
+    struct route *any = NULL, *get = NULL;
     for (; routes; routes = routes->next) {
         if (strcmp(routes->method, method) == 0)
             return routes;
@@ -278,46 +281,49 @@ static void push(struct walk *walk, tepal_bytes value)
         match->values[match->n_values++] = value;
 }
 
-static bool is_int(tepal_bytes text)
+static bool descend(struct walk *walk, const struct router_node *node, const char *text);
+
+/* Goes on from a child behind a segment, whose values have been pushed. slash ends the segment;
+ * NULL: it is the last one. */
+static bool go_on(struct walk *walk, const struct router_node *child, const char *slash)
 {
-    size_t i = text.len > 0 && text.data[0] == '-';
-    uint64_t max = i ? (uint64_t)INT64_MAX + 1 : INT64_MAX, value = 0;
-    if (i == text.len)
-        return false;
-    for (; i < text.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
-        if (digit > 9 || value > (max - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    return true;
+    return slash ? descend(walk, child, slash + 1) : arrive(walk, child);
 }
 
-/* Whether the branch takes the segment; its values are pushed then. */
-static bool takes(struct walk *walk, const struct branch *branch, tepal_bytes segment)
+/* Tries the expressions that may match the segment. */
+static bool try_expressions(struct walk *walk, const struct regex_index *index, tepal_bytes segment,
+                            const char *slash)
 {
-    switch (branch->kind) {
-    case SEGMENT_INT:
-        if (!is_int(segment))
-            return false;
-        push(walk, segment);
-        return true;
-    case SEGMENT_ANY:
-        if (segment.len == 0)
-            return false;
-        push(walk, segment);
-        return true;
-    case SEGMENT_REGEX: {
-        struct router_match *match = walk->match;
-        size_t room = PATTERN_MAX_VARIABLES - match->n_values;
-        int n = segment_regex_match(branch->regex, segment, match->values + match->n_values, room,
-                                    is_int);
-        match->n_values += n > 0 ? (size_t)n : 0;
-        return n > 0;
+    struct router_match *match = walk->match;
+    struct regex_walk candidates;
+    const struct regex_branch *branch;
+    size_t n_values = match->n_values, room = PATTERN_MAX_VARIABLES - n_values;
+    regex_walk_begin(&candidates, index, segment);
+    while (walk->error == 0 && (branch = regex_walk_next(&candidates))) {
+        int n = segment_regex_match(branch->regex, walk->matcher, segment, match->values + n_values,
+                                    room);
+        match->n_values = n_values + (n > 0 ? (size_t)n : 0);
+        if (n > 0 && go_on(walk, branch->node, slash))
+            return true;
+        if (UNLIKELY(n < 0)) {
+            walk->error = n;
+            match->costly = branch->text;
+        }
     }
-    default:
-        return false;
-    }
+    match->n_values = n_values;
+    return false;
+}
+
+/* Whether a child for a variable that is the whole segment leads on. */
+static bool try_variable(struct walk *walk, const struct router_node *child, tepal_bytes value,
+                         const char *slash)
+{
+    size_t n_values = walk->match->n_values;
+    push(walk, value);
+    if (go_on(walk, child, slash))
+        return true;
+    walk->match->n_values = n_values;
+    return false;
 }
 
 /* Goes on from a node with the path from text on, which is behind a slash. */
@@ -327,23 +333,19 @@ static bool descend(struct walk *walk, const struct router_node *node, const cha
     const char *stop = slash ? slash : walk->end;
     tepal_bytes segment = decode(walk, text, (size_t)(stop - text));
     const struct router_node *child = map_get(&node->fixed, segment.data, segment.len);
-    size_t n_values = walk->match->n_values;
-    if (child && (slash ? descend(walk, child, slash + 1) : arrive(walk, child)))
+    if (child && go_on(walk, child, slash))
         return true;
-    for (const struct branch *branch = node->branches; branch && walk->error == 0;
-         branch = branch->next) {
-        walk->match->n_values = n_values;
-        if (branch->kind == SEGMENT_PATH) {
-            push(walk, decode(walk, text, (size_t)(walk->end - text)));
-            if (arrive(walk, branch->node))
-                return true;
-        } else if (takes(walk, branch, segment)) {
-            if (slash ? descend(walk, branch->node, slash + 1) : arrive(walk, branch->node))
-                return true;
-        }
-    }
-    walk->match->n_values = n_values;
-    return false;
+    if (node->integer && pattern_is_int(segment) &&
+        try_variable(walk, node->integer, segment, slash))
+        return true;
+    if (node->expressions && try_expressions(walk, node->expressions, segment, slash))
+        return true;
+    if (node->any && segment.len > 0 && walk->error == 0 &&
+        try_variable(walk, node->any, segment, slash))
+        return true;
+    if (!node->path || walk->error < 0)
+        return false;
+    return try_variable(walk, node->path, decode(walk, text, (size_t)(walk->end - text)), NULL);
 }
 
 int router_match(const struct router *router, struct arena *arena, const char *method,
@@ -354,7 +356,11 @@ int router_match(const struct router *router, struct arena *arena, const char *m
     match->path_exists = false;
     if (len == 0 || path[0] != '/') /* "*", or the target of CONNECT */
         return 0;
-    struct walk walk = { .arena = arena, .method = method, .end = path + len, .match = match };
+    struct walk walk = { .arena = arena,
+                         .matcher = router->matcher,
+                         .method = method,
+                         .end = path + len,
+                         .match = match };
     descend(&walk, router->root, path + 1);
     for (size_t i = 0; i < match->n_values && walk.error == 0; i++) {
         match->values[i].data = arena_strndup(arena, match->values[i].data, match->values[i].len);
@@ -377,9 +383,12 @@ const char *router_allow(const struct router *router, struct arena *arena, const
     struct router_match match = { 0 };
     const char *methods[MAX_METHODS];
     size_t size = 1;
-    struct walk walk = {
-        .arena = arena, .method = "", .end = path + len, .match = &match, .methods = methods
-    };
+    struct walk walk = { .arena = arena,
+                         .matcher = router->matcher,
+                         .method = "",
+                         .end = path + len,
+                         .match = &match,
+                         .methods = methods };
     descend(&walk, router->root, path + 1);
     add_method(&walk, "OPTIONS"); /* which is answered for every route */
     qsort(methods, walk.n_methods, sizeof(*methods), compare_text);

@@ -24,24 +24,30 @@ struct route {
     size_t max_body;    /* 0: the server's */
     int64_t timeout_ms; /* 0: none */
     bool no_head;
-    bool shield; /* a client that goes away does not end the handler */
+    bool shield;   /* a client that goes away does not end the handler */
+    unsigned told; /* what was said once: see mistake.h */
 };
 
 /* A place in the tree: what may follow, and what ends here. */
 struct router_node;
 
+/* What expressions are matched with. */
+struct segment_matcher;
+
 struct router {
     struct router_node *root;
+    struct segment_matcher *matcher; /* NULL: there are none */
     struct route *routes, **last;
     struct map names;
 };
 
 /* What a match found. */
 struct router_match {
-    const struct route *route; /* NULL: none */
+    struct route *route; /* NULL: none */
     tepal_bytes values[PATTERN_MAX_VARIABLES];
     size_t n_values;
-    bool path_exists; /* without a route, too: the path is there, but not for this method */
+    bool path_exists;   /* without a route, too: the path is there, but not for this method */
+    const char *costly; /* after TEPAL_EPATTERN: the expression */
 };
 
 int router_init(struct router *router);
@@ -52,7 +58,8 @@ void router_clear(struct router *router);
 int router_add(struct router *router, const tepal_route *route, const char **why);
 
 /* Finds the route of a method and a path, which is still encoded. Values are decoded and
- * terminated; they live in the arena or in the path. Returns 0, or -ENOMEM. */
+ * terminated; they live in the arena or in the path. Returns 0, -ENOMEM, or TEPAL_EPATTERN when an
+ * expression takes more than its limits: whether there is a route is not known then. */
 int router_match(const struct router *router, struct arena *arena, const char *method,
                  const char *path, size_t len, struct router_match *match);
 

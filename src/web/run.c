@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "web/application.h"
+#include "web/options_check.h"
 
 #include <tepal/run.h>
 
@@ -94,7 +95,15 @@ int tepal_run(tepal_app *app, const tepal_run_options *options)
 {
     struct program program = { .app = app, .options = options };
     const char *error = tepal_app_error(app);
+    char text[160];
     int rc = -EINVAL;
+    if (loop_current)
+        error =
+            "tepal_run() runs a loop, and was called where one runs: tepal_serve() is for tasks";
+    else if (!error && app->server)
+        error = "the application is being served already";
+    else if (!error && options_check(options, text, sizeof(text)) < 0)
+        error = text;
     if (error) {
         tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error);
     } else {
@@ -105,6 +114,6 @@ int tepal_run(tepal_app *app, const tepal_run_options *options)
             tepal_log(TEPAL_LOG_ERROR, "cannot start: %s",
                       rc == -EBUSY ? "this thread runs a loop already" : tepal_error_text(rc));
     }
-    tepal_app_close(app);
+    app_close_given(app);
     return rc < 0 ? 1 : 0;
 }

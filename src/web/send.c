@@ -7,7 +7,7 @@
 #include "http/chunk.h"
 #include "http/h1_write.h"
 #include "http/status.h"
-#include "web/request.h"
+#include "web/res_hooks.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -362,7 +362,7 @@ static void note_result(tepal_res *res, int rc)
 
 int tepal_write(tepal_res *res, const void *data, size_t len)
 {
-    if (!res)
+    if (!response_is_usable(res, "tepal_write", true))
         return -EINVAL;
     if (!res->stream)
         misuse("tepal_write", "the response was not made by tepal_stream()");
@@ -377,7 +377,9 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
         return interrupted == -ECANCELED ? interrupted : rc;
     }
     res->writing = true;
-    rc = write_piece(res, data, len);
+    rc = !res->head_sent && res_hooks_wait(res->req) ? res_hooks_run(res) : 0;
+    if (rc == 0)
+        rc = write_piece(res, data, len);
     res->writing = false;
     note_result(res, rc);
     return rc;

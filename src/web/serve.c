@@ -5,6 +5,8 @@
 #include "net/place.h"
 #include "web/application.h"
 #include "web/connection.h"
+#include "web/living.h"
+#include "web/options_check.h"
 #include "web/serve.h"
 #include "web/server.h"
 
@@ -20,8 +22,11 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     tepal_run_options filled;
     char why[SERVER_WHY_SIZE];
     const char *error = tepal_app_error(app);
-    if (error || server_options(app, &filled, options, why) < 0) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error ? error : why);
+    if (!error && (options_check(options, why, sizeof(why)) < 0 ||
+                   server_options(app, &filled, options, why) < 0))
+        error = why;
+    if (error) {
+        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error);
         return -EINVAL;
     }
     if (app->server)
@@ -170,6 +175,10 @@ int tepal_serve(tepal_app *app, const tepal_run_options *options)
 
 void tepal_app_stop(tepal_app *app)
 {
+    if (!app)
+        return;
+    if (!living_has(app))
+        misuse("tepal_app_stop", "the application has been closed");
     struct server *server = app->server;
     if (!server || server->stopped)
         return;
@@ -180,5 +189,5 @@ void tepal_app_stop(tepal_app *app)
 
 const char *tepal_app_url(const tepal_app *app)
 {
-    return app->url;
+    return app && living_has(app) ? app->url : NULL;
 }

@@ -9,7 +9,9 @@
 #include "web/access_log.h"
 #include "web/application.h"
 #include "web/connection.h"
+#include "web/json_owner.h"
 #include "web/json_scan.h"
+#include "web/responses.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -261,7 +263,9 @@ int server_new(struct server **out, tepal_app *app, const tepal_run_options *opt
     list_init(&server->connections);
     size_t size = sizeof("Date: \r\nServer: \r\n") + HTTP_DATE_LEN + strlen(options->server);
     server->common_fields = mem_alloc(size);
-    int rc = server->common_fields ? 0 : -ENOMEM;
+    server->responses = responses_of(server->loop);
+    server->json_given = json_given_new();
+    int rc = server->common_fields && server->responses && server->json_given ? 0 : -ENOMEM;
     if (rc == 0 && !options->no_access_log)
         rc =
             access_log_new(&server->access_log, options->access_log_format, options->access_log_fd);
@@ -278,6 +282,7 @@ void server_free(struct server *server)
     access_log_free(server->access_log);
     locals_drop(server->locals);
     memory_close(&server->memory);
+    json_given_free(server->json_given);
     mem_free(server->common_fields);
     mem_free(server);
 }

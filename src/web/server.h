@@ -16,6 +16,8 @@
 
 struct access_log;
 struct local;
+struct json_given;
+struct responses;
 struct tepal_listener;
 
 struct server {
@@ -29,6 +31,8 @@ struct server {
     struct access_log *access_log;   /* NULL: none */
     struct memory memory;            /* of all requests */
     struct local *locals;            /* that each request begins with */
+    struct responses *responses;     /* of the loop */
+    struct json_given *json_given;
     struct list connections; /* the idle ones among them in the order in which they became so */
     size_t n_connections, n_idle;
     bool wants_room;           /* accepting has paused until a connection is idle, or has ended */

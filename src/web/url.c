@@ -1,12 +1,14 @@
 /* URLs of named routes: the pattern with values in the place of its variables. */
-#include "base/log.h"
 #include "http/uri.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
 enum { MAX_PAIRS = PATTERN_MAX_VARIABLES };
+
+static const char call[] = "tepal_req_url";
 
 struct values {
     const char *names[MAX_PAIRS], *values[MAX_PAIRS];
@@ -21,21 +23,8 @@ static const char *value_of(const struct values *values, const char *name)
     return NULL;
 }
 
-/* The text of a piece; *part says how it is encoded. NULL when its variable has no value. */
-static const char *piece_text(const struct pattern_piece *piece, const struct values *values,
-                              enum uri_part *part)
-{
-    *part = piece->is_path ? URI_PATH : URI_SEGMENT;
-    if (!piece->variable)
-        return piece->text;
-    const char *value = value_of(values, piece->text);
-    if (!value)
-        tepal_log(TEPAL_LOG_ERROR, "tepal_req_url: no value for \"%s\"", piece->text);
-    return value;
-}
-
-/* Calls for each piece of the pattern; out NULL: only counts. Returns the octets, or -1. */
-static long build(const struct pattern *pattern, const struct values *values, char *out)
+/* Calls for each piece of the pattern; out NULL: only counts. Returns the octets. */
+static size_t build(const struct pattern *pattern, const struct values *values, char *out)
 {
     size_t len = 0;
     for (size_t i = 0; i < pattern->n_segments; i++) {
@@ -44,33 +33,61 @@ static long build(const struct pattern *pattern, const struct values *values, ch
             out[len] = '/';
         len++;
         for (size_t j = 0; j < segment->n_pieces; j++) {
-            enum uri_part part;
-            const char *text = piece_text(&segment->pieces[j], values, &part);
-            if (!text)
-                return -1;
+            const struct pattern_piece *piece = &segment->pieces[j];
+            const char *text = piece->variable ? value_of(values, piece->text) : piece->text;
             size_t text_len = strlen(text);
+            enum uri_part part = piece->is_path ? URI_PATH : URI_SEGMENT;
             len += out ? uri_encode(out + len, text, text_len, part) : 3 * text_len;
         }
     }
-    return (long)len;
+    return len;
+}
+
+static bool has_variable(const struct pattern *pattern, const char *name)
+{
+    for (size_t i = 0; i < pattern->n_names; i++)
+        if (strcmp(pattern->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Whether each variable has a value. What has no variable is said, and does no harm. */
+static bool check_values(tepal_req *req, const struct route *route, const struct values *values)
+{
+    const struct pattern *pattern = &route->pattern;
+    for (size_t i = 0; i < pattern->n_names; i++)
+        if (!value_of(values, pattern->names[i])) {
+            mistake(req, -EINVAL, call, "no value for \"%s\" of route \"%s\", %s",
+                    pattern->names[i], route->name, pattern->source);
+            return false;
+        }
+    for (size_t i = 0; i < values->n; i++)
+        if (!has_variable(pattern, values->names[i]))
+            mistake_say_once(req, ONCE_URL, call, "route \"%s\", %s, has no variable \"%.100s\"",
+                             route->name, pattern->source, values->names[i]);
+    return true;
 }
 
 static const char *build_url(tepal_req *req, const struct route *route, const struct values *values)
 {
-    long room = build(&route->pattern, values, NULL);
-    char *url = room < 0 ? NULL : tepal_req_alloc(req, (size_t)room + 1);
-    if (!url)
+    if (!check_values(req, route, values))
         return NULL;
-    url[build(&route->pattern, values, url)] = '\0';
+    char *url = tepal_req_alloc(req, build(&route->pattern, values, NULL) + 1);
+    if (url)
+        url[build(&route->pattern, values, url)] = '\0';
     return url;
 }
 
 const char *tepal_req_url(tepal_req *req, const char *name, ...)
 {
     struct values values = { .n = 0 };
+    if (!name) {
+        mistake_null(req, call, "the name of the route");
+        return NULL;
+    }
     const struct route *route = map_get(&req->app->router.names, name, strlen(name));
     if (!route) {
-        tepal_log(TEPAL_LOG_ERROR, "tepal_req_url: no route is named \"%s\"", name);
+        mistake(req, -EINVAL, call, "no route is named \"%.100s\"", name);
         return NULL;
     }
     va_list args;

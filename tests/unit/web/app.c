@@ -95,8 +95,9 @@ static void failures(void **state)
         { "enter1", "enter1", "entering context 1 failed" },
         { "enter2", "enter1 enter2 leave1", "entering context 2 failed" },
         { "enter3", "enter1 enter2 enter3 leave2 leave1", "entering context 3 failed" },
-        { "start1", "enter1 enter2 enter3 start1 leave3 leave2 leave1", "startup hook 1 failed" },
-        { "start2", "enter1 enter2 enter3 start1 start2 leave3 leave2 leave1",
+        { "start1", "enter1 enter2 enter3 start1 leave3 leave2 leave1 clean1 clean2",
+          "startup hook 1 failed" },
+        { "start2", "enter1 enter2 enter3 start1 start2 leave3 leave2 leave1 clean1 clean2",
           "startup hook 2 failed" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -126,7 +127,10 @@ static void null_arguments(void **state)
 {
     (void)state;
     tepal_app_close(NULL);
-    assert_string_equal(tepal_app_error(NULL), "out of memory");
+    assert_string_equal(tepal_app_error(NULL),
+                        "the application is NULL: none was made, or memory was short then");
+    assert_int_equal(tepal_run(NULL, NULL), 1);
+    assert_non_null(strstr(logged(), "cannot start: the application is NULL"));
     tepal_get(NULL, "/", ok);
     tepal_use(NULL, NULL);
     tepal_on_startup(NULL, start1);
@@ -134,6 +138,10 @@ static void null_arguments(void **state)
     tepal_app_set(NULL, NULL, NULL);
     assert_null(tepal_app_state(NULL, NULL));
     assert_null(tepal_app_group(NULL));
+    tepal_routes(NULL, NULL);
+    tepal_error_pages(NULL, NULL);
+    tepal_app_stop(NULL);
+    assert_null(tepal_app_url(NULL));
     assert_null(tepal_testclient_new(NULL, NULL));
     tepal_testclient_close(NULL);
 
@@ -153,6 +161,15 @@ static void null_arguments(void **state)
     tepal_context(app, enter1, NULL);
     assert_string_equal(tepal_app_error(app), "tepal_context: a hook is NULL");
     assert_refused(NULL, "tepal_context: a hook is NULL");
+    again();
+    tepal_routes(app, NULL);
+    assert_string_equal(tepal_app_error(app), "tepal_routes: the table is NULL");
+    again();
+    tepal_routes(app, (const tepal_route[]){ { "GET", "/a", ok }, { NULL, "/b", ok }, { 0 } });
+    assert_string_equal(tepal_app_error(app), "tepal_routes: the method of a route is NULL: /b");
+    again();
+    tepal_error_pages(app, NULL);
+    assert_string_equal(tepal_app_error(app), "tepal_error_pages: content_type is NULL");
 }
 
 /* --- State ------------------------------------------------------------------------------------ */
@@ -250,6 +267,87 @@ static void registration_after_the_start(void **state)
     assert_misuse(late_context, NULL, "tepal_context: the application is being served already");
     assert_misuse(early_close, NULL, "tepal_app_close: the application is being served");
     assert_misuse(second_client, NULL, "the application is being served already");
+}
+
+/* --- What is closed --------------------------------------------------------------------------- */
+
+static tepal_app *gone;
+
+static void route_of_closed(void *arg)
+{
+    (void)arg;
+    tepal_get(gone, "/", ok);
+}
+static void close_closed(void *arg)
+{
+    (void)arg;
+    tepal_app_close(gone);
+}
+static void stop_closed(void *arg)
+{
+    (void)arg;
+    tepal_app_stop(gone);
+}
+static void state_of_closed(void *arg)
+{
+    (void)arg;
+    tepal_app_state(gone, &A);
+}
+static void set_of_closed(void *arg)
+{
+    (void)arg;
+    tepal_app_set(gone, &A, arg);
+}
+
+/* An application that tepal_run() has closed, as a program has it after its first tepal_run(). */
+static void a_closed_application(void **state)
+{
+    (void)state;
+    static const char says[] =
+        "the application has been closed (tepal_run() closes what it is given)";
+    gone = tepal_app_new();
+    tepal_get(gone, "bad", ok);
+    assert_int_equal(tepal_run(gone, NULL), 1);
+    log_forget();
+    assert_int_equal(tepal_run(gone, NULL), 1);
+    assert_non_null(strstr(logged(), says));
+    assert_string_equal(tepal_app_error(gone), says);
+    assert_null(tepal_testclient_new(gone, NULL));
+    assert_null(tepal_app_url(gone));
+    char *args[] = { (char[]){ "program" }, (char[]){ "--nonsense" }, NULL };
+    assert_int_equal(tepal_run_args(gone, 1, args, NULL), 1);
+    assert_misuse(route_of_closed, NULL, "tepal_get: the application has been closed");
+    assert_misuse(close_closed, NULL, "tepal_app_close: the application has been closed");
+    assert_misuse(stop_closed, NULL, "tepal_app_stop: the application has been closed");
+    assert_misuse(state_of_closed, NULL, "tepal_app_state: the application has been closed");
+    assert_misuse(set_of_closed, NULL, "tepal_app_set: the application has been closed");
+    gone = NULL;
+}
+
+static int run_result;
+
+static tepal_res *run_inside(tepal_req *req)
+{
+    tepal_app *own = tepal_app_new();
+    run_result = tepal_run(*tepal_req_query_string(req) ? own : app, NULL);
+    if (!*tepal_req_query_string(req))
+        tepal_app_close(own);
+    return ok(req);
+}
+
+static void running_in_a_handler(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", run_inside);
+    start(NULL);
+    for (int i = 0; i < 2; i++) {
+        run_result = 0;
+        log_forget();
+        assert_reply(get(i ? "/?own" : "/"), 200, "ok");
+        assert_int_equal(run_result, 1);
+        assert_non_null(strstr(logged(), "cannot start: tepal_run() runs a loop, and was called "
+                                         "where one runs: tepal_serve() is for tasks"));
+    }
 }
 
 /* --- Background tasks ------------------------------------------------------------------------- */
@@ -482,7 +580,10 @@ static void memory_shortage(void **state)
         mem_fail_nth(0, 0);
         if (failures_so_far == 0)
             break;
-        assert_string_equal(tepal_app_error(app), "out of memory");
+        assert_string_equal(tepal_app_error(app),
+                            app ? "out of memory"
+                                : "the application is NULL: none was made, or memory was short "
+                                  "then");
         assert_null(tepal_testclient_new(app, NULL));
         tepal_app_close(app);
         app = NULL;
@@ -513,6 +614,8 @@ int main(void)
         APP_TEST(null_arguments),
         APP_TEST(state_of_app_and_request),
         APP_TEST(registration_after_the_start),
+        APP_TEST(a_closed_application),
+        APP_TEST(running_in_a_handler),
         APP_TEST(background_group),
         APP_TEST(background_failures),
         APP_TEST(background_group_of_a_failed_start),

@@ -38,14 +38,25 @@ static void good_patterns(void **state)
         { "/{name}", "any;name" },
         { "/{_a1}/{A:int}", "any int;_a1,A:int" },
         { "/x/{rest:path}", "fixed(x) path;rest" },
-        { "/{x:[0-9]{3}}", "regex((?<tepal0>[0-9]{3}));x" },
-        { "/{x:a{1,2}b{3}}/y", "regex((?<tepal0>a{1,2}b{3})) fixed(y);x" },
-        { "/{x:\\}}", "regex((?<tepal0>\\}));x" },
-        { "/{x:[^/]+}", "regex((?<tepal0>[^/]+));x" },
+        { "/{x:[0-9]{3}}", "regex([0-9]{3});x" },
+        { "/{x:a{1,2}b{3}}/y", "regex(a{1,2}b{3}) fixed(y);x" },
+        { "/{x:\\}}", "regex(\\});x" },
+        { "/{x:[^/]+}", "regex([^/]+);x" },
         { "/{a}.{b}", "regex((?<tepal0>.+)\\.(?<tepal2>.+));a,b" },
         { "/v{major:int}", "regex(v(?<tepal1>-?[0-9]+(?#int)));major:int" },
         { "/caf\xc3\xa9-{x}", "regex(caf\xc3\xa9\\-(?<tepal1>.+));x" },
         { "/a%2B{x}", "regex(a\\+(?<tepal1>.+));x" },
+        /* What is meant as it is, though others mean a variable by it. */
+        { "/%3Aid/%2A/%3Fa/%23b/%3Cid%3E/%5Bid%5D", "fixed(:id) fixed(*) fixed(?a) fixed(#b) "
+                                                    "fixed(<id>) fixed([id])" },
+        { "/:/a:b/[{x}]/...", "fixed(:) fixed(a:b) regex(\\[(?<tepal1>.+)\\]) fixed(...);x" },
+        { "/{x:(?:integer)}/{y:a|b}/{z:a?#*}", "regex((?:integer)) regex(a|b) regex(a?#*);x,y,z" },
+        /* A segment of one variable is its expression, and its groups count as they stand. */
+        { "/{x:(a)\\1}", "regex((a)\\1);x" },
+        { "/{x:(?<y>a)\\k<y>}b", "regex((?<tepal0>(?<y>a)\\k<y>)b);x" },
+        { "/{x:(a)\\g{-1}}b", "regex((?<tepal0>(a)\\g{-1})b);x" },
+        { "/{x:[\\1]\\\\1\\Q\\1\\E[]\\1][[:alpha:]\\1]}b",
+          "regex((?<tepal0>[\\1]\\\\1\\Q\\1\\E[]\\1][[:alpha:]\\1])b);x" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct pattern pattern;
@@ -56,6 +67,11 @@ static void good_patterns(void **state)
         pattern_clear(&pattern);
     }
 }
+
+static const char no_type[] = "there is no such type: behind ':' is int, path, or a regular "
+                              "expression, and a mere word matches nothing but itself";
+static const char by_name[] = "a group of a segment with several parts is referred to by its name, "
+                              "(?<y>...) and \\k<y>, not by a number";
 
 static void bad_patterns(void **state)
 {
@@ -87,6 +103,36 @@ static void bad_patterns(void **state)
         { "/x{a:path}", "a path variable must be the whole last segment" },
         { "/{a:path}{b}", "a path variable must be the whole last segment" },
         { "/a%00b", "an encoded NUL never matches" },
+        { "/:id", "a variable is written {name}, not :name (if the ':' is meant: %3A)" },
+        { "/a/:id.json", "a variable is written {name}, not :name (if the ':' is meant: %3A)" },
+        { "/a/<id>", "a variable is written {name}, not <name> (if the '<' is meant: %3C)" },
+        { "/a/<int:id>/b", "a variable is written {name}, not <name> (if the '<' is meant: %3C)" },
+        { "/[id]/b", "a variable is written {name}, not [name] (if the '[' is meant: %5B)" },
+        { "*", "a pattern begins with '/'" },
+        { "/*", "'*' stands for nothing: the rest of a path is {name:path} (if it is meant: %2A)" },
+        { "/a/*rest",
+          "'*' stands for nothing: the rest of a path is {name:path} (if it is meant: %2A)" },
+        { "/{x}*",
+          "'*' stands for nothing: the rest of a path is {name:path} (if it is meant: %2A)" },
+        { "?a=", "a pattern begins with '/'" },
+        { "/a?b=", "'?' begins the query, which is no part of a path (if it is meant: %3F)" },
+        { "/a?b={b}", "'?' begins the query, which is no part of a path (if it is meant: %3F)" },
+        { "/a#b", "'#' begins the fragment, which no server is told (if it is meant: %23)" },
+        { "/a/../b", "clients resolve the segments '.' and '..': they are never sent" },
+        { "/./b", "clients resolve the segments '.' and '..': they are never sent" },
+        { "/%2e%2E", "clients resolve the segments '.' and '..': they are never sent" },
+        { "/{id:integer}", no_type },
+        { "/{id:string}/x", no_type },
+        { "/v{id: int}", no_type },
+        { "/{id:%d}", no_type },
+        { "/{x:(a)\\1}b", by_name },
+        { "/{x:(a)\\g1}b", by_name },
+        { "/b{x:(a)\\g{1}}", by_name },
+        { "/b{x:(a)\\g<1>}", by_name },
+        { "/b{x:(a)(?1)}", by_name },
+        { "/b{x:a(?R)?}", by_name },
+        { "/b{x:(a)?(?(1)b|c)}", by_name },
+        { "/{y}{x:[]]\\Q[\\E(a)\\1}", by_name },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct pattern pattern;

@@ -386,7 +386,7 @@ static void dropped_cookies(void **state)
     } rows[] = {
         { "a",
           { .same_site = TEPAL_SAME_SITE_NONE },
-          "the cookie a is not set, browsers would drop "
+          "tepal_res_cookie: the cookie \"a\" is not set, browsers would drop "
           "it: SameSite=None must be secure" },
         { "a", { .partitioned = true }, "Partitioned must be secure" },
         { "__Host-a", { .secure = true, .domain = "a.b" }, "__Host- must have no domain" },

@@ -15,10 +15,10 @@ static size_t n_steps;
 
 void *__real_map_get(const struct map *map, const char *key, size_t len);
 void *__wrap_map_get(const struct map *map, const char *key, size_t len);
-int __real_segment_regex_match(const struct segment_regex *regex, tepal_bytes text,
-                               tepal_bytes *values, size_t room, bool (*is_int)(tepal_bytes));
-int __wrap_segment_regex_match(const struct segment_regex *regex, tepal_bytes text,
-                               tepal_bytes *values, size_t room, bool (*is_int)(tepal_bytes));
+int __real_segment_regex_match(const struct segment_regex *regex, struct segment_matcher *matcher,
+                               tepal_bytes text, tepal_bytes *values, size_t room);
+int __wrap_segment_regex_match(const struct segment_regex *regex, struct segment_matcher *matcher,
+                               tepal_bytes text, tepal_bytes *values, size_t room);
 
 void *__wrap_map_get(const struct map *map, const char *key, size_t len)
 {
@@ -26,11 +26,11 @@ void *__wrap_map_get(const struct map *map, const char *key, size_t len)
     return __real_map_get(map, key, len);
 }
 
-int __wrap_segment_regex_match(const struct segment_regex *regex, tepal_bytes text,
-                               tepal_bytes *values, size_t room, bool (*is_int)(tepal_bytes))
+int __wrap_segment_regex_match(const struct segment_regex *regex, struct segment_matcher *matcher,
+                               tepal_bytes text, tepal_bytes *values, size_t room)
 {
     n_steps++;
-    return __real_segment_regex_match(regex, text, values, room, is_int);
+    return __real_segment_regex_match(regex, matcher, text, values, room);
 }
 
 static int setup(void **state)
@@ -282,13 +282,94 @@ static void rest_of_path(void **state)
     expect("/files/special/x", "/files/{rest:path} special/x");
 }
 
+/* Then nobody knows where the path leads, and it is not for another route. */
 static void a_costly_expression_gives_up(void **state)
 {
     (void)state;
     char path[256] = "/";
-    add("/{x:(?:a+)+b}");
+    struct router_match match;
+    add("/{x:(?:a+)+[bc]}");
+    add("/{y}");
     memset(path + 1, 'a', 200);
-    expect(path, "404");
+    assert_int_equal(router_match(&router, &arena, "GET", path, 201, &match), TEPAL_EPATTERN);
+    assert_null(match.route);
+    assert_string_equal(match.costly, "(?:a+)+[bc]");
+    expect("/aab", "/{x:(?:a+)+[bc]} aab");
+    expect("/aad", "/{y} aad");
+}
+
+/* Where the JIT's stack is too small the interpreter has a limit, too. */
+static void an_expression_that_takes_memory(void **state)
+{
+    (void)state;
+    static char path[400 * 1024];
+    struct router_match match;
+    add("/{x:(?:a|b)+(c|d)}");
+    memset(path, 'a', sizeof(path));
+    path[0] = '/';
+    int rc = router_match(&router, &arena, "GET", path, sizeof(path), &match);
+    assert_true(rc == TEPAL_EPATTERN || rc == 0);
+    assert_null(match.route);
+}
+
+static void references_between_groups(void **state)
+{
+    (void)state;
+    add("/one/{x:(a|b)\\1}");
+    add("/call/{x:(a|b)(?1)}");
+    add("/all/{x:a(?R)?b}");
+    add("/if/{x:(a)?b(?(1)c|d)}");
+    add("/two/{x:(?<p>a|b)\\k<p>}-{y:(?<q>.)\\k<q>}");
+    add("/back/{x:(a|b)\\g{-1}}-{y:(.)\\g{-1}}");
+    expect("/one/aa", "/one/{x:(a|b)\\1} aa");
+    expect("/one/ab", "404");
+    expect("/call/ab", "/call/{x:(a|b)(?1)} ab");
+    expect("/all/aabb", "/all/{x:a(?R)?b} aabb");
+    expect("/all/aab", "404");
+    expect("/if/abc", "/if/{x:(a)?b(?(1)c|d)} abc");
+    expect("/if/bd", "/if/{x:(a)?b(?(1)c|d)} bd");
+    expect("/if/abd", "404");
+    expect("/two/bb-cc", "/two/{x:(?<p>a|b)\\k<p>}-{y:(?<q>.)\\k<q>} bb cc");
+    expect("/two/ba-cc", "404");
+    expect("/back/bb-cc", "/back/{x:(a|b)\\g{-1}}-{y:(.)\\g{-1}} bb cc");
+    expect("/back/bb-cd", "404");
+}
+
+/* Whatever they begin and end with, the first one that was added wins. */
+static void the_order_of_expressions(void **state)
+{
+    (void)state;
+    add("/{a}-{b}");
+    add("/x-{c}");
+    add("/x{d:int}");
+    add("/{e:[xy].*z}");
+    add("/{f}z");
+    add("/xy{g}");
+    expect("/x-1", "/{a}-{b} x 1");
+    expect("/x-", "404");
+    expect("/x7", "/x{d:int} 7");
+    expect("/xyz", "/{e:[xy].*z} xyz");
+    expect("/az", "/{f}z a");
+    expect("/xyq", "/xy{g} q");
+    expect("/z", "404");
+}
+
+/* More lengths of beginnings than the index tells apart. */
+static void beginnings_of_many_lengths(void **state)
+{
+    (void)state;
+    char pattern[128], path[128], found[160];
+    for (int len = 40; len > 0; len--) {
+        sprintf(pattern, "/%.*s{x:int}.end", len,
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+        add(pattern);
+    }
+    for (int len = 1; len <= 40; len++) {
+        sprintf(path, "/%.*s7.end", len, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+        sprintf(found, "/%.*s{x:int}.end 7", len,
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+        expect(path, found);
+    }
 }
 
 /* Matching a group once for each character takes stack that the JIT has not got by itself. */
@@ -301,6 +382,42 @@ static void a_long_segment(void **state)
     path[8001] = 'c';
     sprintf(found, "/{x:(?:a|b)+c} %s", path + 1);
     expect(path, found);
+}
+
+/* A match has a stack of its own: the task's may be smaller than what the JIT wants. */
+static char long_path[8100];
+static int matched;
+
+static int match_long_path(void *arg)
+{
+    struct router_match match;
+    (void)arg;
+    matched = router_match(&router, &arena, "GET", long_path, strlen(long_path), &match);
+    return match.route ? 0 : -ENOENT;
+}
+
+static int match_on_a_small_stack(void *arg)
+{
+    (void)arg;
+    tepal_spawn_options options = { .stack_size = SANITIZED ? 128 * 1024 : 32 * 1024 };
+    tepal_group *group = tepal_group_new();
+    int rc = tepal_spawn(group, match_long_path, NULL, &options);
+    if (rc == 0)
+        rc = tepal_group_wait(group);
+    tepal_group_close(group);
+    return rc;
+}
+
+static void a_small_stack(void **state)
+{
+    (void)state;
+    add("/{x:(?:a|b)+c}");
+    memset(long_path, 'a', sizeof(long_path) - 1);
+    long_path[0] = '/';
+    long_path[sizeof(long_path) - 2] = 'c';
+    matched = 1;
+    assert_int_equal(tepal_main(match_on_a_small_stack, NULL), 0);
+    assert_int_equal(matched, 0);
 }
 
 static void methods(void **state)
@@ -381,7 +498,9 @@ static void bad_routes(void **state)
         { "GET", "/r/{y:[a-z]}", NULL, "another route has the same method and path" },
         { "GET", "/%61", NULL, "another route has the same method and path" },
         { "G T", "/b", NULL, "the method is not a token" },
-        { "", "/b", NULL, "the method is not a token" },
+        { "", "/b", NULL, "the method is empty" },
+        { "get", "/b", NULL, "the method is in lower case, which no client sends" },
+        { "Get", "/b", NULL, "the method is in lower case, which no client sends" },
         { "GET", "b", NULL, "a pattern begins with '/'" },
         { "GET", "/{x:(}", NULL, "bad regular expression: missing closing parenthesis" },
         { "GET", "/{x:a)(b}", NULL, "bad regular expression: unmatched closing parenthesis" },
@@ -437,6 +556,29 @@ static void cost_does_not_grow(void **state)
             assert_true(counts[0] > 0 && counts[0] <= 6 && counts[2] <= 3);
     }
     assert_memory_equal(few, many, sizeof(few));
+}
+
+/* Nor with the number of expressions, where they begin or end differently. */
+static void cost_does_not_grow_with_expressions(void **state)
+{
+    (void)state;
+    char pattern[128];
+    size_t few[5] = { 0 }, many[5];
+    for (int i = 0; i < times(1000); i++) {
+        sprintf(pattern, "/report-%d-{x}.csv", i);
+        add(pattern);
+        sprintf(pattern, "/{x:[a-z]+}.of%d", i);
+        add(pattern);
+        size_t *counts = i == 9 ? few : many;
+        counts[0] = steps_for("/report-3-abc.csv");
+        counts[1] = steps_for("/report-3-abc.txt");
+        counts[2] = steps_for("/abc.of4");
+        counts[3] = steps_for("/abc.none");
+        counts[4] = steps_for("/x");
+    }
+    assert_true(few[0] <= 6);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(many[i] <= few[i] + 2); /* a map for each length of "report-N-" */
 }
 
 static void memory_shortage(void **state)
@@ -559,11 +701,17 @@ int main(void)
         ROUTER_TEST(mixed_segments),
         ROUTER_TEST(rest_of_path),
         ROUTER_TEST(a_costly_expression_gives_up),
+        ROUTER_TEST(an_expression_that_takes_memory),
+        ROUTER_TEST(references_between_groups),
+        ROUTER_TEST(the_order_of_expressions),
+        ROUTER_TEST(beginnings_of_many_lengths),
         ROUTER_TEST(a_long_segment),
+        ROUTER_TEST(a_small_stack),
         ROUTER_TEST(methods),
         ROUTER_TEST(allow),
         ROUTER_TEST(bad_routes),
         ROUTER_TEST(cost_does_not_grow),
+        ROUTER_TEST(cost_does_not_grow_with_expressions),
         ROUTER_TEST(memory_shortage),
         WEB_TEST(served),
         WEB_TEST(errors_at_start),

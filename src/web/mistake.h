@@ -1,0 +1,49 @@
+/* What a program does wrong with a request or a response, said to whoever wrote it: one line in the
+ * log that names the request, the call, and what it was given. The client gets a 500 and the
+ * process goes on, for much of what a handler passes on comes from a client.
+ */
+#ifndef TEPAL_WEB_MISTAKE_H
+#define TEPAL_WEB_MISTAKE_H
+
+#include "base/platform.h"
+#include "web/request.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+/* What does no harm to the response, and is said only once for each route. */
+enum mistake_once {
+    ONCE_MATCH = 1,   /* a variable that the pattern does not have */
+    ONCE_SENT = 2,    /* a change after the head has been sent */
+    ONCE_FRAMING = 4, /* a field that is the server's business */
+    ONCE_URL = 8,     /* a variable that the named route does not have */
+    ONCE_JSON = 16,   /* a reference that was not the handler's to give */
+};
+
+/* Logs "GET /x: call: what", and makes error the cause of the request's failure unless it has one.
+ * Returns error. */
+int mistake(tepal_req *req, int error, const char *call, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The same for an argument, named what, that is NULL. It is not said when a failure is recorded
+ * already: then the NULL is what that call has returned. Returns the cause. */
+int mistake_null(tepal_req *req, const char *call, const char *what);
+
+/* Only logs it. */
+void mistake_say(const tepal_req *req, const char *call, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Only logs it, and that once for the route of the request. */
+void mistake_say_once(const tepal_req *req, enum mistake_once what, const char *call,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Whether a getter was given a name, which may come from where nothing was found. If not, that is
+ * said, and nothing is found here either. */
+bool name_is_given(const tepal_req *req, const char *call, const char *name);
+
+/* The format could not be printed, or has printed a NULL (see printing.h): says which of them it
+ * was, or records that memory is short. Returns the cause. */
+int mistake_in_format(tepal_req *req, const struct caller *caller, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+#endif
