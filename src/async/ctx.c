@@ -5,6 +5,7 @@
 #ifdef TEPAL_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
 #endif
 #ifdef TEPAL_TSAN
 #include <sanitizer/tsan_interface.h>
@@ -84,6 +85,16 @@ void ctx_end(struct ctx *ctx)
     __tsan_destroy_fiber(ctx->fiber);
 #endif
     ctx->sp = NULL;
+}
+
+void ctx_keep_stack(const void *low, const void *end)
+{
+#ifdef TEPAL_ASAN
+    __lsan_register_root_region(low, (size_t)((const char *)end - (const char *)low));
+#else
+    (void)low;
+    (void)end;
+#endif
 }
 
 void ctx_switch(struct ctx *from, struct ctx *to)

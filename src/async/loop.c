@@ -100,6 +100,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
+    loop->end_until = TEPAL_NEVER;
     look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->trim, on_trim);
@@ -121,12 +122,13 @@ void loop_close(struct loop *loop)
         list_remove(&part->node);
         part->close(part);
     }
-    offload_close(loop->offload);
+    offload_close(loop->offload, loop->leave_threads ? 0 : loop->end_until);
     calls_close(loop->calls);
     dump_signal_close(loop);
     debug_close(loop);
     overflow_unwatch(&loop->signal_stack);
-    stack_pool_clear(&loop->stacks);
+    if (loop->n_abandoned == 0)
+        stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);
     block_pool_clear(&loop->chunks);
     poller_clear(&loop->poller);
@@ -276,11 +278,44 @@ static int run_root(void *arg)
     return root->result;
 }
 
+static void abandon_tasks(struct loop *loop)
+{
+    tepal_log(TEPAL_LOG_ERROR, "%zu task%s did not end in time, and %s left as they are",
+              loop->n_tasks, loop->n_tasks == 1 ? "" : "s", loop->n_tasks == 1 ? "is" : "are");
+    while (!list_is_empty(&loop->tasks))
+        task_abandon(loop, CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop));
+}
+
+/* Somebody who looks at the terminal wants to know why the program does not end. */
+static void on_long_end(struct timer *timer)
+{
+    (void)timer;
+    struct loop *loop = loop_current;
+    char name[512];
+    if (list_is_empty(&loop->tasks))
+        return;
+    inspect_name(CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop), name, sizeof(name));
+    tepal_log(TEPAL_LOG_WARNING, "at the end %zu task%s still waited for; the first is %s",
+              loop->n_tasks, loop->n_tasks == 1 ? " is" : "s are", name);
+}
+
 static void end_tasks(struct loop *loop)
 {
+    enum { LONG_MS = 5000 };
+    struct timer timer;
+    loop->ending = true;
+    timer_init(&timer, on_long_end);
+    int64_t long_after = loop_time_in(loop, LONG_MS);
+    timer_set(&loop->timers, &timer, loop->end_until < long_after ? loop->end_until : long_after);
     /* Each turn again: what is cancelled may still start something. */
-    for (; loop->n_tasks > 0; loop_turn(loop, true))
+    for (; loop->n_tasks > 0; loop_turn(loop, true)) {
         group_cancel_all(loop);
+        if (loop->end_until <= loop->now)
+            abandon_tasks(loop);
+        else if (!timer_is_set(&timer) && loop->end_until != TEPAL_NEVER)
+            timer_set(&loop->timers, &timer, loop->end_until);
+    }
+    timer_cancel(&timer);
 }
 
 void loop_finish(struct loop *loop)
@@ -306,6 +341,8 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
 
 int tepal_main(tepal_task_fn *fn, void *arg)
 {
+    if (!fn)
+        misuse("tepal_main", "the function is NULL");
     struct loop *loop = mem_alloc(sizeof(*loop));
     int rc = loop ? loop_open(loop, 0) : -ENOMEM;
     if (rc == 0) {

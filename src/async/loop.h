@@ -48,6 +48,10 @@ struct loop {
     size_t n_outside;   /* waits for something outside of the process that takes its time: a fake
                            clock goes no faster than the real one meanwhile */
     size_t n_tasks;     /* that have not ended */
+    size_t n_abandoned; /* that never will: their stacks are still there */
+    bool ending;        /* the first task has: the others are to, too */
+    bool leave_threads; /* tasks were abandoned: the calls they wait for are not waited for */
+    int64_t end_until;  /* when those that have not by then are abandoned; TEPAL_NEVER: never */
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
     struct stack_pool stacks;
@@ -89,7 +93,8 @@ static inline void loop_end_turn(struct loop *loop)
  * -ENOMEM. */
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
 
-/* Cancels and joins all tasks that are left, and runs the calls that are. */
+/* Cancels and joins all tasks that are left, and runs the calls that are. At the time end_until of
+ * the loop, if it has one, what still runs is abandoned. */
 void loop_finish(struct loop *loop);
 
 /* Adds a part, which is closed by loop_close(): the latest first. */

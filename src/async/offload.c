@@ -33,10 +33,10 @@ struct job {
 struct offload {
     struct wakeup wakeup;
     pthread_mutex_t mutex;
-    pthread_cond_t work;
-    struct list queue, done; /* under the mutex, as is all until closing */
+    pthread_cond_t work, ended; /* a thread has */
+    struct list queue, done;    /* under the mutex, as is all until closing */
     size_t n_queued;
-    unsigned n_idle, n_running, max_running;
+    unsigned n_idle, n_running, n_ended, max_running;
     bool closing;
     size_t n_jobs, max_jobs; /* queued, running, or done and not reported: the loop's own count */
     size_t n_abandoned;      /* of them */
@@ -70,6 +70,8 @@ static void *thread_main(void *arg)
         list_append(&offload->done, &job->node);
         wakeup_ring(&offload->wakeup, "tepal_offload");
     }
+    offload->n_ended++;
+    pthread_cond_signal(&offload->ended);
     pthread_mutex_unlock(&offload->mutex);
     return NULL;
 }
@@ -128,6 +130,16 @@ static void set_limits(struct offload *offload, const tepal_offload_options *opt
     pthread_mutex_unlock(&offload->mutex);
 }
 
+/* It is waited for by the clock that cannot be set. */
+static void init_ended(pthread_cond_t *ended)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(ended, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 /* Makes the loop's pool if there is none. Returns 0 or a negative errno. */
 static int offload_open(struct loop *loop)
 {
@@ -143,6 +155,7 @@ static int offload_open(struct loop *loop)
     }
     pthread_mutex_init(&offload->mutex, NULL);
     pthread_cond_init(&offload->work, NULL);
+    init_ended(&offload->ended);
     list_init(&offload->queue);
     list_init(&offload->done);
     set_limits(offload, NULL);
@@ -150,19 +163,51 @@ static int offload_open(struct loop *loop)
     return 0;
 }
 
-void offload_close(struct offload *offload)
+/* Lets the threads end. Returns how many have not at that time. */
+static unsigned end_threads(struct offload *offload, int64_t until)
 {
-    if (!offload)
-        return;
+    struct timespec at = { .tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000 };
+    int rc = 0;
     pthread_mutex_lock(&offload->mutex);
     offload->closing = true;
     pthread_cond_broadcast(&offload->work);
+    while (offload->n_ended < offload->n_threads && rc == 0) {
+        bool idle = offload->n_ended + offload->n_running < offload->n_threads;
+        if (idle || until == TEPAL_NEVER) /* one that is idle ends at once */
+            rc = pthread_cond_wait(&offload->ended, &offload->mutex);
+        else
+            rc = pthread_cond_timedwait(&offload->ended, &offload->mutex, &at);
+    }
+    unsigned n_left = offload->n_threads - offload->n_ended;
     pthread_mutex_unlock(&offload->mutex);
+    return n_left;
+}
+
+/* What the threads use stays: the pool, its descriptor, and what they were called with. */
+static void leave_threads(struct offload *offload, unsigned n)
+{
+    tepal_log(TEPAL_LOG_ERROR, "%u offloaded call%s did not return in time, and %s left as %s", n,
+              n == 1 ? "" : "s", n == 1 ? "is" : "are", n == 1 ? "it is" : "they are");
+    for (unsigned i = 0; i < offload->n_threads; i++)
+        pthread_detach(offload->threads[i]);
+    mem_free(offload->threads);
+}
+
+void offload_close(struct offload *offload, int64_t until)
+{
+    if (!offload)
+        return;
+    unsigned n_left = end_threads(offload, until);
+    if (n_left > 0) {
+        leave_threads(offload, n_left);
+        return;
+    }
     for (unsigned i = 0; i < offload->n_threads; i++)
         pthread_join(offload->threads[i], NULL);
     report(offload, &offload->done); /* what is abandoned: no task is left */
     pthread_mutex_destroy(&offload->mutex);
     pthread_cond_destroy(&offload->work);
+    pthread_cond_destroy(&offload->ended);
     wakeup_close(&offload->wakeup);
     mem_free(offload->threads);
     mem_free(offload);
@@ -244,9 +289,16 @@ static int await_result(struct loop *loop, struct job *job)
     return job->result;
 }
 
+static void need_function(const char *call, int (*fn)(void *))
+{
+    if (UNLIKELY(!fn))
+        misuse(call, "the function is NULL");
+}
+
 int tepal_offload(int (*fn)(void *arg), void *arg)
 {
     struct tepal_task *task = task_need("tepal_offload");
+    need_function("tepal_offload", fn);
     struct loop *loop = loop_current;
     struct job job = { .fn = fn, .arg = arg };
     int rc = task_check(loop, task);
@@ -271,6 +323,7 @@ int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(v
                               int *result)
 {
     struct tepal_task *task = task_need("tepal_offload_abandonable");
+    need_function("tepal_offload_abandonable", fn);
     struct loop *loop = loop_current;
     int rc = task_check(loop, task);
     struct job *job = rc < 0 ? NULL : mem_zalloc(sizeof(*job));

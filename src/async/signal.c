@@ -100,6 +100,8 @@ tepal_signals *tepal_signals_open(const int *signals)
 
 int tepal_signals_next(tepal_signals *signals)
 {
+    if (!signals)
+        misuse("tepal_signals_next", "the signals are NULL");
     int number;
     int rc = channel_receive(signals->channel, &number, "tepal_signals_next", "a signal");
     return rc < 0 ? rc : number;

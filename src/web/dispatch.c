@@ -66,7 +66,7 @@ tepal_res *dispatch(tepal_req *req)
         tepal_group_close(req->group);
         req->group = NULL;
     }
-    task_need_no_shield(task);
+    task_need_nothing_open(task);
     task->deadline = deadline;
     task->name = "connection";
     return res;
