@@ -32,8 +32,14 @@ tepal_group *tepal_group_new(void)
 {
     struct loop *loop = loop_need("tepal_group_new");
     tepal_group *group = mem_alloc(sizeof(*group));
-    if (group)
-        group_init(group, loop);
+    if (!group)
+        return NULL;
+    group_init(group, loop);
+    if (UNLIKELY(loop->debug)) {
+        group->made_at = (uintptr_t)__builtin_return_address(0);
+        snprintf(group->made_by, sizeof(group->made_by), "%s",
+                 loop->current ? loop->current->name : "");
+    }
     return group;
 }
 

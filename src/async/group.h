@@ -21,6 +21,8 @@ struct tepal_group {
     size_t n_failed; /* tasks, no jobs, with the first error */
     char failed[48]; /* the name of the first of them, which may be gone when it is reported */
     const struct tepal_task *owner; /* that has made it; NULL: none did */
+    uintptr_t made_at; /* the place in the program, and the task's name: in debug mode only */
+    char made_by[40];
     const char *belongs_to; /* who closes it, when that is not the program; NULL: the program */
     bool cancelled;
     bool ends_with_loop;  /* group_cancel_all() has cancelled it */

@@ -3,9 +3,11 @@
 
 #include "async/call.h"
 #include "async/debug.h"
+#include "async/fork.h"
 #include "async/inspect.h"
 #include "async/offload.h"
 #include "async/overflow.h"
+#include "async/signal_source.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -69,8 +71,8 @@ void tepal_clock_fake(void)
 
 struct loop *loop_need(const char *call)
 {
-    if (UNLIKELY(!loop_current))
-        misuse(call, "this thread runs no loop");
+    if (UNLIKELY(!loop_current || loop_current->forked))
+        misuse(call, loop_current ? "a child of fork() has no loop" : "this thread runs no loop");
     return loop_current;
 }
 
@@ -89,7 +91,7 @@ void loop_trim_later(struct loop *loop)
 
 int loop_open(struct loop *loop, size_t stack_size)
 {
-    if (loop_current)
+    if (loop_current && !loop_current->forked)
         return -EBUSY;
     memset(loop, 0, sizeof(*loop));
     int rc = poller_init(&loop->poller);
@@ -108,6 +110,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, MAX_FREE_BLOCKS);
     block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, MAX_FREE_BLOCKS);
     overflow_watch(&loop->signal_stack);
+    fork_watch();
     loop_current = loop;
     debug_open(loop);
     return 0;
@@ -125,6 +128,7 @@ void loop_close(struct loop *loop)
     offload_close(loop->offload, loop->leave_threads ? 0 : loop->end_until);
     calls_close(loop->calls);
     dump_signal_close(loop);
+    signal_source_close(loop);
     debug_close(loop);
     overflow_unwatch(&loop->signal_stack);
     if (loop->n_abandoned == 0)

@@ -23,6 +23,7 @@ struct tepal_task;
 struct debug;
 struct dump_signal;
 struct offload;
+struct signal_source;
 
 /* Something that a higher layer keeps with the loop: made at first use, closed with the loop. Its
  * function tells what it is. */
@@ -50,6 +51,7 @@ struct loop {
     size_t n_tasks;     /* that have not ended */
     size_t n_abandoned; /* that never will: their stacks are still there */
     bool ending;        /* the first task has: the others are to, too */
+    bool forked;        /* this is a copy in a child of fork(): nothing runs in it */
     bool leave_threads; /* tasks were abandoned: the calls they wait for are not waited for */
     int64_t end_until;  /* when those that have not by then are abandoned; TEPAL_NEVER: never */
     struct list tasks;  /* the same */
@@ -63,9 +65,10 @@ struct loop {
     bool in_call;            /* one of them runs */
     struct list parts;
     void *signal_stack;
-    uint64_t random;                 /* of select, for being fair */
-    struct debug *debug;             /* NULL: it is off; see debug.h */
-    struct dump_signal *dump_signal; /* made at first use; see inspect.h */
+    uint64_t random;                     /* of select, for being fair */
+    struct debug *debug;                 /* NULL: it is off; see debug.h */
+    struct dump_signal *dump_signal;     /* made at first use; see inspect.h */
+    struct signal_source *signal_source; /* the same */
 };
 
 extern _Thread_local struct loop *loop_current __attribute__((tls_model("initial-exec")));

@@ -33,6 +33,9 @@ struct poller {
 int poller_init(struct poller *poller);
 void poller_clear(struct poller *poller);
 
+/* In a child after fork(): the poller is the parent's, and this copy of it knows nothing. */
+void poller_abandon(struct poller *poller);
+
 /* Begins to watch io->fd. Returns 0 or a negative errno. */
 int poller_add(struct poller *poller, struct io *io);
 

@@ -1,10 +1,12 @@
 /* The poller on Linux's epoll. It never reads or writes a descriptor. */
 #include "async/poll.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/platform.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -29,6 +31,12 @@ void poller_clear(struct poller *poller)
 {
     close(poller->fd);
     mem_free(poller->events);
+}
+
+void poller_abandon(struct poller *poller)
+{
+    close(poller->fd);
+    poller->fd = -1;
 }
 
 static int control(struct poller *poller, int op, struct io *io, uint32_t events)
@@ -77,10 +85,26 @@ static uint32_t state_of(uint32_t events)
     return state;
 }
 
+/* Nothing would ever happen again: a program that closed all descriptors it did not know of must be
+ * told, and not spin. */
+static _Noreturn void poller_is_gone(int error)
+{
+    char text[160];
+    snprintf(text, sizeof(text),
+             "the loop's descriptor does not work (epoll_wait: %s); did the program close it?",
+             tepal_error_text(-error));
+    misuse("loop", text);
+}
+
 int poller_wait(struct poller *poller, int timeout_ms)
 {
     int n = epoll_wait(poller->fd, poller->events, MAX_EVENTS, timeout_ms);
-    return poller->n_events = n > 0 ? n : 0;
+    if (UNLIKELY(n < 0)) {
+        if (errno != EINTR)
+            poller_is_gone(errno);
+        n = 0;
+    }
+    return poller->n_events = n;
 }
 
 void poller_dispatch(struct poller *poller)

@@ -3,6 +3,7 @@
 #include "async/task.h"
 
 #include "async/debug.h"
+#include "async/fork.h"
 #include "async/inspect.h"
 #include "base/log.h"
 
@@ -10,13 +11,20 @@
 #include <stdalign.h>
 #include <stdio.h>
 
+static _Noreturn void no_task(const struct loop *loop, const char *call)
+{
+    if (loop && loop->forked)
+        misuse(call, "a child of fork() has no loop; it may exec, or _exit()");
+    misuse(call, loop && loop->in_call
+                     ? "must be called from a task; what tepal_call_soon() runs cannot suspend"
+                     : "must be called from a task");
+}
+
 struct tepal_task *task_need(const char *call)
 {
     struct loop *loop = loop_current;
     if (UNLIKELY(!loop || !loop->current))
-        misuse(call, loop && loop->in_call
-                         ? "must be called from a task; what tepal_call_soon() runs cannot suspend"
-                         : "must be called from a task");
+        no_task(loop, call);
     return loop->current;
 }
 
@@ -74,7 +82,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->deadline = TEPAL_NEVER;
     task->result = 0;
     task->begun = task->waiting = task->interruptible = false;
-    task->cancelled = task->cancel_held = task->abandoned = false;
+    task->cancelled = task->cancel_held = task->abandoned = task->in_child = false;
     task->refused_deadline = TEPAL_NEVER;
     task->n_refused_cancelled = task->n_refused_late = 0;
     task->via_loop = stack->guard == STACK_GUARD_CANARY || loop->debug;
@@ -345,6 +353,8 @@ void tepal_shield_end(int64_t before)
 void task_left_open(const struct tepal_task *task)
 {
     char name[256], text[400];
+    if (task->in_child)
+        fork_child_returned();
     inspect_name(task, name, sizeof(name));
     bool shield = task->n_shields > 0;
     snprintf(text, sizeof(text), "the function ended without %s, in task %s",

@@ -51,6 +51,7 @@ struct tepal_task {
     bool interruptible; /* by cancellation, in the present wait */
     bool cancelled;     /* as its calls are told */
     bool cancel_held;   /* cancelled within a shield, and told after it */
+    bool in_child;      /* of fork(): it must not return */
     bool abandoned;     /* it never runs again, and its stack stays as it is */
     uint8_t n_unwaited; /* see task_may_wait() */
     unsigned n_shields; /* that it is within */
@@ -163,11 +164,12 @@ static inline bool task_deadline_passed(const struct loop *loop, const struct te
     return task->deadline <= loop->now;
 }
 
-/* At the end of a function of the user's: misuse when it has left a shield or a mutex behind. */
+/* At the end of a function of the user's: misuse when it has left a shield or a mutex
+ * behind, or runs in a child of fork(). */
 _Noreturn void task_left_open(const struct tepal_task *task);
 static inline void task_need_nothing_open(const struct tepal_task *task)
 {
-    if (UNLIKELY((task->n_shields | task->n_mutexes) > 0))
+    if (UNLIKELY((task->n_shields | task->n_mutexes | task->in_child) > 0))
         task_left_open(task);
 }
 

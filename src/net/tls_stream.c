@@ -361,9 +361,11 @@ void tls_say_no_goodbye(struct tls_stream *t)
 static void tls_close(struct tepal_conn *stream)
 {
     struct tls_stream *t = stream->tls;
-    if (t->established && !t->no_goodbye)
-        (void)say_goodbye(t);
-    (void)tls_push(t);
+    if (!loop_current->forked) { /* in a child nothing may be said on the parent's connection */
+        if (t->established && !t->no_goodbye)
+            (void)say_goodbye(t);
+        (void)tls_push(t);
+    }
     /* A session whose connection has not been shut down in both directions could not be resumed. */
     if (!t->broken)
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);

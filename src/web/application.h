@@ -40,6 +40,7 @@ struct tepal_app {
     char *error;        /* the first one of registration */
     bool out_of_memory; /* which has no text of its own */
     tepal_group *group; /* while it is served, as all below */
+    int64_t end_until;  /* when its tasks that have not ended are abandoned; TEPAL_NEVER: never */
     struct server *server;
     char *url;
 };

@@ -1,5 +1,5 @@
 /* From a request to its response: routing, middlewares, handler. */
-#include "async/task.h"
+#include "async/group.h"
 #include "web/request.h"
 
 #include <errno.h>
@@ -63,7 +63,7 @@ tepal_res *dispatch(tepal_req *req)
     }
     tepal_res *res = tepal_next_call(&next, req);
     if (UNLIKELY(req->group != NULL)) {
-        tepal_group_close(req->group);
+        group_close_until(req->group, TEPAL_NEVER);
         req->group = NULL;
     }
     task_need_nothing_open(task);

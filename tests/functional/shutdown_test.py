@@ -102,6 +102,7 @@ class Shutdown(unittest.TestCase):
                 time.sleep(0.3 * SLOWNESS)
                 self.end(server)
                 self.assertIsNone(server.process.poll())
+                time.sleep(0.3)  # right after the first it would be the same wish
                 self.end(server, second)
                 self.ended(server, 1)
                 self.assertEqual(read_to_end(sock), b'')
