@@ -12,6 +12,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,76 @@ static double spawn_join_ns(void *arg)
     double each = (cpu_ns() - begin) / SPAWNS;
     tepal_group_close(group);
     return each;
+}
+
+/* --- Many that come and go at once ------------------------------------------------------------ */
+
+enum { WAVE = 1024, WAVES = 100, WARM_UP = 3, LEFT_OVER = 80000 };
+
+static int yield_once(void *arg)
+{
+    (void)arg;
+    return tepal_sleep_ms(0);
+}
+
+static void run_waves(tepal_group *group, int n)
+{
+    for (int wave = 0; wave < n; wave++) {
+        for (int i = 0; i < WAVE; i++)
+            check("tepal_spawn", tepal_spawn(group, yield_once, NULL, NULL));
+        check("tepal_group_wait", tepal_group_wait(group));
+    }
+}
+
+/* All tasks of a wave are there at once, and have ended before those of the next one begin. */
+static double wave_task_ns(void *arg)
+{
+    (void)arg;
+    tepal_group *group = new_group();
+    run_waves(group, WARM_UP);
+    double begin = cpu_ns();
+    run_waves(group, WAVES);
+    double each = (cpu_ns() - begin) / (WAVES * WAVE);
+    tepal_group_close(group);
+    return each;
+}
+
+static int sleep_for_long(void *arg)
+{
+    (void)arg;
+    return tepal_sleep_ms(3600 * 1000);
+}
+
+/* Returns when all of them sleep, and leaves them and their group behind. */
+static int leave_tasks(void *begin)
+{
+    tepal_group *group = new_group();
+    for (int i = 0; i < LEFT_OVER; i++)
+        check("tepal_spawn", tepal_spawn(group, sleep_for_long, NULL, NULL));
+    check("tepal_sleep_ms", tepal_sleep_ms(100));
+    *(double *)begin = cpu_ns();
+    return 0;
+}
+
+static void *end_with_tasks(void *ms)
+{
+    double begin = 0;
+    check("tepal_main", tepal_main(leave_tasks, &begin));
+    *(double *)ms = (cpu_ns() - begin) / 1e6;
+    return NULL;
+}
+
+/* A loop of its own, so in a thread of its own. */
+static double end_80k_ms(void *arg)
+{
+    (void)arg;
+    pthread_t thread;
+    double ms = 0;
+    int rc = pthread_create(&thread, NULL, end_with_tasks, &ms);
+    if (rc != 0)
+        die("pthread_create", -rc);
+    pthread_join(thread, NULL);
+    return ms;
 }
 
 /* --- Channels --------------------------------------------------------------------------------- */
@@ -423,6 +494,8 @@ struct figure {
 static const struct figure figures[] = {
     { "switch_ns", switch_ns, 1, false },
     { "spawn_join_ns", spawn_join_ns, 1, false },
+    { "wave_task_ns", wave_task_ns, 1, false },
+    { "end_80k_ms", end_80k_ms, 1, true },
     { "channel_ns", channel_ns, 1, false },
     { "channel_unbuffered_ns", channel_unbuffered_ns, 1, false },
     { "timer_insert_cancel_ns", timer_insert_cancel_ns, 1, true },

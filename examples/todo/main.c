@@ -11,7 +11,8 @@
  *     DELETE  /api/todos/1         removes it: 204
  *
  * An item is {"id": 1, "title": "Buy milk", "done": false, "created": "2026-11-22T13:00:00Z"}.
- * 422 is a title that is not 1 to 200 characters, 404 an item that is not there, 507 a full list;
+ * 422 is a title that is not 1 to 200 characters, 404 an item that is not there, 507 a full list or
+ * disk, 503 a database that another program keeps locked;
  * the reason comes as {"status": 422, "error": "..."}.
  *
  *     curl --json '{"title": "Buy milk"}' http://127.0.0.1:8080/api/todos
@@ -67,8 +68,12 @@ static tepal_res *answer(tepal_req *req, int rc, int status, json_t *value)
 {
     if (rc == -ENOENT)
         return tepal_error(req, 404, "there is no such item");
-    if (rc == -ENOSPC)
+    if (rc == -EDQUOT)
         return tepal_error(req, 507, "the list is full");
+    if (rc == -ENOSPC)
+        return tepal_error(req, 507, "the disk is full");
+    if (rc == -EBUSY || rc == -ETIMEDOUT)
+        return tepal_error(req, 503, "the database is busy");
     return rc < 0 ? tepal_fail(req, rc) : tepal_json(req, status, value);
 }
 
@@ -171,17 +176,17 @@ static tepal_res *discard(tepal_req *req)
 /* --- The program ------------------------------------------------------------------------------ */
 
 static const tepal_route routes[] = {
-    { "GET", "/", page },
-    { "GET", "/style.css", style },
-    { "GET", "/app.js", script },
+    { .method = "GET", .pattern = "/", .handler = page },
+    { .method = "GET", .pattern = "/style.css", .handler = style },
+    { .method = "GET", .pattern = "/app.js", .handler = script },
 
-    { "GET", "/api/todos", list },
-    { "POST", "/api/todos", create, .max_body = 16384 },
-    { "DELETE", "/api/todos", clear },
-    { "GET", "/api/todos/{id:int}", show },
-    { "PATCH", "/api/todos/{id:int}", update, .max_body = 16384 },
-    { "DELETE", "/api/todos/{id:int}", discard },
-    { NULL },
+    { .method = "GET", .pattern = "/api/todos", .handler = list },
+    { .method = "POST", .pattern = "/api/todos", .handler = create, .max_body = 16384 },
+    { .method = "DELETE", .pattern = "/api/todos", .handler = clear },
+    { .method = "GET", .pattern = "/api/todos/{id:int}", .handler = show },
+    { .method = "PATCH", .pattern = "/api/todos/{id:int}", .handler = update, .max_body = 16384 },
+    { .method = "DELETE", .pattern = "/api/todos/{id:int}", .handler = discard },
+    { 0 },
 };
 
 static int open_store(tepal_app *app)
@@ -201,8 +206,8 @@ static int close_store(tepal_app *app)
 int main(int argc, char **argv)
 {
     static const tepal_argument arguments[] = {
-        { "db", "file of the database (default: todo.db)", &database },
-        { NULL, NULL, NULL },
+        { .name = "db", .help = "file of the database (default: todo.db)", .value = &database },
+        { 0 },
     };
     tepal_app *app = tepal_app_new();
     tepal_use(app, guarded);

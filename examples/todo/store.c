@@ -1,15 +1,18 @@
-/* The to-do items: one connection to SQLite, its prepared statements, and a lock, because the
- * threads of the pool take turns with them. Nothing here knows HTTP. */
+/* The to-do items: two connections to SQLite, one that reads and one that writes, with their
+ * prepared statements. Each has a lock, because tasks take turns with it: readers need not wait for
+ * writers (the journal is a write-ahead log). Nothing here knows HTTP. */
 #include "store.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <sqlite3.h>
 #include <tepal.h>
 
 #define COLUMNS "id, title, done, created"
+#define TURN_MS 5000   /* how long a task waits for its turn */
+#define OTHERS_MS 2000 /* how long a turn waits for another program that has locked the file */
 
 static const char SCHEMA[] =
     "PRAGMA journal_mode = WAL;"
@@ -34,15 +37,19 @@ static const char *const SQL[STATEMENTS] = {
     [REMOVE_DONE] = "DELETE FROM todos WHERE done RETURNING " COLUMNS,
 };
 
-struct store {
-    pthread_mutex_t lock;
+struct connection {
+    tepal_mutex lock;
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
 };
 
+struct store {
+    struct connection reader, writer;
+};
+
 /* What a task hands to a thread, and gets back. */
 struct job {
-    struct store *store;
+    struct connection *connection;
     enum statement statement;
     int64_t id;
     struct store_change values;
@@ -51,13 +58,13 @@ struct job {
 
 /* --- In a thread of the pool ------------------------------------------------------------------ */
 
-/* The error number for a result of SQLite; what the number does not tell is logged. */
+/* The error number for a result of SQLite, whose own words are logged. */
 static int failure(sqlite3 *db, int code)
 {
-    switch (code & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_DONE:
+    if (code == SQLITE_OK || code == SQLITE_DONE)
         return 0;
+    tepal_log(TEPAL_LOG_ERROR, "SQLite: %s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+    switch (code & 0xff) {
     case SQLITE_NOMEM:
         return -ENOMEM;
     case SQLITE_BUSY:
@@ -65,18 +72,22 @@ static int failure(sqlite3 *db, int code)
     case SQLITE_FULL:
         return -ENOSPC;
     default:
-        tepal_log(TEPAL_LOG_ERROR, "SQLite: %s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
         return -EIO;
     }
+}
+
+static void disconnect(struct connection *connection)
+{
+    for (int i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(connection->statements[i]);
+    sqlite3_close(connection->db);
 }
 
 static int close_in_thread(void *arg)
 {
     struct store *store = arg;
-    for (int i = 0; i < STATEMENTS; i++)
-        sqlite3_finalize(store->statements[i]);
-    sqlite3_close(store->db);
-    pthread_mutex_destroy(&store->lock);
+    disconnect(&store->reader);
+    disconnect(&store->writer);
     free(store);
     return 0;
 }
@@ -86,21 +97,27 @@ struct opening {
     struct store *store;
 };
 
+/* Opens a connection and prepares the statements from first to last. */
+static int connect_to(struct connection *connection, const char *path, int first, int last)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    int code = sqlite3_open_v2(path, &connection->db, flags, NULL);
+
+    if (code == SQLITE_OK)
+        code = sqlite3_busy_timeout(connection->db, OTHERS_MS);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(connection->db, SCHEMA, NULL, NULL, NULL);
+    for (int i = first; i <= last && code == SQLITE_OK; i++)
+        code = sqlite3_prepare_v3(connection->db, SQL[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                  &connection->statements[i], NULL);
+    return failure(connection->db, code);
+}
+
 static int open_in_thread(void *arg)
 {
     struct opening *opening = arg;
-    struct store *store = opening->store;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int code = sqlite3_open_v2(opening->path, &store->db, flags, NULL);
-
-    if (code == SQLITE_OK)
-        code = sqlite3_busy_timeout(store->db, 5000);
-    if (code == SQLITE_OK)
-        code = sqlite3_exec(store->db, SCHEMA, NULL, NULL, NULL);
-    for (int i = 0; i < STATEMENTS && code == SQLITE_OK; i++)
-        code = sqlite3_prepare_v3(store->db, SQL[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                  &store->statements[i], NULL);
-    return failure(store->db, code);
+    int rc = connect_to(&opening->store->writer, opening->path, ADD, REMOVE_DONE);
+    return rc < 0 ? rc : connect_to(&opening->store->reader, opening->path, LIST, GET);
 }
 
 static int bind_values(sqlite3_stmt *statement, const struct job *job)
@@ -129,20 +146,18 @@ static json_t *item_of(sqlite3_stmt *statement)
 static int run_in_thread(void *arg)
 {
     struct job *job = arg;
-    struct store *store = job->store;
-    sqlite3_stmt *statement = store->statements[job->statement];
+    sqlite3 *db = job->connection->db;
+    sqlite3_stmt *statement = job->connection->statements[job->statement];
 
-    pthread_mutex_lock(&store->lock);
     int code = bind_values(statement, job);
-    int rc = code == SQLITE_OK ? 0 : failure(store->db, code);
+    int rc = code == SQLITE_OK ? 0 : failure(db, code);
     while (rc == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW)
         if (json_array_append_new(job->items, item_of(statement)) < 0)
             rc = -ENOMEM;
     if (rc == 0)
-        rc = failure(store->db, code);
+        rc = failure(db, code);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
-    pthread_mutex_unlock(&store->lock);
     return rc;
 }
 
@@ -150,10 +165,15 @@ static int run_in_thread(void *arg)
 
 int store_open(const char *path, struct store **store)
 {
+    *store = NULL;
+    /* SQLite takes these for a database that is gone with the program. */
+    if (!*path || strcmp(path, ":memory:") == 0) {
+        tepal_log(TEPAL_LOG_ERROR, "the database must be a file, not \"%s\"", path);
+        return -EINVAL;
+    }
     *store = calloc(1, sizeof(**store));
     if (!*store)
         return -ENOMEM;
-    pthread_mutex_init(&(*store)->lock, NULL);
 
     struct opening opening = { path, *store };
     int rc = tepal_offload(open_in_thread, &opening);
@@ -172,10 +192,23 @@ void store_close(struct store *store)
         close_in_thread(store);
 }
 
+/* Runs a job in a thread when its connection is free. */
+static int take_turn(struct job *job)
+{
+    int64_t before = tepal_deadline_in(TURN_MS);
+    int rc = tepal_mutex_lock(&job->connection->lock);
+    tepal_deadline_restore(before);
+    if (rc < 0)
+        return rc;
+    rc = tepal_offload(run_in_thread, job);
+    tepal_mutex_unlock(&job->connection->lock);
+    return rc;
+}
+
 static int run(struct job *job, json_t **items)
 {
     job->items = json_array();
-    int rc = job->items ? tepal_offload(run_in_thread, job) : -ENOMEM;
+    int rc = job->items ? take_turn(job) : -ENOMEM;
     if (rc < 0)
         json_decref(job->items);
     *items = rc < 0 ? NULL : job->items;
@@ -193,31 +226,34 @@ static int run_for_one(struct job *job, json_t **item)
 
 int store_list(struct store *store, json_t **items)
 {
-    return run(&(struct job){ .store = store, .statement = LIST }, items);
+    return run(&(struct job){ .connection = &store->reader, .statement = LIST }, items);
 }
 
 int store_get(struct store *store, int64_t id, json_t **item)
 {
-    return run_for_one(&(struct job){ .store = store, .statement = GET, .id = id }, item);
+    return run_for_one(&(struct job){ .connection = &store->reader, .statement = GET, .id = id },
+                       item);
 }
 
 int store_add(struct store *store, const char *title, json_t **item)
 {
-    struct job job = { .store = store, .statement = ADD, .values.title = title };
+    struct job job = { .connection = &store->writer, .statement = ADD, .values.title = title };
     int rc = run_for_one(&job, item);
-    return rc == -ENOENT ? -ENOSPC : rc;
+    return rc == -ENOENT ? -EDQUOT : rc;
 }
 
 int store_change(struct store *store, int64_t id, const struct store_change *change, json_t **item)
 {
-    struct job job = { .store = store, .statement = CHANGE, .id = id, .values = *change };
+    struct job job = {
+        .connection = &store->writer, .statement = CHANGE, .id = id, .values = *change
+    };
     return run_for_one(&job, item);
 }
 
 int store_remove(struct store *store, int64_t id)
 {
     json_t *item;
-    struct job job = { .store = store, .statement = REMOVE, .id = id };
+    struct job job = { .connection = &store->writer, .statement = REMOVE, .id = id };
     int rc = run_for_one(&job, &item);
     json_decref(item);
     return rc;
@@ -225,5 +261,5 @@ int store_remove(struct store *store, int64_t id)
 
 int store_remove_done(struct store *store, json_t **items)
 {
-    return run(&(struct job){ .store = store, .statement = REMOVE_DONE }, items);
+    return run(&(struct job){ .connection = &store->writer, .statement = REMOVE_DONE }, items);
 }

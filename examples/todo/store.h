@@ -2,8 +2,8 @@
  *
  * All calls suspend, store_close() too: SQLite blocks, so its work is done in a thread of the pool,
  * while the loop goes on. They return 0 or a negative error: -ENOENT when there is no such item,
- * -ENOSPC when the list or the disk is full, -EBUSY when another program keeps the file locked,
- * -ENOMEM or -EIO.
+ * -EDQUOT when the list is full and -ENOSPC when the disk is, -EBUSY when another program keeps the
+ * file locked, -ETIMEDOUT when others had their turn for too long, -ENOMEM or -EIO.
  *
  * An item is {"id": 1, "title": "Buy milk", "done": false, "created": "2026-11-22T13:00:00Z"}; the
  * caller gets a reference of its own. On failure the pointer is NULL. */
@@ -16,7 +16,8 @@
 
 struct store;
 
-/* Opens the file; creates it, and the table in it, when they are not there. */
+/* Opens the file; creates it, and the table in it, when they are not there. -EINVAL: no path of a
+ * file. */
 int store_open(const char *path, struct store **store);
 
 /* Closes it. NULL is allowed. */

@@ -19,7 +19,8 @@ typedef struct tepal_next tepal_next; /* what a middleware calls */
  * answered with the cause that a call recorded on the request (413, 400, ...), or 500. */
 typedef tepal_res *tepal_handler(tepal_req *req);
 
-/* A middleware stands around all handlers of an application, and around its 404, 405 and 400. It
+/* A middleware stands around all handlers of an application, and around what is answered where
+ * there is none: 404, 405, 400, 501, OPTIONS. It
  * calls tepal_next_call() for the response of what is inside, and returns that or another one. */
 typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
 
@@ -53,16 +54,19 @@ TEPAL_API const char *tepal_app_error(const tepal_app *app);
  *
  * The path is matched as it was sent, segment by segment, each decoded once: an encoded slash is
  * part of its segment. A path that no pattern matches is a 404; one that is there, but not for this
- * method, a 405 with Allow. */
+ * method, a 405 with Allow. OPTIONS of a path that has no handler for it is answered with 204 and
+ * Allow, "OPTIONS *" with 204. CONNECT is a 501: no route can be for it. */
 
 typedef struct tepal_route {
     const char *method;  /* "GET", ...; "*" is any that has no route of its own there */
     const char *pattern; /* begins with '/' */
     tepal_handler *handler;
-    const char *name;   /* for tepal_req_url(); NULL: none */
-    size_t max_body;    /* octets; default that of the server; max_request_memory bounds it, too */
+    const char *name; /* for tepal_req_url(); NULL: none */
+    size_t max_body;  /* octets; default that of the server. Over a max_request_memory that is set:
+                           refused at the start; TEPAL_UNLIMITED: that is the bound */
     int64_t timeout_ms; /* deadline of the handler, then 504; default none */
     bool no_head;       /* a GET route does not answer HEAD */
+    bool shield;        /* a client that goes away does not end the handler: see tepal_handler */
 } tepal_route;
 
 /* Adds all routes of a table, which ends with an entry without a method. The strings are copied. */

@@ -2,12 +2,15 @@
  *
  * A name is looked up as the system is configured: in /etc/hosts, then by DNS (or as
  * /etc/nsswitch.conf says) with the name servers and search domains of /etc/resolv.conf. These
- * files are read at the loop's first look-up and by tepal_dns_configure(), /etc/hosts each time it
- * is asked. Names are ASCII; an internationalised one is given in its "xn--" form. "localhost", and
- * all names that end with ".localhost", are ::1 and 127.0.0.1, whatever anyone else may say.
+ * files are read at the loop's first look-up, by tepal_dns_configure(), and when /etc/resolv.conf
+ * has changed, which is looked at once in a second at most; /etc/hosts each time it is asked. A
+ * search domain whose servers fail, but at once, does not end the search. Names are ASCII; an
+ * internationalised one is given in its "xn--" form. "localhost", and all names that end with ".localhost", are ::1 and 127.0.0.1, whatever anyone else may say.
  *
  * Each loop has a cache of its own. Tasks that ask for the same name at the same time share one
  * query. A query goes on when nobody waits for it any more, and its answer is kept for the next.
+ * Both families are asked for at the same time, and a server that is silent about one of them does
+ * not hold the other one up for long.
  */
 #ifndef TEPAL_DNS_H
 #define TEPAL_DNS_H
@@ -24,7 +27,9 @@ typedef struct tepal_resolve_options {
 } tepal_resolve_options;
 
 /* Writes the addresses of a host to addrs, max of them at most, in the order in which they should
- * be tried (RFC 6724); their port is 0. An address as text is a host, too, and asks nobody. Suspends.
+ * be tried (RFC 6724); their port is 0. An address as text is a host, too, and asks nobody. When
+ * there are addresses of one family, the other one is waited for no longer than timeout_ms of the
+ * options (default 2000 ms). Suspends.
  * Returns how many there are in addrs, 1 or more; TEPAL_ENONAME when there is no such name or it has
  * no such address; TEPAL_EDNS when the name servers failed or did not answer; -EINVAL when host
  * cannot be a name (empty, longer than 253 octets, a label that is empty or longer than 63, other
@@ -62,7 +67,8 @@ typedef struct tepal_dns_options {
 
 /* Sets how this loop looks names up from now on (NULL: the defaults), reads the system's files
  * again, and forgets the cache. The options are copied. Does not suspend. Returns 0; -EBUSY while a
- * query is under way; -EINVAL for a server that is no IPv4 or IPv6 address or has a scope; -ENOMEM;
+ * task waits for a name; -EINVAL for a server that is no IPv4 or IPv6 address or has a scope, or for a
+ * NULL array that has a length; -ENOMEM;
  * TEPAL_EDNS when the system's files cannot be read. After a failure all is as before. */
 TEPAL_API int tepal_dns_configure(const tepal_dns_options *options);
 

@@ -1,5 +1,6 @@
-/* Files, read and written in threads of the loop's pool (thread.h), so that a slow disk holds no
- * other task up.
+/* Files, read and written in threads, so that a slow disk holds no other task up. The threads are
+ * for files only: calls of tepal_offload() that take long, or wait for a task that uses a file, are
+ * not in the way; see tepal_offload_configure().
  *
  * Every operation is one call in a thread. A task that is cancelled or out of time before a thread
  * has begun gets -ECANCELED or -ETIMEDOUT, and nothing has been done; what has begun is waited for
@@ -35,11 +36,14 @@ typedef struct tepal_file_save_options {
 } tepal_file_save_options;
 
 /* Writes a whole file so that a reader, or a crash at any moment, sees the old content or the new
- * one, but never a part: into a new file in the same folder (its name begins with ".tepal-"), which
- * then takes the place of the old one. A symbolic link is replaced, not followed. Suspends. Returns
- * 0 or a negative error. After an error the old file is as it was and the new one removed, unless
- * it was the last step that failed, to sync the folder: then the new file may not survive a power
- * failure. */
+ * one, but never a part: into a new file in the same folder, which then takes the place of the old
+ * one. Where the file system can (O_TMPFILE: ext4, xfs, btrfs, tmpfs) the new file has no name before
+ * it is complete, and a process that is killed leaves nothing behind. Elsewhere, and in the moment of
+ * taking the place, its name is ".tepal-", 16 hexadecimal digits made of the old one's name, and a
+ * number; one that a killed process has left is removed when the same file is saved again. A symbolic
+ * link is replaced, not followed. Suspends. Returns 0 or a negative error. After an error the old
+ * file is as it was and the new one removed, unless it was the last step that failed, to sync the
+ * folder: then the new file may not survive a power failure. */
 TEPAL_API int tepal_file_save(const char *path, const void *data, size_t len,
                               const tepal_file_save_options *options);
 
@@ -79,7 +83,8 @@ TEPAL_API int tepal_file_truncate(tepal_file *file, int64_t size);
 TEPAL_API int tepal_file_sync(tepal_file *file);
 
 /* Closes the file and frees it, in any case. No operation may be under way. Suspends, but cannot be
- * cancelled or time out, so that it works in a task that was. Returns 0, or a negative error when
+ * cancelled or time out, so that it works in a task that was; it comes before other operations that
+ * wait for a thread. Returns 0, or a negative error when
  * what was written may be lost (-EIO, -EDQUOT, ...). NULL is allowed. */
 TEPAL_API int tepal_file_close(tepal_file *file);
 

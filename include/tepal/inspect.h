@@ -79,8 +79,8 @@ TEPAL_API int tepal_debug(const tepal_debug_options *options);
 
 /* --- Stack use -------------------------------------------------------------------------------- */
 
-/* The tasks of one name. A stack_size (see tepal_spawn_options) must be larger than max_used by the
- * 16 KiB of the guard, and by what you think proper for cases that have not come up. */
+/* The tasks of one name. A stack_size (see tepal_spawn_options) must be larger than max_used by what
+ * you think proper for cases that have not come up. */
 typedef struct tepal_stack_use {
     const char *name; /* NULL: all names that are over max_names */
     size_t n_tasks;

@@ -1,5 +1,6 @@
 /* Requests. Everything that these calls return lives as long as the request: until its response has
- * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. */
+ * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. Asking
+ * for the same again takes no more memory. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 
@@ -13,15 +14,22 @@ extern "C" {
 
 /* --- The head (none of these suspends) -------------------------------------------------------- */
 
-/* The method, such as "GET"; case-sensitive (RFC 9110 section 9.1). "UNKNOWN" for a request that
- * could not be read, which only middlewares see. */
+/* The method, such as "GET"; case-sensitive (RFC 9110 section 9.1). "UNKNOWN" where a request could
+ * not be read so far. Of one that could not be read to the end of its head, which only middlewares
+ * see, target, version and fields are what came before the fault; "/" and HTTP/1.0 where that was
+ * nothing. */
 TEPAL_API const char *tepal_req_method(const tepal_req *req);
 
-/* The path, decoded, such as "/hello/wo rld"; "/" for a request that could not be read. NULL when
+/* The path, decoded: UTF-8, such as "/hello/wo rld"; "/" for a request that could not be read. NULL when
  * memory is short. */
 TEPAL_API const char *tepal_req_path(tepal_req *req);
 
-/* The target as it was sent (RFC 9112 section 3.2), such as "/hello/wo%20rld?x=1". */
+/* The target as it was sent (RFC 9112 section 3.2), such as "/hello/wo%20rld?x=1". A target that no
+ * handler sees is answered with 400: one with control characters, spaces, '#' or octets over 127;
+ * whose path or query is not UTF-8 when decoded, or has an encoded NUL; whose path has a '%' that
+ * begins no code, or an encoded line end. What browsers send unencoded, such as | ^ { } [ ] and the
+ * backquote, and a lone '%' in the query, stands for itself. A URI of another scheme than the
+ * connection's is answered with 421. */
 TEPAL_API const char *tepal_req_target(const tepal_req *req);
 
 /* The query as it was sent, without '?'; "" when there is none. */
@@ -110,8 +118,11 @@ TEPAL_API const tepal_bytes *tepal_req_body(tepal_req *req);
 /* The whole body as text: UTF-8 without NUL. Suspends. NULL on failure. */
 TEPAL_API const char *tepal_req_text(tepal_req *req);
 
-/* The whole body as JSON; the request owns it. Nested max_json_depth deep at most. Any content type
- * is accepted. Suspends. NULL on failure. */
+/* The whole body as JSON; the request owns it. Nested max_json_depth deep at most, and what it takes
+ * is counted before it is made: more than is left of max_request_memory is TEPAL_EREQUEST_MEMORY.
+ * One of over 32 KiB is made and freed in steps, between which other tasks have their turn. A byte
+ * order mark before it is ignored. Any content type is accepted. Suspends. NULL on failure, -EBUSY
+ * while another task of the request makes it. */
 TEPAL_API json_t *tepal_req_json(tepal_req *req);
 
 /* --- What lives with the request -------------------------------------------------------------- */

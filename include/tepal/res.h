@@ -16,7 +16,8 @@ extern "C" {
 /* --- Making a response ------------------------------------------------------------------------ */
 
 /* Text, and HTML, formatted as by printf; both in UTF-8. Nothing is escaped: see
- * tepal_html_escape(). */
+ * tepal_html_escape(). Here, in fields and wherever tepal formats for machines, the decimal point of
+ * a real is a point, whatever locale the program has set. */
 TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
@@ -31,22 +32,26 @@ TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_
 TEPAL_API tepal_res *tepal_empty(tepal_req *req, int status);
 
 /* A JSON value, whose reference the call takes over. NULL is a failure (out of memory), so that
- * json_pack() can stand in the call. */
+ * json_pack() can stand in the call. A real is written as the shortest text that reads back as the
+ * same real: 19.99, 1.0, 1e22. Strings must be UTF-8 (-EILSEQ recorded), and the value not nested
+ * over 2048 deep (-EINVAL). It is written in one go, some 10 ms for each MiB: larger ones are better
+ * made piece by piece, see tepal_stream(). */
 TEPAL_API tepal_res *tepal_json(tepal_req *req, int status, json_t *value);
 
 /* JSON written straight from a format, without building a value. The format is that of jansson's
  * json_pack(): {s:s, s:i}, [..], s s? s# s% i I f b n o O, and ':', ',' and spaces between; one
- * more, S, is a NUL-terminated string that is JSON already. Strings must be UTF-8. A bad format is
- * a misuse; a bad string, or a real that is not finite, makes the response NULL (-EILSEQ, -EDOM
- * recorded: the answer is a 500). */
+ * more, S, is a NUL-terminated string that is JSON already. Strings must be UTF-8, reals are written
+ * as by tepal_json(). NULL, with -EILSEQ for a bad string, -EDOM for a real that is not finite, or
+ * -EINVAL for a bad format, a negative length, or a NULL where s? or a value is not meant, recorded
+ * (the answer is a 500), and the log says which call it was, and what of its format. */
 TEPAL_API tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...);
 
 /* 301, 302, 303, 307 or 308 to a location, whose characters that do not belong in a URL are
  * encoded. */
 TEPAL_API tepal_res *tepal_redirect(tepal_req *req, int status, const char *location);
 
-/* An error page: HTML, JSON ({"status": 404, "error": "..."}) or text, by the request's Accept; see
- * tepal_error_pages(). The format makes the message; NULL is the reason phrase of the status. */
+/* An error page: HTML, JSON ({"status": 404, "error": "..."}) or text, by the request's Accept, which
+ * its Vary field says; see tepal_error_pages(). The format makes the message; NULL is the reason phrase of the status. */
 TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
@@ -89,21 +94,25 @@ typedef enum tepal_same_site {
 typedef struct tepal_cookie_options {
     const char *path;   /* default "/" */
     const char *domain; /* default: only the host that sent it */
-    int64_t max_age_s;  /* default: until the browser ends */
+    int64_t max_age_s;  /* default: until the browser ends; under 0: it is forgotten at once */
     bool secure, http_only, partitioned;
     tepal_same_site same_site;
 } tepal_cookie_options;
 
 /* Sets a cookie (RFC 6265). Returns 0, TEPAL_EFIELD when a name, value or attribute has characters
- * that are not allowed there (the response becomes a 500), or TEPAL_ESENT. */
+ * that are not allowed there (the response becomes a 500), TEPAL_ESENT, or -EINVAL for one that
+ * browsers drop: it is not set, and the log says why. TEPAL_SAME_SITE_NONE, partitioned, and names
+ * that begin with __Secure- or __Host- must be secure; the latter have no domain, and the path "/". */
 TEPAL_API int tepal_res_cookie(tepal_res *res, const char *name, const char *value,
                                const tepal_cookie_options *options);
 
-/* Tells the client to forget a cookie; path and domain must be those it was set with. */
+/* Tells the client to forget a cookie; path and domain must be those it was set with. What the prefix
+ * of a name wants is added. */
 TEPAL_API int tepal_res_delete_cookie(tepal_res *res, const char *name,
                                       const tepal_cookie_options *options);
 
-/* Closes the connection after this response. */
+/* Closes the connection after this response; also when its head has been sent, though that cannot
+ * say so any more. */
 TEPAL_API void tepal_res_set_close(tepal_res *res);
 
 /* --- Streaming -------------------------------------------------------------------------------- */
@@ -112,7 +121,10 @@ TEPAL_API void tepal_res_set_close(tepal_res *res);
  * an HTTP/1.0 client. content_type NULL is "application/octet-stream". */
 TEPAL_API tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type);
 
-/* Declares how long the body will be, instead of chunking it. Returns 0 or TEPAL_ESENT. */
+/* Declares how long the body will be, instead of chunking it. An answer to HEAD and a 304, whose body
+ * is not sent, can have the length of what they stand for in this way, also when they were made by
+ * tepal_empty(); on any other whole response the length of its body counts, and the log is told of a
+ * difference. Returns 0 or TEPAL_ESENT. */
 TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
 
 /* Sends a piece of the body, the head before the first. The response is then the answer to the

@@ -17,7 +17,9 @@ typedef struct tepal_argument {
 } tepal_argument;
 
 /* All sizes are in octets, all times in milliseconds. Zero is the default; TEPAL_NEVER switches a
- * timeout off, TEPAL_UNLIMITED a limit, unless a highest value is said. */
+ * timeout off, TEPAL_UNLIMITED a limit, unless a highest value is said. What is beyond a highest or
+ * least value, or does not fit another option, keeps the server from starting; the log has its name
+ * and value. */
 typedef struct tepal_run_options {
     /* --- Where to listen --- */
 
@@ -29,44 +31,78 @@ typedef struct tepal_run_options {
 
     /* --- What a request may be --- */
 
-    /* The request line. Default 8192; longer is answered with 414. */
+    /* The request line. Default 8192, or max_head if that is less; TEPAL_UNLIMITED is as long as
+     * max_head. Longer is answered with 414, or with 501 when all of it is a method. */
     size_t max_request_line;
-    /* Request line and fields. Default 32 KiB, at most 16 MiB; larger is answered with 431. */
+    /* Request line and fields. Default 32 KiB, or max_request_line and 24 KiB if that is more; at
+     * most 16 MiB, and not under max_request_line. Larger is answered with 431. */
     size_t max_head;
     /* Fields. Default 128, at most 255; more are answered with 431. */
     size_t max_fields;
-    /* The body, as read by tepal_req_body() and its kin. Default 1 MiB; larger: 413. */
+    /* The body, as read by tepal_req_body() and its kin. Default 1 MiB, or max_request_memory if that
+     * is set and less; larger: 413. Not over max_request_memory, but for TEPAL_UNLIMITED. */
     size_t max_body;
-    /* Nesting of a JSON body. Default 128, at most 512; deeper is answered with 400. */
+    /* Nesting of a JSON body. Default 128, at most 512; deeper is answered with 400. Each level takes
+     * 128 octets of the stack: a small stack_size has a lower default, (stack_size - 12 KiB) / 128,
+     * and more than that is refused at the start. */
     size_t max_json_depth;
-    /* All memory of one request. Default 16 MiB, or 4 times max_body if that is more; at least 64
+    /* All memory of one request, with what its body becomes as JSON: about 80 octets and the text for
+     * each string and key, 32 for a number, 128 for an array, 224 for an object. Default 16 MiB, or 4
+     * times max_body if that is more, for requests of a route 4 times its own max_body; at least 64
      * KiB. More is answered with 413. */
     size_t max_request_memory;
 
+    /* The memory of all requests of the server that are under way, each of which counts for 48 KiB and
+     * for what it takes beyond that, as max_request_memory does. At three quarters of it bodies over 64
+     * KiB wait, 10 s at most, and the client that sends its body most slowly is given up for one that
+     * waits; at all of it nothing more is begun. Then the answer is 503 with Retry-After. Default: half
+     * of what the process may have, the least of physical memory, RLIMIT_AS and the limits of its
+     * control groups, divided among its servers; at least 1 MiB. */
+    size_t max_memory;
+
     /* --- How long things may take --- */
 
-    /* From a request's first octet to the end of its head. Default 10 s; then 408. */
+    /* From a request's first octet to the end of its head; and from a connection's beginning to the
+     * first octet. Default 10 s; then 408, or the connection is closed if it never asked. */
     int64_t head_timeout_ms;
-    /* An idle connection. Default 75 s; then it is closed. */
+    /* A connection that is idle after a response. Default 75 s; then it is closed. */
     int64_t keepalive_timeout_ms;
     /* Between two reads of a body. Default 30 s; then 408. */
     int64_t body_timeout_ms;
+    /* The least rate of a body, over the whole of it: it may take body_timeout_ms and as long as what
+     * has come takes at so many octets a second. Default 100, TEPAL_UNLIMITED: any; slower is answered
+     * with 408. Only the time in which the handler waits for the client counts. */
+    size_t min_body_rate;
     /* A write of which the client takes nothing. Default 60 s; then the connection is closed. */
     int64_t write_timeout_ms;
-    /* Reading and dropping what a client still sends after its answer. Default 10 s. */
+    /* The least rate at which a client takes a response, counted in the same way. Default 100 octets a
+     * second, TEPAL_UNLIMITED: any; the connection of a slower one is closed. */
+    size_t min_write_rate;
+    /* Reading and dropping what a client still sends after its last answer. Default 10 s. */
     int64_t lingering_timeout_ms;
-    /* For running requests, when the server ends. Default 60 s; then they are cancelled. */
+    /* For all that is under way when the server ends: running requests, heads of which a part has come,
+     * clients that still send or read after their answer. Default 60 s; then requests are cancelled, and
+     * the other connections closed. */
     int64_t shutdown_timeout_ms;
 
     /* --- How many --- */
 
-    /* Connections at once. Default 100000; more wait in the backlog. */
+    /* Connections at once. Default 100000. For more, the connection that has been idle for longest is
+     * closed, as also when the process is out of descriptors; while none is idle they wait in the
+     * backlog. */
     size_t max_connections;
     /* Requests on one connection. Default unlimited. */
     size_t max_requests;
     /* What a handler has left of a body, and is read and dropped to keep the connection. Default
      * 256 KiB; when there is more the connection is closed. */
     size_t max_unread_body;
+    /* What the system holds of a response that it has not sent yet because its client is slow: that is
+     * memory, too. TCP only. Default 256 KiB, at least 4 KiB. */
+    size_t max_unsent;
+
+    /* A client that ends its side of the connection (a TCP FIN) and still reads is not taken for one
+     * that goes away: see tepal_handler. */
+    bool half_closed_clients;
 
     /* --- The rest --- */
 

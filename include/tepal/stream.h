@@ -1,8 +1,17 @@
 /* Byte streams over TCP and Unix sockets, and listeners for them.
  *
  * The calls that suspend end with -ETIMEDOUT at the task's deadline (tepal_deadline_in()) and with
- * -ECANCELED in a task that is cancelled. One task may read from a stream while another one writes;
- * a second reader, or a second writer, gets -EBUSY.
+ * -ECANCELED in a task that is cancelled. That the system gives up a peer which does not answer (its
+ * ETIMEDOUT) is TEPAL_ESILENT.
+ *
+ * Tasks may read from a stream and write to it at once. Writers take turns, in order of their coming:
+ * what one call writes stays together, and a call suspends while another task is in the middle of
+ * one, which a deadline or a cancellation ends before anything was written. (While TLS begins they
+ * get -EBUSY.) Only one task at a time may read: which of two gets what would be chance, so the second
+ * one gets -EBUSY while the first one waits.
+ *
+ * Calls with a connection or a listener that is NULL end the program with a message, where they do
+ * not say that NULL is allowed.
  */
 #ifndef TEPAL_STREAM_H
 #define TEPAL_STREAM_H
@@ -32,9 +41,12 @@ typedef struct tepal_connect_options {
 
 /* Connects to a TCP port. host is a name (see tepal/dns.h), an IPv4 or an IPv6 address. The
  * addresses of a name are tried as RFC 8305 says ("Happy Eyeballs"): both families in turns,
- * beginning with the one that is to be preferred (IPv6 where it is routed); while an attempt is
- * under way the next one starts after attempt_delay_ms, and at once when one has failed; the first
- * that succeeds is taken, and the others are given up. TCP_NODELAY is on. options may be NULL.
+ * beginning with the one that is to be preferred (IPv6 where it is routed). Nobody waits for a name
+ * server that has answered for one family only: attempts begin when there are IPv6 addresses, or 50
+ * ms after IPv4 ones, and what comes later joins; once all have failed it is waited for no longer
+ * than timeout_ms of tepal_dns_options. While an attempt is under way the next one starts after
+ * attempt_delay_ms, and at once when one has failed; the first that succeeds is taken, and the
+ * others are given up. TCP_NODELAY is on. options may be NULL.
  * Suspends. Returns 0 and the stream, which the caller closes; what tepal_resolve() returns when
  * there is no address; the error of the last attempt (-ECONNREFUSED, ...), where that there is no
  * way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV for
@@ -48,15 +60,16 @@ TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port
 TEPAL_API int tepal_connect_unix(tepal_conn **stream, const char *path);
 
 /* A stream on a connected socket of the program's own (SOCK_STREAM), such as one that was inherited
- * or received. It becomes non-blocking. Does not suspend. Returns 0 and the stream, which owns the
+ * or received. It becomes non-blocking, and on TCP TCP_NODELAY and SO_KEEPALIVE are set. Does not
+ * suspend. Returns 0 and the stream, which owns the
  * descriptor from then on; -EBADF, -ENOTSOCK, -ENOTCONN, -ESOCKTNOSUPPORT (no SOCK_STREAM),
- * -EEXIST (a stream of this loop has it), -ENOMEM, and then it is still the caller's. */
+ * -EEXIST (a stream of this loop has it), -ENOMEM, and then it is still the caller's, as it was. */
 TEPAL_API int tepal_conn_open_fd(tepal_conn **stream, int fd);
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 /* Reads what is there, at most size octets; waits until there is something. Suspends. Returns how
- * many octets, 0 when the peer has ended its side, or a negative error. */
+ * many octets, 0 when the peer has ended its side, or a negative error; -EINVAL when size is 0. */
 TEPAL_API ssize_t tepal_conn_read(tepal_conn *stream, void *buffer, size_t size);
 
 /* The three calls below wait until all that is asked for has come. Until then nothing is taken from
@@ -100,10 +113,10 @@ TEPAL_API int tepal_conn_sendfile(tepal_conn *stream, int file, int64_t offset, 
 /* Puts data into the stream's output buffer, so that many small writes become few large ones. What
  * was put goes out when the buffer is full, and before all that the other calls write; see to the
  * rest with tepal_conn_drain(). Suspends when the buffer is full and the peer is slow. Returns 0 or
- * a negative error: -ETIMEDOUT, -ECANCELED, -ENOMEM, -EBUSY (another task writes), and then none of
- * the data was put, and what was put before is still there. Only of data that is larger than the
- * whole buffer a part may have gone; that, and each error of the connection (-EPIPE, ...), ends all
- * writing: what was put is dropped, and every further call returns the error again. */
+ * a negative error: -ETIMEDOUT, -ECANCELED, -ENOMEM, and then none of the data was put, and what was
+ * put before is still there. Only of data that is larger than the whole buffer a part may have gone;
+ * that, and each error of the connection (-EPIPE, ...), ends all writing: what was put is dropped, and
+ * every further call returns the error again, or -EPIPE when it was a deadline or a cancellation. */
 TEPAL_API int tepal_conn_put(tepal_conn *stream, const void *data, size_t len);
 
 /* Puts text, formatted as by printf(). Suspends. Returns as tepal_conn_put(); -EINVAL for a format
@@ -111,7 +124,7 @@ TEPAL_API int tepal_conn_put(tepal_conn *stream, const void *data, size_t len);
 TEPAL_API int tepal_conn_printf(tepal_conn *stream, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* Writes what was put. Suspends while the peer is slow. Returns 0 or a negative error; after
- * -ETIMEDOUT, -ECANCELED and -EBUSY the rest is still there. */
+ * -ETIMEDOUT and -ECANCELED the rest is still there. */
 TEPAL_API int tepal_conn_drain(tepal_conn *stream);
 
 /* Sets the size of the output buffer: how much can be put while the peer takes nothing. Default (0)
@@ -121,13 +134,16 @@ TEPAL_API int tepal_conn_set_max_output(tepal_conn *stream, size_t max);
 /* --- The end ---------------------------------------------------------------------------------- */
 
 /* Ends this side: the peer reads the end of the stream, and may go on writing. What was put is
- * drained first. Suspends if there is any, or the stream is encrypted, and the peer is slow. Returns
- * 0 or a negative error. */
+ * drained first, and what other tasks write. Suspends if there is any, or the stream is encrypted,
+ * and the peer is slow. Returns 0 or a negative error. */
 TEPAL_API int tepal_conn_shutdown(tepal_conn *stream);
 
 /* Closes the stream and frees it. Of what was put and not drained the peer gets as much as the
- * system takes at once, and the rest is lost. No task may wait on the stream. Does not suspend.
- * NULL is allowed. */
+ * system takes at once, and the rest is lost. Whoever closes a TCP stream with octets unread, or is
+ * sent more afterwards, lets the system answer with a reset, and what was written before may be lost
+ * on its way: to be sure, end this side, and read to the peer's end. (An encrypted stream sees to
+ * that; see tls.h.) No task may wait on the stream, but for those that have been cancelled or whose
+ * time is over, and that only have not run since. Does not suspend. NULL is allowed. */
 TEPAL_API void tepal_conn_close(tepal_conn *stream);
 
 /* The same, but so that the peer does not take it for a proper end: a TCP peer gets a reset. What
@@ -153,9 +169,8 @@ typedef struct tepal_keepalive {
 } tepal_keepalive;
 
 /* Sets when the peer of a TCP stream is probed (unless set, the system's defaults hold: after two
- * hours). When it is found gone, calls on the stream return -ETIMEDOUT, although the task's
- * deadline has not come, or the error of the network (-EHOSTUNREACH). NULL: all defaults. Does not
- * suspend. Returns 0; -EINVAL when a value is out of the system's range, -EOPNOTSUPP when this is
+ * hours). When it is found gone, calls on the stream return TEPAL_ESILENT, or the error of the
+ * network (-EHOSTUNREACH). NULL: all defaults. Does not suspend. Returns 0; -EINVAL when a value is out of the system's range, -EOPNOTSUPP when this is
  * no TCP stream. */
 TEPAL_API int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options);
 
@@ -198,10 +213,12 @@ TEPAL_API ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_
 /* --- Listening -------------------------------------------------------------------------------- */
 
 typedef struct tepal_listen_options {
-    const char *host; /* an address or a name; default: all IPv6 and IPv4 addresses */
+    const char *host; /* an address, or a name, of which all addresses are listened on (without IPv6
+                         on this machine, all that are IPv4); default: all IPv6 and IPv4 addresses */
     int port;         /* TCP port; TEPAL_ANY_PORT: one that is free. Ignored with path */
     const char *path; /* a Unix socket; '@' first: abstract. A socket left by a dead process is
-                         replaced, and the file is removed at the end */
+                         replaced; the file is removed when the listener is closed, unless the path
+                         leads to another one by then */
     int backlog;      /* default 1024; the kernel caps it at net.core.somaxconn */
     bool reuse_port;  /* SO_REUSEPORT: several processes share the port */
 } tepal_listen_options;
@@ -210,15 +227,17 @@ typedef struct tepal_listen_options {
 #define TEPAL_ANY_PORT (-1)
 
 /* Begins to listen. Does not suspend (a host name is looked up at once). Returns 0 and the
- * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; -EINVAL for neither port nor
- * path. */
+ * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such
+ * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path. */
 TEPAL_API int tepal_listen(tepal_listener **listener, const tepal_listen_options *options);
 
 /* The port of a TCP listener, 0 of a Unix one. */
 TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
 
-/* Waits for the next connection. Suspends. Returns 0 and the stream, which the caller closes, or a
- * negative error. */
+/* Waits for the next connection. When the listener has several sockets, for as many addresses, they
+ * take turns. Suspends. Returns 0 and the stream, which the caller closes; -EMFILE, -ENFILE, -ENOMEM
+ * or -ENOBUFS when there is a shortage; -EBUSY when another task accepts; or another error, when
+ * accepting fails again and again: then the next call waits for a moment before it tries. */
 TEPAL_API int tepal_accept(tepal_listener *listener, tepal_conn **stream);
 
 /* Serves a connection. It runs in a task of its own; when it returns the stream is closed. */
@@ -243,9 +262,10 @@ typedef struct tepal_serve_options {
  * then, such as one that waits for a thread that is stuck, are left as they are after a tenth of
  * that time (one second at least, and ten at most; ten when it is 0), and a thread's memory must
  * stay. With stop_on_signal all servers of the process end at one signal. A second one ends the
- * process at once, whatever holds the loop; but when it comes within 150 ms of the first it is
- * taken for the same wish, sent by two: for its twin the call waits a tenth of a second. When descriptors or memory
- * are short, accepting pauses, with one line in the log. The listener stays the caller's. Suspends.
+ * process at once, whatever holds the loop; but when it comes within 150 ms of the first it is taken
+ * for the same wish, sent by two: for its twin the call waits a tenth of a second. When descriptors
+ * or memory are short, or accepting fails again and again for another reason, it pauses, with one
+ * line in the log, and is tried ten times a second. The listener stays the caller's. Suspends.
  * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
  * the listener, -ENOMEM or -EMFILE when it could not begin; what tepal_tls_status() says of tls. */
 TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
@@ -256,7 +276,9 @@ TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn,
 TEPAL_API int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn,
                                      void *arg, const tepal_serve_options *options);
 
-/* Stops listening. Connections that were accepted live on. NULL is allowed. */
+/* Stops listening. Connections that were accepted live on. No task may wait for a connection, but for
+ * one that has been cancelled or whose time is over, and that only has not run since. Does not
+ * suspend. NULL is allowed. */
 TEPAL_API void tepal_listener_close(tepal_listener *listener);
 
 #ifdef __cplusplus

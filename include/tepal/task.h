@@ -103,17 +103,51 @@ typedef struct tepal_group tepal_group;
 
 typedef struct tepal_spawn_options {
     const char *name;  /* of the task, in reports; must outlive it. Default "task" */
-    size_t stack_size; /* octets of address space, 16 KiB of them a guard; default that of the loop,
-                          256 KiB. Memory is used page by page. Large arrays belong elsewhere */
+    size_t stack_size; /* octets; default that of the loop, 256 KiB; at least 16 KiB. See below */
+    size_t arg_size;   /* octets of *arg that the task gets a copy of, at most half of its stack, on
+                          which they lie; default 0: it gets arg itself. See tepal_spawn() */
 } tepal_spawn_options;
+
+/* While a loop runs, a handler of tepal for SIGSEGV is in place, which reports overflows and then
+ * leaves every fault to the handler, or the default, that was there before. It needs a signal stack
+ * (sigaltstack()): the thread's own if it has one, else tepal gives it one. Both go with the loop,
+ * and what the program puts in their places stays. A program built with AddressSanitizer or
+ * ThreadSanitizer, whether libtepal is or not, has the sanitizer's report instead.
+ *
+ * In C++ a task may suspend while it handles an exception, and while one is on its way; one must not
+ * leave the function of a task, or any other function that tepal calls. For that the C++ runtime
+ * must be there when the loop begins: as it is in a program that is linked with it. */
+
+/* The stack of a task: stack_size is rounded up to whole pages. It is address space, and memory is
+ * used page by page; what an ended task has used stays with the loop for the next one, and goes back
+ * to the system when it was idle for half a second to a second. Large arrays belong elsewhere.
+ *
+ * Below each stack lies a guard, on which a task that overflows its stack ends the program with a
+ * message that has its name. The guard is a megabyte for tasks with a stack_size of their own and
+ * for the first 1,024 of a loop that live at once, 64 KiB for further ones and where the address
+ * space of the process is limited (RLIMIT_AS). A function whose local variables are larger than that
+ * can reach over the guard into memory that is not its own, unnoticed when it writes only there: a
+ * program with such functions should be compiled with -fstack-clash-protection, which touches each
+ * page of a large frame in order. On a kernel without MADV_GUARD_INSTALL (before 6.13) a guard takes
+ * two of the mappings that vm.max_map_count allows the process: when half of them are taken, by
+ * whomever, further stacks have a mark at their end instead, which is looked at whenever the task
+ * suspends or ends. */
 
 /* A new, empty group. It belongs to the calling task, which must close it: a group that is not
  * closed stays until the loop ends, and debug mode names it then. NULL when memory is short. */
 TEPAL_API tepal_group *tepal_group_new(void);
 
 /* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
- * its deadline and its task-local values. Does not suspend. Returns 0, -ENOMEM, or -ECANCELED when
- * the group has been cancelled. */
+ * its deadline and its task-local values. So what arg points to must be there as long as the task
+ * uses it, and a local variable of a function that returns meanwhile is not. With arg_size it is
+ * copied before the call returns, and fn gets the address of the copy, which is aligned for any type
+ * and there until the task ends:
+ *
+ *     struct job job = { .id = id };
+ *     tepal_spawn(group, run, &job, &(tepal_spawn_options){ .arg_size = sizeof(job) });
+ *
+ * Does not suspend. Returns 0, -ENOMEM, -ECANCELED when the group has been cancelled, or -EINVAL when
+ * arg_size is too large for the stack, or there is one and arg is NULL. */
 TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                           const tepal_spawn_options *options);
 

@@ -1,8 +1,12 @@
-/* Testing an application without a network: requests go through a socket pair to the real server
- * code in this process, and the clock is the test's. A timeout of an hour takes no time: whenever
- * nothing else can happen, the clock moves to the next timer.
+/* Testing an application without a network: requests go through a connection within this process to
+ * the real server code, and the clock is the test's. A timeout of an hour takes no time: whenever
+ * nothing else can happen, the clock moves to the next timer. The connection begins and ends as one
+ * over TCP does, and comes from 127.0.0.1.
  *
- * Not to be used in a task: each call runs the loop itself.
+ * Not to be used in a task: each call runs the loop itself. A call whose reply can never come gives up:
+ * when all tasks wait for one another, with no timer set; or after a minute of real time, for a stream
+ * that has no end, or what never comes from outside of the process. The log then says what each task
+ * waits for.
  *
  *     tepal_testclient *client = tepal_testclient_new(app, NULL);
  *     tepal_testreply *reply = tepal_testclient_get(client, "/hello/you");
@@ -24,15 +28,18 @@ typedef struct tepal_testclient tepal_testclient;
 
 /* A response. It lives as long as the client. */
 typedef struct tepal_testreply {
-    int status;       /* 0: the connection ended without a whole response */
+    int status;       /* 0: there is no whole response; see error */
     tepal_bytes body; /* without chunking; NUL-terminated */
     tepal_bytes raw;  /* all that was received for this response, the head included */
     bool closed;      /* the server closed the connection */
+    /* Why status is 0: TEPAL_ECLOSED, the connection ended, or there is none; TEPAL_EMESSAGE, what came
+     * is no response; -EDEADLK, nothing can happen any more; -ETIMEDOUT, a minute has passed. */
+    int error;
 } tepal_testreply;
 
 /* Starts the application (its contexts and hooks run) with these options (NULL: defaults; where to
  * listen is ignored; the access log is off unless access_log_format is set). Does not take it over.
- * NULL when it could not start; the reason is logged. */
+ * NULL when it could not start; the reason is logged. A thread has one test client at a time. */
 TEPAL_API tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *options);
 
 /* Stops the application gracefully and frees the client and all replies. NULL is allowed. */
@@ -63,7 +70,9 @@ TEPAL_API int tepal_testclient_send(tepal_testclient *client, const void *data, 
 /* Waits for the next response, as if to a request with this method. */
 TEPAL_API tepal_testreply *tepal_testclient_receive(tepal_testclient *client, const char *method);
 
-/* Ends the client's side of the connection (half-close), or all of it. */
+/* Ends the client's side of the connection (half-close), or all of it: see tepal_handler for what its
+ * handler sees. As over TCP the server learns of the latter only that the client's side has ended,
+ * until it writes to it. */
 TEPAL_API void tepal_testclient_shutdown(tepal_testclient *client);
 TEPAL_API void tepal_testclient_disconnect(tepal_testclient *client);
 

@@ -8,6 +8,13 @@
 extern "C" {
 #endif
 
+/* The threads of the pool have all signals blocked, so that those go to the program's own threads,
+ * but for the ones that tell of a fault in the thread itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ * SIGTRAP, SIGSYS, SIGABRT) and SIGPROF. A process that fn starts by fork() begins with the mask that
+ * the loop's thread had when the loop began. What posix_spawn(), popen(), system() and vfork() start
+ * there inherits what is blocked, and takes no SIGTERM: tepal_process_open() starts a process in
+ * which nothing is blocked, and so does posix_spawn() with POSIX_SPAWN_SETSIGMASK. */
+
 /* Runs fn(arg) in a thread of the loop's pool, while other tasks go on; for calls that block: a
  * database, a file system, a long computation. fn must not call tepal, but for tepal_log().
  * Suspends. Returns what fn returned. A task that is cancelled or out of time before a thread has
@@ -40,7 +47,10 @@ typedef struct tepal_offload_options {
     size_t max_queue;     /* calls that wait for a thread; default 10000 */
 } tepal_offload_options;
 
-/* Sets the bounds of this loop's pool, from now on; calls that run already go on. Does not suspend.
+/* Sets the bounds of this loop's pool, from now on; calls that run already go on. The operations of
+ * file.h have a queue and threads of their own, with the same bounds: no call of the program's is in
+ * their way. Threads are started when they are needed, and end after 10 s without work. When calls
+ * wait and for 3 s no thread has taken one, the log says so, once in a minute. Does not suspend.
  * Returns 0, -ENOMEM or -EMFILE. */
 TEPAL_API int tepal_offload_configure(const tepal_offload_options *options);
 

@@ -33,7 +33,8 @@ typedef struct tepal_tls_options {
     /* The authorities that the peer's certificate must lead to. Default of a client: those of the
      * system. A server that verifies must name one of the two. */
     const char *ca_file;       /* a PEM file */
-    const char *ca_dir;        /* a folder that "openssl rehash" has prepared */
+    const char *ca_dir;        /* a folder that "openssl rehash" has prepared; read as a whole. A
+                                  file in it that cannot be used is named in the log */
     bool insecure_no_verify;   /* a client: takes any certificate, and so anybody for the server */
     bool verify_client;        /* a server: clients must show a certificate */
     bool verify_client_if_any; /* a server: a client may show none, but not a wrong one */
@@ -45,19 +46,28 @@ typedef struct tepal_tls_options {
     bool no_resumption;      /* no session tickets: every handshake is a full one */
     size_t max_sessions;     /* a client: hosts whose last sessions are kept to be resumed; default
                                 256. The least recently used one goes */
+    int64_t session_lifetime_ms; /* how long after its full handshake a session may be resumed,
+                                    and not beyond the end of a certificate that was verified then.
+                                    A server changes the keys of its tickets each time this has
+                                    passed. Default 2 hours; at least 1 minute, at most 7 days */
 } tepal_tls_options;
 
 /* A new context; NULL options: a client with all defaults. The options are copied, the files read,
  * which blocks: for some 25 ms when these are the system's authorities. So it is made once, and
- * serves all connections. NULL only when memory is short. Anything else that fails is kept:
+ * serves all connections. No file is read at any other time but by the two calls below. A
+ * certificate of our own that has expired, or is not valid yet, is used, with a warning in the log
+ * that names its file and date. NULL only when memory is short. Anything else that fails is kept:
  * tepal_tls_status() and each further use of the context return it. A context belongs to the thread
- * that uses it; processes that are forked later share its ticket keys. The caller closes it. */
+ * that uses it; processes that are forked later share its ticket keys, and change them alike. The
+ * caller closes it. */
 TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
 
 /* 0, or why the context cannot be used: -ENOENT, -EACCES, ... for a file that cannot be read;
  * TEPAL_ECERTIFICATE for one that has no certificate or key, or when the two do not belong together;
  * -EINVAL for a server without certificate, a server that must verify without ca_file and ca_dir, a
- * bad protocol name or version; -ENOMEM. */
+ * bad protocol name or version, a session_lifetime_ms out of its range; -ENOMEM; -EAGAIN when the
+ * system has no random numbers. For NULL, which tepal_tls_new() returns for want of memory,
+ * -ENOMEM. */
 TEPAL_API int tepal_tls_status(const tepal_tls *tls);
 
 /* A text about what last failed on this context, or in a handshake with it: "server.pem: No such
@@ -66,16 +76,19 @@ TEPAL_API int tepal_tls_status(const tepal_tls *tls);
 TEPAL_API const char *tepal_tls_error(const tepal_tls *tls);
 
 /* Adds a certificate and its key (PEM files, as in the options; key NULL: in the same file) to a
- * server: it is shown to clients that ask for one of its names. The first certificate of all is
+ * server: it is shown to clients that ask for one of its names, and sessions with it are its own. The first certificate of all is
  * shown to the others. One with the names of an earlier one and another kind of key (RSA, ECDSA)
  * joins it, and what the client can do decides. Does not suspend. Returns 0 or as
- * tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a client. */
+ * tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a client, or
+ * without a file. */
 TEPAL_API int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate,
                                         const char *key) TEPAL_MUST_CHECK;
 
-/* Reads all files again, for new connections; those that exist live on with what they have. Does
- * not suspend. Returns 0 or as tepal_tls_status(); after a failure the context goes on with what it
- * had. */
+/* Reads all files again, for new connections; those that exist live on with what they have. When
+ * any certificate has changed, of an authority or our own, no session of before is resumed: who is
+ * not trusted any more does not come in by an old ticket, on either side. If nothing has changed,
+ * sessions live on. Does not suspend. Returns 0 or as tepal_tls_status(); after a failure the
+ * context goes on with what it had. */
 TEPAL_API int tepal_tls_reload(tepal_tls *tls);
 
 /* Closes the context; connections that use it live on. NULL is allowed. */
@@ -100,7 +113,9 @@ typedef struct tepal_start_tls_options {
  *   TEPAL_ETLS          the peer speaks no TLS, none that is secure enough, or refused us
  *   TEPAL_ECLOSED       the peer closed the connection
  *   -ECONNRESET, ...    errors of the connection; -ETIMEDOUT, -ECANCELED, -ENOMEM
- * tepal_conn_tls_error() says more. These are returned before anything was sent, and leave the
+ * tepal_conn_tls_error() says more. A server's failures are told in the log, with the peer and the
+ * reason: one line in 10 s at most, which says how many there were besides; not those of peers that
+ * close without a word. These are returned before anything was sent, and leave the
  * stream as it was: what tepal_tls_status() says; -EINVAL for a client without a host or with a
  * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the stream, or
  * what was put into it has not been drained; TEPAL_EMESSAGE when plain octets have been read from the peer that nobody asked for: they could
@@ -114,10 +129,17 @@ TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
  *    TEPAL_ETRUNCATED when the connection ended without that: then octets may be missing, by an
  *    attacker's doing. Some peers always end so; if the application's protocol says that all has
  *    come, it can be taken for an end. With TLS 1.3, a server that does not accept a client's
- *    certificate says so only now: TEPAL_ETLS.
+ *    certificate says so only now: TEPAL_ETLS. The
+ *    same for a peer that asks to be answered again and again (by key updates), and leaves 64 KiB of
+ *    answers unread.
  *  - tepal_conn_shutdown() says that this side ends; reading goes on. Suspends while the peer is
  *    slow.
- *  - tepal_conn_close() says so, too, but does not wait.
+ *  - tepal_conn_close() says so, too, but does not wait. What was written before arrives, and the
+ *    end behind it, although the peer's tickets or its own end have not been read: the socket lives
+ *    on by itself, without the stream. It ends this side, drops what comes, and is closed when the
+ *    peer has ended its side; when nothing has moved for 10 s, after a minute, or after 256 KiB; the
+ *    oldest of more than 1000 in a loop; and with the loop, which waits up to a second for the
+ *    peer's system to get what is under way.
  *  - tepal_conn_sendfile() reads the file, and encrypts it.
  */
 

@@ -26,8 +26,8 @@ typedef struct tepal_udp_options {
                          datagram, and one of them each other one */
     bool broadcast;   /* sending to broadcast addresses is allowed */
     const char *path; /* a Unix datagram socket instead, bound to this path; '@' first: abstract. A
-                         socket left by a dead process is replaced, and the file is removed at the
-                         end */
+                         socket left by a dead process is replaced; the file is removed when the
+                         socket is closed, unless the path leads to another one by then */
     const char *peer_path; /* a Unix datagram socket instead, connected to this path; with or
                               without a path of its own */
 } tepal_udp_options;

@@ -1,62 +1,49 @@
-/* The switch of stacks as the rest of tepal sees it: the bare swap, and what ASan and TSan must be
- * told around it. */
+/* The switch of stacks as the rest of tepal sees it: the bare swap, and what must be done around it
+ * in some programs. In most there is nothing, and one flag says so. */
 #include "async/ctx.h"
 
-#ifdef TEPAL_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#include <sanitizer/lsan_interface.h>
-#endif
-#ifdef TEPAL_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
+#include "base/sanitizer.h"
 
-#ifdef TEPAL_ASAN
-/* The context that this thread has left last. */
+#include <stdatomic.h>
+
+/* What the C++ ABI calls __cxa_eh_globals: the exceptions that the running code has caught and not
+ * left, and how many are on their way. */
+struct cxx_exceptions {
+    void *caught;
+    unsigned n_uncaught;
+};
+
+struct cxx_exceptions *__cxa_get_globals(void) SANITIZER_WEAK;
+
+enum around { AROUND_ASAN = 1, AROUND_TSAN = 2, AROUND_CXX = 4 };
+
+/* What there is to do in this program, the same for all threads. */
+static _Atomic(unsigned) around;
+
+/* That of the thread, in C++; and the context that was left last, for AddressSanitizer. */
+static _Thread_local struct cxx_exceptions *exceptions;
 static _Thread_local struct ctx *left;
 
-static void asan_before(struct ctx *from, struct ctx *to, int leave)
+static inline unsigned to_do_around(void)
 {
-    left = from;
-    __sanitizer_start_switch_fiber(leave ? NULL : &from->fake_stack, to->low, to->size);
+    return atomic_load_explicit(&around, memory_order_relaxed);
 }
-static void asan_after(struct ctx *ctx)
-{
-    __sanitizer_finish_switch_fiber(ctx->fake_stack, NULL, NULL);
-}
-#else
-static inline void asan_before(struct ctx *from, struct ctx *to, int leave)
-{
-    (void)from;
-    (void)to;
-    (void)leave;
-}
-static inline void asan_after(struct ctx *ctx)
-{
-    (void)ctx;
-}
-#endif
-
-#ifdef TEPAL_TSAN
-/* Inlined: TSan counts the calls and returns of each fiber, and this would return on another
- * one. */
-static inline __attribute__((always_inline)) void tsan_before(struct ctx *to)
-{
-    __tsan_switch_to_fiber(to->fiber, 0);
-}
-#else
-static inline void tsan_before(struct ctx *to)
-{
-    (void)to;
-}
-#endif
 
 void ctx_init_thread(struct ctx *ctx)
 {
     *ctx = (struct ctx){ 0 };
-#ifdef TEPAL_TSAN
-    ctx->fiber = __tsan_get_current_fiber();
-#endif
+    unsigned found = 0;
+    if (has_asan())
+        found |= AROUND_ASAN;
+    if (has_tsan()) {
+        found |= AROUND_TSAN;
+        ctx->checked_by = __tsan_get_current_fiber();
+    }
+    if (__cxa_get_globals) {
+        found |= AROUND_CXX;
+        exceptions = __cxa_get_globals();
+    }
+    atomic_store_explicit(&around, found, memory_order_relaxed);
 }
 
 void ctx_end_thread(struct ctx *ctx)
@@ -66,57 +53,75 @@ void ctx_end_thread(struct ctx *ctx)
 
 void ctx_init(struct ctx *ctx, void *low, size_t size, void (*fn)(void *), void *arg)
 {
-#ifdef TEPAL_ASAN
-    /* Frames that an earlier task left for good are still poisoned. */
-    ASAN_UNPOISON_MEMORY_REGION(low, size);
-    ctx->fake_stack = NULL;
+    sanitizer_unpoison(low, size);
     ctx->low = low;
     ctx->size = size;
-#endif
-#ifdef TEPAL_TSAN
-    ctx->fiber = __tsan_create_fiber(0);
-#endif
+    ctx->checked_by = UNLIKELY(to_do_around() & AROUND_TSAN) ? __tsan_create_fiber(0) : NULL;
     ctx->sp = ctx_prepare(low, (char *)low + size, fn, arg);
 }
 
 void ctx_end(struct ctx *ctx)
 {
-#ifdef TEPAL_TSAN
-    __tsan_destroy_fiber(ctx->fiber);
-#endif
+    if (UNLIKELY(to_do_around() & AROUND_TSAN))
+        __tsan_destroy_fiber(ctx->checked_by);
     ctx->sp = NULL;
 }
 
 void ctx_keep_stack(const void *low, const void *end)
 {
-#ifdef TEPAL_ASAN
-    __lsan_register_root_region(low, (size_t)((const char *)end - (const char *)low));
-#else
-    (void)low;
-    (void)end;
-#endif
+    if (__lsan_register_root_region)
+        __lsan_register_root_region(low, (size_t)((const char *)end - (const char *)low));
+}
+
+/* Inlined: TSan counts the calls and returns of each fiber, and this would return on another
+ * one. */
+static inline __attribute__((always_inline)) void tell_before(struct ctx *from, struct ctx *to,
+                                                              bool for_good)
+{
+    unsigned what = to_do_around();
+    if (what & AROUND_ASAN) {
+        left = from;
+        __sanitizer_start_switch_fiber(for_good ? NULL : &from->checked_by, to->low, to->size);
+    }
+    if (what & AROUND_TSAN)
+        __tsan_switch_to_fiber(to->checked_by, 0);
+}
+
+static NO_INLINE void switch_with_care(struct ctx *from, struct ctx *to)
+{
+    struct cxx_exceptions kept = { 0 };
+    if (to_do_around() & AROUND_CXX)
+        kept = *exceptions;
+    tell_before(from, to, false);
+    ctx_swap(&from->sp, to->sp);
+    if (to_do_around() & AROUND_ASAN)
+        __sanitizer_finish_switch_fiber(from->checked_by, NULL, NULL);
+    if (to_do_around() & AROUND_CXX)
+        *exceptions = kept;
 }
 
 void ctx_switch(struct ctx *from, struct ctx *to)
 {
-    asan_before(from, to, 0);
-    tsan_before(to);
-    ctx_swap(&from->sp, to->sp);
-    asan_after(from);
+    if (LIKELY(to_do_around() == 0))
+        ctx_swap(&from->sp, to->sp);
+    else
+        switch_with_care(from, to);
 }
 
 _Noreturn void ctx_leave(struct ctx *from, struct ctx *to)
 {
-    asan_before(from, to, 1);
-    tsan_before(to);
+    tell_before(from, to, true);
     ctx_swap(&from->sp, to->sp);
     __builtin_unreachable();
 }
 
 void ctx_entered(void)
 {
-#ifdef TEPAL_ASAN
-    /* Also the way to learn where the thread's own stack is. */
-    __sanitizer_finish_switch_fiber(NULL, &left->low, &left->size);
-#endif
+    unsigned what = to_do_around();
+    if (LIKELY(what == 0))
+        return;
+    if (what & AROUND_ASAN) /* also the way to learn where the thread's own stack is */
+        __sanitizer_finish_switch_fiber(NULL, &left->low, &left->size);
+    if (what & AROUND_CXX)
+        *exceptions = (struct cxx_exceptions){ 0 };
 }

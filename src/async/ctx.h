@@ -1,7 +1,8 @@
 /* Switching from one stack to another.
  *
- * A context is where a stack was left. ctx_<arch>.S or ctx_ucontext.c does the switch; ctx.c tells
- * the sanitizers about it.
+ * A context is where a stack was left. ctx_<arch>.S or ctx_ucontext.c does the switch; ctx.c does
+ * what else there is to do around it: it tells the sanitizers of the program, and changes the C++
+ * exceptions that are being handled, which the C++ runtime keeps for each thread.
  */
 #ifndef TEPAL_ASYNC_CTX_H
 #define TEPAL_ASYNC_CTX_H
@@ -13,14 +14,9 @@
 
 struct ctx {
     void *sp; /* where the stack was left; with ucontext, the ucontext_t at the stack's end */
-#ifdef TEPAL_ASAN
-    void *fake_stack;
-    const void *low;
+    const void *low; /* the stack; NULL: that of the thread, which AddressSanitizer tells */
     size_t size;
-#endif
-#ifdef TEPAL_TSAN
-    void *fiber;
-#endif
+    void *checked_by; /* what the sanitizer has for this stack: the fake stack, or the fiber */
 };
 
 /* Makes ctx the current thread's own stack. It is left by the first switch away from it. */

@@ -1,6 +1,11 @@
 /* The swap of stacks for aarch64, AAPCS64: x19 to x30, d8 to d15 and the floating-point control
  * register. The layout of a stack that has been left, from its stack pointer upwards: x19..x28, x29,
- * x30, d8..d15, fpcr, padding (176 octets). */
+ * x30, d8..d15, fpcr, padding (176 octets).
+ *
+ * Where a branch may land there is a bti c (as a hint, which older assemblers know), and the note at
+ * the end promises it; return addresses that are signed are saved as they are, and their stack is
+ * theirs again when they are used. x18 is the platform's and not switched: with a shadow call stack
+ * (-fsanitize=shadow-call-stack) this does not work. */
     .text
 
 /* Tells the unwinder where that layout has the registers: its end is the CFA. */
@@ -34,6 +39,7 @@
     .p2align 4
 ctx_swap:
     .cfi_startproc
+    hint #34
     .cfi_remember_state
     sub sp, sp, #176
     .cfi_adjust_cfa_offset 176
@@ -83,6 +89,7 @@ ctx_swap:
     .p2align 4
 ctx_call_as:
     .cfi_startproc
+    hint #34
     stp x19, x30, [sp, #-16]!
     .cfi_adjust_cfa_offset 16
     .cfi_offset x19, -16
@@ -111,6 +118,7 @@ ctx_call_as:
 ctx_entry:
     .cfi_startproc
     .cfi_undefined x30
+    hint #34
     mov x0, x20
     mov x29, xzr
     mov x30, xzr
@@ -118,5 +126,12 @@ ctx_entry:
     brk #1
     .cfi_endproc
     .size ctx_entry, . - ctx_entry
+
+    /* NT_GNU_PROPERTY_TYPE_0: GNU_PROPERTY_AARCH64_FEATURE_1_AND is GNU_PROPERTY_AARCH64_FEATURE_1_BTI. */
+    .section .note.gnu.property, "a", %note
+    .p2align 3
+    .long 4, 16, 5
+    .asciz "GNU"
+    .long 0xc0000000, 4, 1, 0
 
     .section .note.GNU-stack, "", %progbits

@@ -2,6 +2,8 @@
  * calls a switch, for the signal mask. */
 #include "async/ctx.h"
 
+#include "base/sanitizer.h"
+
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -49,13 +51,8 @@ void ctx_swap(void **save, void *to)
 
 bool ctx_call_as(void *sp, void *low, void (*fn)(void *), void *arg)
 {
-#if defined(TEPAL_ASAN) || defined(TEPAL_TSAN)
-    (void)sp;
-    (void)low;
-    (void)fn;
-    (void)arg;
-    return false; /* they would have to be told of the switch, from a frame that they know */
-#else
+    if (has_asan() || has_tsan())
+        return false; /* they would have to be told of the switch, from a frame that they know */
     /* It is done on that stack, which must have the room. */
     enum { ROOM = 12 * 1024 };
     if ((char *)sp - (char *)low < ROOM)
@@ -64,7 +61,6 @@ bool ctx_call_as(void *sp, void *low, void (*fn)(void *), void *arg)
     errand = &(struct errand){ .fn = fn, .arg = arg, .back = &here };
     swap(&here, sp);
     return true;
-#endif
 }
 
 void *ctx_prepare(void *low, void *top, void (*fn)(void *), void *arg)

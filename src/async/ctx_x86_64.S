@@ -4,7 +4,11 @@
  *
  * The exception flags in mxcsr belong to nobody (they are the ABI's caller-saved part), and loading
  * other ones costs 28 ns: one task that has computed with floating point would make every switch
- * eight times as slow. So mxcsr is loaded only when its control bits differ, or those of the x87. */
+ * eight times as slow. So mxcsr is loaded only when its control bits differ, or those of the x87.
+ *
+ * Of CET, the note at the end promises indirect branch tracking: where a branch may land there is an
+ * endbr64, and the one that goes back to where a call was is exempt by its prefix. It does not promise
+ * shadow stacks, which each stack would need one of: a program that links this has none. */
     .text
 
 /* void ctx_swap(void **save, void *to) */
@@ -78,7 +82,7 @@ ctx_swap:
 2:  popq %rcx
     .cfi_adjust_cfa_offset -8
     .cfi_register rip, rcx
-    jmpq *%rcx
+    notrack jmpq *%rcx
     .cfi_restore_state
 3:  ldmxcsr (%rsp)
     fldcw 4(%rsp)
@@ -134,5 +138,12 @@ ctx_entry:
     ud2
     .cfi_endproc
     .size ctx_entry, . - ctx_entry
+
+    /* NT_GNU_PROPERTY_TYPE_0: GNU_PROPERTY_X86_FEATURE_1_AND is GNU_PROPERTY_X86_FEATURE_1_IBT. */
+    .section .note.gnu.property, "a", @note
+    .p2align 3
+    .long 4, 16, 5
+    .asciz "GNU"
+    .long 0xc0000002, 4, 1, 0
 
     .section .note.GNU-stack, "", @progbits

@@ -2,17 +2,15 @@
  * task, which waits in any case once a thread has it. The functions named do_ run in the thread. */
 #include "async/offload.h"
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <tepal/file.h>
-#include <tepal/thread.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,11 +29,13 @@ struct operation {
     struct stat *status;
 };
 
-static int run(tepal_file *file, int (*fn)(void *), struct operation *operation)
+static int run(tepal_file *file, int (*fn)(void *), struct operation *operation, const char *call)
 {
+    if (!file)
+        misuse(call, "the file is NULL");
     operation->fd = file->fd;
     file->n_running++;
-    int rc = tepal_offload(fn, operation);
+    int rc = offload_own(fn, operation, call);
     file->n_running--;
     return rc;
 }
@@ -51,13 +51,15 @@ static int do_open(void *arg)
     struct opening *opening = arg;
     int flags = opening->flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     do {
-        opening->fd = open(opening->path, flags, opening->mode);
+        opening->fd = fd_keep(open(opening->path, flags, opening->mode));
     } while (opening->fd < 0 && errno == EINTR);
     return opening->fd < 0 ? -errno : 0;
 }
 
 int tepal_file_open(tepal_file **file, const char *path, const tepal_file_options *options)
 {
+    if (!file || !path)
+        misuse("tepal_file_open", path ? "file is NULL" : "the path is NULL");
     struct opening opening = { .path = path, .flags = options ? options->flags : 0, .mode = 0666 };
     if (options && options->mode)
         opening.mode = options->mode;
@@ -67,7 +69,7 @@ int tepal_file_open(tepal_file **file, const char *path, const tepal_file_option
     tepal_file *f = mem_zalloc(sizeof(*f));
     if (!f)
         return -ENOMEM;
-    rc = tepal_offload(do_open, &opening);
+    rc = offload_own(do_open, &opening, "tepal_file_open");
     if (rc < 0) {
         mem_free(f);
         return rc;
@@ -96,7 +98,7 @@ static int do_read(void *arg)
 ssize_t tepal_file_read(tepal_file *file, void *buffer, size_t size, int64_t offset)
 {
     struct operation o = { .buffer = buffer, .size = size, .offset = offset };
-    int rc = run(file, do_read, &o);
+    int rc = run(file, do_read, &o, "tepal_file_read");
     return rc < 0 ? rc : (ssize_t)o.done;
 }
 
@@ -117,7 +119,7 @@ static int do_write(void *arg)
 int tepal_file_write(tepal_file *file, const void *data, size_t len, int64_t offset)
 {
     struct operation o = { .buffer = (void *)(uintptr_t)data, .size = len, .offset = offset };
-    return run(file, do_write, &o);
+    return run(file, do_write, &o, "tepal_file_write");
 }
 
 static int do_stat(void *arg)
@@ -128,13 +130,13 @@ static int do_stat(void *arg)
 
 int tepal_file_stat(tepal_file *file, struct stat *status)
 {
-    return run(file, do_stat, &(struct operation){ .status = status });
+    return run(file, do_stat, &(struct operation){ .status = status }, "tepal_file_stat");
 }
 
 int64_t tepal_file_size(tepal_file *file)
 {
     struct stat status;
-    int rc = tepal_file_stat(file, &status);
+    int rc = run(file, do_stat, &(struct operation){ .status = &status }, "tepal_file_size");
     return rc < 0 ? rc : (int64_t)status.st_size;
 }
 
@@ -146,7 +148,7 @@ static int do_truncate(void *arg)
 
 int tepal_file_truncate(tepal_file *file, int64_t size)
 {
-    return run(file, do_truncate, &(struct operation){ .offset = size });
+    return run(file, do_truncate, &(struct operation){ .offset = size }, "tepal_file_truncate");
 }
 
 static int do_sync(void *arg)
@@ -157,7 +159,7 @@ static int do_sync(void *arg)
 
 int tepal_file_sync(tepal_file *file)
 {
-    return run(file, do_sync, &(struct operation){ 0 });
+    return run(file, do_sync, &(struct operation){ 0 }, "tepal_file_sync");
 }
 
 static int do_close(void *arg)
@@ -246,104 +248,10 @@ static int do_load(void *arg)
 
 ssize_t tepal_file_load(const char *path, size_t max, char **data)
 {
+    if (!path || !data)
+        misuse("tepal_file_load", path ? "data is NULL" : "the path is NULL");
     struct loading l = { .path = path, .max = max };
-    int rc = tepal_offload(do_load, &l);
+    int rc = offload_own(do_load, &l, "tepal_file_load");
     *data = rc < 0 ? NULL : l.data;
     return rc < 0 ? rc : (ssize_t)l.len;
-}
-
-/* --- Writing a whole file --------------------------------------------------------------------- */
-
-struct saving {
-    const char *path;
-    const void *data;
-    size_t len;
-    tepal_file_save_options options;
-    char *temporary; /* the path of the new file; folder_len octets of it are the folder with '/' */
-    size_t folder_len;
-};
-
-enum { RANDOM_NAME_SIZE = sizeof(".tepal-0123456789abcdef") };
-
-/* Creates the new file, with permissions that are not more than the final ones. Returns its
- * descriptor or a negative errno. */
-static int create(struct saving *s, unsigned mode)
-{
-    enum { ATTEMPTS = 100 };
-    int fd = -1;
-    for (int i = 0; i < ATTEMPTS && fd < 0; i++) {
-        uint64_t random;
-        if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-            return -errno;
-        snprintf(s->temporary + s->folder_len, RANDOM_NAME_SIZE, ".tepal-%016llx",
-                 (unsigned long long)random);
-        fd = open(s->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-        if (fd < 0 && errno != EEXIST && errno != EINTR)
-            break;
-    }
-    return fd < 0 ? -errno : fd;
-}
-
-static int fill(struct saving *s, int fd, const unsigned *mode)
-{
-    struct operation o = { .fd = fd, .buffer = (void *)(uintptr_t)s->data, .size = s->len };
-    int rc = do_write(&o);
-    if (rc == 0 && mode && fchmod(fd, *mode) < 0)
-        rc = -errno;
-    if (rc == 0 && !s->options.no_sync)
-        rc = do_sync(&o);
-    int closed = do_close(&fd);
-    return rc < 0 ? rc : closed;
-}
-
-/* Lets the new name in the folder survive a power failure. Not all file systems can. */
-static int sync_folder(struct saving *s)
-{
-    s->temporary[s->folder_len] = '\0';
-    int fd = open(s->folder_len ? s->temporary : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return 0; /* one that we may write into, but not read */
-    int rc = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
-    close(fd);
-    return rc;
-}
-
-static int do_save(void *arg)
-{
-    struct saving *s = arg;
-    struct stat old;
-    unsigned mode = s->options.mode;
-    if (mode == 0 && stat(s->path, &old) == 0 && S_ISREG(old.st_mode))
-        mode = old.st_mode & 0777;
-    int fd = create(s, mode ? 0600 : 0666);
-    if (fd < 0)
-        return fd;
-    int rc = fill(s, fd, mode ? &mode : NULL);
-    if (rc == 0 && rename(s->temporary, s->path) < 0)
-        rc = -errno;
-    if (rc < 0) {
-        unlink(s->temporary);
-        return rc;
-    }
-    return s->options.no_sync ? 0 : sync_folder(s);
-}
-
-int tepal_file_save(const char *path, const void *data, size_t len,
-                    const tepal_file_save_options *options)
-{
-    struct saving s = { .path = path, .data = data, .len = len };
-    if (options)
-        s.options = *options;
-    int rc = task_check(loop_current, task_need("tepal_file_save"));
-    if (rc < 0)
-        return rc;
-    const char *slash = strrchr(path, '/');
-    s.folder_len = slash ? (size_t)(slash - path) + 1 : 0;
-    s.temporary = mem_alloc(s.folder_len + RANDOM_NAME_SIZE);
-    if (!s.temporary)
-        return -ENOMEM;
-    memcpy(s.temporary, path, s.folder_len);
-    rc = tepal_offload(do_save, &s);
-    mem_free(s.temporary);
-    return rc;
 }

@@ -43,6 +43,13 @@ tepal_group *tepal_group_new(void)
     return group;
 }
 
+/* What the task is to have a copy of must be there, and leave it enough of its stack. */
+static bool arg_fits(const struct loop *loop, const void *arg, const tepal_spawn_options *options)
+{
+    size_t stack_size = stack_size_of(&loop->stacks, options->stack_size);
+    return arg && options->arg_size <= stack_size / 2;
+}
+
 int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                 const tepal_spawn_options *options, struct tepal_task **task)
 {
@@ -52,10 +59,16 @@ int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
         misuse("tepal_spawn", "the function is NULL");
     if (group->cancelled)
         return -ECANCELED;
-    const char *name = options && options->name ? options->name : "task";
-    struct tepal_task *new = task_new(loop, fn, arg, name, options ? options->stack_size : 0);
+    static const tepal_spawn_options defaults;
+    options = options ? options : &defaults;
+    if (UNLIKELY(options->arg_size > 0) && !arg_fits(loop, arg, options))
+        return -EINVAL;
+    const char *name = options->name ? options->name : "task";
+    struct tepal_task *new = task_new(loop, fn, arg, name, options->stack_size);
     if (!new)
         return -ENOMEM;
+    if (UNLIKELY(options->arg_size > 0))
+        task_copy_arg(new, options->arg_size);
     new->group = group;
     if (loop->current) {
         new->deadline = loop->current->deadline;

@@ -9,19 +9,22 @@
 #include "async/overflow.h"
 #include "async/signal_source.h"
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sink.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <time.h>
 
-/* How many unused buffers and first chunks stay warm. */
-enum { MAX_FREE_BLOCKS = 32 };
+/* How many idle buffers and first chunks stay warm in any case. */
+enum { KEEP_BLOCKS = 32 };
 
-/* How long after the end of a rush memory goes back to the system: the next rush may follow. */
-enum { TRIM_AFTER_MS = 1000 };
+/* What was idle for as long as that has no memory after twice that time: the next wave may follow.
+ * Some at once, so that the tasks need not wait for it. */
+enum { COOL_AFTER_MS = 500, COOL_AT_ONCE = 64, COOL_PAUSE_MS = 1 };
 
 _Thread_local struct loop *loop_current;
 
@@ -63,7 +66,7 @@ void tepal_clock_fake(void)
     /* Time goes on from what a call may have told already. */
     loop->now = clock_us() / 1000 + 1;
     loop->fake_time = true;
-    timer_cancel(&loop->trim);
+    timer_cancel(&loop->cooling);
     /* What is due already fires at the end of the turn, not here. */
     if (timers_next(&loop->timers) > loop->now)
         timers_fire(&loop->timers, loop->now);
@@ -76,17 +79,46 @@ struct loop *loop_need(const char *call)
     return loop_current;
 }
 
-static void on_trim(struct timer *timer)
+/* The turn that it has caused ends with another look at the logs. */
+static void on_logs(struct timer *timer)
 {
-    struct loop *loop = CONTAINER_OF(timer, struct loop, trim);
-    loop->stacks.n_cooled = 0;
-    mem_trim();
+    (void)timer;
 }
 
-void loop_trim_later(struct loop *loop)
+/* What is logged is written at the end of the turn, or with what follows in a moment. */
+static NO_INLINE void write_logs(struct loop *loop)
 {
-    if (!timer_is_set(&loop->trim) && !loop->fake_time)
-        timer_set(&loop->timers, &loop->trim, loop->now + TRIM_AFTER_MS);
+    int64_t ms = sink_flush(loop->fake_time);
+    if (ms >= 0 && !loop->fake_time &&
+        (!timer_is_set(&loop->logs) || loop->logs.at > loop->now + ms))
+        timer_set(&loop->timers, &loop->logs, loop->now + ms);
+}
+
+static void begin_cooling_period(struct loop *loop)
+{
+    idle_begin_period(&loop->stacks.idle);
+    idle_begin_period(&loop->buffers.idle);
+    idle_begin_period(&loop->chunks.idle);
+    if (loop_is_warm(loop))
+        loop_cool_later(loop);
+}
+
+static void on_cooling(struct timer *timer)
+{
+    struct loop *loop = CONTAINER_OF(timer, struct loop, cooling);
+    bool more = stack_pool_cool(&loop->stacks, COOL_AT_ONCE);
+    more |= block_pool_cool(&loop->buffers, COOL_AT_ONCE);
+    more |= block_pool_cool(&loop->chunks, COOL_AT_ONCE);
+    if (more)
+        timer_set(&loop->timers, timer, loop->now + COOL_PAUSE_MS);
+    else
+        begin_cooling_period(loop);
+}
+
+void loop_cool_later(struct loop *loop)
+{
+    if (!timer_is_set(&loop->cooling) && !loop->fake_time)
+        timer_set(&loop->timers, &loop->cooling, loop->now + COOL_AFTER_MS);
 }
 
 int loop_open(struct loop *loop, size_t stack_size)
@@ -94,7 +126,9 @@ int loop_open(struct loop *loop, size_t stack_size)
     if (loop_current && !loop_current->forked)
         return -EBUSY;
     memset(loop, 0, sizeof(*loop));
-    int rc = poller_init(&loop->poller);
+    int rc = fd_fill_standard();
+    if (rc == 0)
+        rc = poller_init(&loop->poller);
     if (rc < 0)
         return rc;
     ctx_init_thread(&loop->ctx);
@@ -105,12 +139,14 @@ int loop_open(struct loop *loop, size_t stack_size)
     loop->end_until = TEPAL_NEVER;
     look_at_clock(loop);
     timers_init(&loop->timers, loop->now);
-    timer_init(&loop->trim, on_trim);
+    timer_init(&loop->logs, on_logs);
+    timer_init(&loop->cooling, on_cooling);
     stack_pool_init(&loop->stacks, stack_size);
-    block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, MAX_FREE_BLOCKS);
-    block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, MAX_FREE_BLOCKS);
-    overflow_watch(&loop->signal_stack);
+    block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, KEEP_BLOCKS);
+    block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, KEEP_BLOCKS);
+    overflow_watch();
     fork_watch();
+    pthread_sigmask(SIG_BLOCK, NULL, &loop->signal_mask);
     loop_current = loop;
     debug_open(loop);
     return 0;
@@ -130,13 +166,14 @@ void loop_close(struct loop *loop)
     dump_signal_close(loop);
     signal_source_close(loop);
     debug_close(loop);
-    overflow_unwatch(&loop->signal_stack);
+    overflow_unwatch();
     if (loop->n_abandoned == 0)
         stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);
     block_pool_clear(&loop->chunks);
     poller_clear(&loop->poller);
     ctx_end_thread(&loop->ctx);
+    sink_flush(true);
     loop_current = NULL;
 }
 
@@ -264,7 +301,10 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
 bool loop_turn(struct loop *loop, bool wait)
 {
     bool done = UNLIKELY(loop->calls_due) && calls_run(loop);
-    return UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
+    done = UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
+    if (UNLIKELY(sink_is_waiting()))
+        write_logs(loop);
+    return done;
 }
 
 struct root {

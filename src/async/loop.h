@@ -16,6 +16,7 @@
 
 #include <tepal/loop.h>
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,14 +58,15 @@ struct loop {
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
     struct stack_pool stacks;
-    struct timer trim; /* set when a rush has left free memory behind; see loop_may_trim() */
+    struct timer logs;    /* set while lines of a log wait to be written */
+    struct timer cooling; /* set while more is idle than the pools are to keep warm */
     struct block_pool buffers, chunks;
     struct offload *offload; /* made at first use */
     tepal_loop *calls;       /* the same */
     bool calls_due;          /* there may be some to run */
     bool in_call;            /* one of them runs */
     struct list parts;
-    void *signal_stack;
+    sigset_t signal_mask;                /* of the thread, before tepal blocked any */
     uint64_t random;                     /* of select, for being fair */
     struct debug *debug;                 /* NULL: it is off; see debug.h */
     struct dump_signal *dump_signal;     /* made at first use; see inspect.h */
@@ -106,15 +108,21 @@ void loop_add_part(struct loop *loop, struct loop_part *part);
 /* The part that this function closes, or NULL. There are few: it is a walk along the list. */
 struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct loop_part *part));
 
-/* Lets freed memory go back to the system a little later: malloc() would keep most of it. */
-void loop_trim_later(struct loop *loop);
+/* Lets the memory of what is idle go back to the system, once it has been idle for a while. */
+void loop_cool_later(struct loop *loop);
 
-/* A task has ended: when many did that ran at once, what they have freed is worth giving back. */
-static inline void loop_may_trim(struct loop *loop)
+/* Whether more is idle than the pools keep warm in any case. */
+static inline bool loop_is_warm(const struct loop *loop)
 {
-    enum { RUSH = 64 };
-    if (UNLIKELY(loop->stacks.n_cooled >= RUSH))
-        loop_trim_later(loop);
+    return stack_pool_is_warm(&loop->stacks) || block_pool_is_warm(&loop->buffers) ||
+           block_pool_is_warm(&loop->chunks);
+}
+
+/* A task has ended: after many that were there at once, what they have left is worth giving back. */
+static inline void loop_may_cool(struct loop *loop)
+{
+    if (UNLIKELY(loop_is_warm(loop)) && !timer_is_set(&loop->cooling))
+        loop_cool_later(loop);
 }
 
 /* The loop of the calling thread; misuse, named call, when there is none. */

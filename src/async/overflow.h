@@ -2,11 +2,18 @@
 #ifndef TEPAL_ASYNC_OVERFLOW_H
 #define TEPAL_ASYNC_OVERFLOW_H
 
-/* Installs the handler (once a process) and this thread's signal stack, kept in *stack. Does
- * nothing where a sanitizer reports overflows itself. */
-void overflow_watch(void **stack);
+struct tepal_task;
 
-/* Takes this thread's signal stack away. */
-void overflow_unwatch(void **stack);
+/* Sees that an overflow in this thread is reported, until overflow_unwatch(): the handler is
+ * installed in the process unless it is already, and the thread has a signal stack, its own if it
+ * has one. Does nothing where a sanitizer reports overflows itself. */
+void overflow_watch(void);
+
+/* Undoes what is still as overflow_watch() has left it: the signal stack of the thread, and the
+ * handler when this was the last thread. */
+void overflow_unwatch(void);
+
+/* The report. Safe in a signal handler. */
+void overflow_report(const struct tepal_task *task);
 
 #endif

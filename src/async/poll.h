@@ -13,8 +13,9 @@
 struct tepal_task;
 
 /* What is known of a descriptor. IO_READ and IO_WRITE: an attempt may succeed. IO_EOF: the peer has
- * ended its side. IO_HUP: both sides have ended, or it failed; nothing can come or go. */
-enum io_state { IO_READ = 1, IO_WRITE = 2, IO_EOF = 4, IO_HUP = 8 };
+ * ended its side. IO_HUP: both sides have ended, or it failed; nothing can come or go. IO_STOPS: a
+ * read may stop short of what there is, as it does at urgent data; once seen it stays. */
+enum io_state { IO_READ = 1, IO_WRITE = 2, IO_EOF = 4, IO_HUP = 8, IO_STOPS = 16 };
 
 struct io {
     int fd; /* -1 when closed */

@@ -1,6 +1,7 @@
 /* The poller on Linux's epoll. It never reads or writes a descriptor. */
 #include "async/poll.h"
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/platform.h"
@@ -10,7 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 256 };
+enum { MAX_EVENTS = 256, ALL_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP };
 
 int poller_init(struct poller *poller)
 {
@@ -18,7 +19,7 @@ int poller_init(struct poller *poller)
     poller->events = mem_alloc(MAX_EVENTS * sizeof(struct epoll_event));
     if (!poller->events)
         return -ENOMEM;
-    poller->fd = epoll_create1(EPOLL_CLOEXEC);
+    poller->fd = fd_keep(epoll_create1(EPOLL_CLOEXEC));
     if (poller->fd < 0) {
         int rc = -errno;
         mem_free(poller->events);
@@ -47,7 +48,7 @@ static int control(struct poller *poller, int op, struct io *io, uint32_t events
 
 int poller_add(struct poller *poller, struct io *io)
 {
-    return control(poller, EPOLL_CTL_ADD, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    return control(poller, EPOLL_CTL_ADD, io, ALL_EVENTS | EPOLLET);
 }
 
 int poller_pause(struct poller *poller, struct io *io)
@@ -57,7 +58,7 @@ int poller_pause(struct poller *poller, struct io *io)
 
 int poller_resume(struct poller *poller, struct io *io)
 {
-    return control(poller, EPOLL_CTL_MOD, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    return control(poller, EPOLL_CTL_MOD, io, ALL_EVENTS | EPOLLET);
 }
 
 void poller_remove(struct poller *poller, struct io *io)
@@ -82,6 +83,8 @@ static uint32_t state_of(uint32_t events)
         state |= IO_EOF;
     if (events & (EPOLLHUP | EPOLLERR))
         state |= IO_HUP;
+    if (events & EPOLLPRI)
+        state |= IO_READ | IO_STOPS;
     return state;
 }
 

@@ -4,6 +4,7 @@
 #include "async/signal_source.h"
 
 #include "async/loop.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -113,7 +114,7 @@ static int enter(void)
     int rc = 0;
     pthread_mutex_lock(&process.mutex);
     if (process.n_sources == 0) {
-        int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        int fd = fd_keep(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
         if (fd < 0)
             rc = -errno;
         atomic_store(&ring_fd, fd);

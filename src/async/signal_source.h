@@ -11,6 +11,8 @@
 #include "base/list.h"
 
 #include <signal.h>
+#include "base/platform.h"
+
 #include <stdbool.h>
 
 struct loop;

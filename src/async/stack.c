@@ -1,15 +1,13 @@
-/* The stack pool. It knows mappings and guards, and nothing of what runs on a stack. */
+/* The stack pool. It knows mappings, and nothing of what runs on a stack. */
 #include "async/stack.h"
 
 #include "base/mem.h"
-#include "base/poison.h"
+#include "base/sanitizer.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
@@ -21,110 +19,81 @@
 #define VALGRIND_MAKE_MEM_DEFINED(at, size) 0
 #endif
 
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102
-#endif
-
-enum { SLAB_STACKS = 32, MAX_WARM = 64 };
+enum { SLAB_STACKS = 32 };
 
 /* A mapping that stacks of the pool's size are cut from. */
 struct stack_slab {
     char *base;
+    size_t size;
     struct stack stacks[SLAB_STACKS];
 };
 
 static const uint64_t canary = 0x5ca1ab1e0ddba11ull;
 
-/* How many guards may use mprotect(): each splits a mapping in two, and the process wants some for
- * itself. */
-static size_t max_mprotected(void)
+/* A stack and its guard are whole pages, however large those are. */
+static size_t whole_stack(size_t size)
 {
-    long count = 65530;
-    FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
-    if (f) {
-        if (fscanf(f, "%ld", &count) != 1)
-            count = 65530;
-        fclose(f);
-    }
-    return count > 4000 ? (size_t)(count - 2000) / 2 : 1;
+    return mem_whole_pages(size < STACK_MIN_SIZE ? STACK_MIN_SIZE : size);
+}
+
+size_t stack_size_of(const struct stack_pool *pool, size_t size)
+{
+    return size == 0 || size > SIZE_MAX / 2 ? pool->size : whole_stack(size);
 }
 
 void stack_pool_init(struct stack_pool *pool, size_t size)
 {
-    size = size ? (size + 4095) & ~(size_t)4095 : STACK_DEFAULT_SIZE;
-    *pool = (struct stack_pool){ .size = size < STACK_MIN_SIZE ? STACK_MIN_SIZE : size,
-                                 .max_warm = MAX_WARM };
+    *pool = (struct stack_pool){ .size = whole_stack(size ? size : STACK_DEFAULT_SIZE) };
 }
 
-static void add_guard(struct stack_pool *pool, struct stack *stack)
+/* Where address space is limited (ulimit -v) large guards would use it up. */
+static size_t guard_size(bool large)
 {
-    char *guard = stack->low - STACK_GUARD_SIZE;
-    if (pool->guard == STACK_GUARD_MADVISE) {
-        if (madvise(guard, STACK_GUARD_SIZE, MADV_GUARD_INSTALL) == 0) {
-            stack->guard = STACK_GUARD_MADVISE;
-            return;
-        }
-        pool->guard = STACK_GUARD_MPROTECT;
-    }
-    if (pool->guard == STACK_GUARD_MPROTECT && pool->max_mprotected == 0)
-        pool->max_mprotected = max_mprotected();
-    if (pool->guard == STACK_GUARD_MPROTECT && pool->n_mprotected < pool->max_mprotected &&
-        mprotect(guard, STACK_GUARD_SIZE, PROT_NONE) == 0) {
+    struct rlimit limit;
+    if (large && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY)
+        return mem_whole_pages(STACK_LARGE_GUARD_SIZE);
+    return mem_whole_pages(STACK_GUARD_SIZE);
+}
+
+/* Makes [low, top) a stack, with a guard below it. */
+static void lay_out(struct stack_pool *pool, struct stack *stack, char *low, char *top,
+                    size_t guard)
+{
+    *stack = (struct stack){ .low = low, .top = top, .guard_size = guard };
+    stack->size = mem_whole_pages((size_t)(top - low));
+    stack->guard = guard_make(low - guard, guard, &pool->guard);
+    if (stack->guard == STACK_GUARD_MPROTECT)
         pool->n_mprotected++;
-        stack->guard = STACK_GUARD_MPROTECT;
-        return;
-    }
-    stack->guard = STACK_GUARD_CANARY;
-    memcpy(stack->low, &canary, sizeof(canary));
+    if (stack->guard == STACK_GUARD_CANARY)
+        memcpy(low, &canary, sizeof(canary));
+    stack->valgrind_id = VALGRIND_STACK_REGISTER(low, top);
 }
 
-/* Makes the mapping of size octets at base a stack, which ends at top. */
-static void lay_out(struct stack_pool *pool, struct stack *stack, char *base, char *top,
-                    size_t size)
+/* Makes room for one more slab, and for its stacks when they will all be idle. */
+static int reserve_slab(struct stack_pool *pool)
 {
-    *stack = (struct stack){ .low = base + STACK_GUARD_SIZE, .top = top, .size = size };
-    add_guard(pool, stack);
-    stack->valgrind_id = VALGRIND_STACK_REGISTER(stack->low, base + size);
-}
-
-static char *map(size_t size)
-{
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (base == MAP_FAILED)
-        return NULL;
-    /* One touched page must not become two megabytes. */
-    madvise(base, size, MADV_NOHUGEPAGE);
-    return base;
-}
-
-static void push(struct stack **list, struct stack *stack)
-{
-    stack->next_free = *list;
-    *list = stack;
-}
-
-static struct stack *pop(struct stack **list)
-{
-    struct stack *stack = *list;
-    *list = stack->next_free;
-    return stack;
+    if (idle_reserve(&pool->idle, (pool->n_slabs + 1) * SLAB_STACKS) < 0)
+        return -ENOMEM;
+    if (pool->n_slabs < pool->slabs_room)
+        return 0;
+    size_t room = pool->slabs_room ? pool->slabs_room * 2 : 16;
+    struct stack_slab **slabs = mem_resize(pool->slabs, room * sizeof(*slabs));
+    if (!slabs)
+        return -ENOMEM;
+    pool->slabs = slabs;
+    pool->slabs_room = room;
+    return 0;
 }
 
 static int add_slab(struct stack_pool *pool)
 {
-    if (pool->n_slabs == pool->slabs_room) {
-        size_t room = pool->slabs_room ? pool->slabs_room * 2 : 16;
-        struct stack_slab **slabs = mem_resize(pool->slabs, room * sizeof(*slabs));
-        if (!slabs)
-            return -ENOMEM;
-        pool->slabs = slabs;
-        pool->slabs_room = room;
-    }
-    struct stack_slab *slab = mem_alloc(sizeof(*slab));
+    size_t guard = guard_size(pool->n_slabs < STACK_LARGE_GUARDS / SLAB_STACKS);
+    size_t stride = guard + pool->size;
+    struct stack_slab *slab = reserve_slab(pool) == 0 ? mem_alloc(sizeof(*slab)) : NULL;
     if (!slab)
         return -ENOMEM;
-    slab->base = map(pool->size * SLAB_STACKS);
+    slab->size = stride * SLAB_STACKS;
+    slab->base = mem_map(slab->size);
     if (!slab->base) {
         mem_free(slab);
         return -ENOMEM;
@@ -132,88 +101,102 @@ static int add_slab(struct stack_pool *pool)
     pool->slabs[pool->n_slabs++] = slab;
     for (size_t i = SLAB_STACKS; i-- > 0;) {
         struct stack *stack = &slab->stacks[i];
-        char *base = slab->base + i * pool->size;
-        lay_out(pool, stack, base, base + pool->size, pool->size);
+        char *low = slab->base + i * stride + guard;
+        lay_out(pool, stack, low, low + pool->size, guard);
         stack->pooled = true;
-        push(&pool->cold, stack);
+        idle_give_cold(&pool->idle, stack);
     }
     return 0;
+}
+
+static struct stack *take_own(struct stack_pool *pool, size_t size)
+{
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    size = whole_stack(size);
+    size_t guard = guard_size(true);
+    char *base = mem_map(guard + size);
+    if (!base)
+        return NULL;
+    struct stack *stack = (struct stack *)(void *)(base + guard + size - sizeof(*stack));
+    lay_out(pool, stack, base + guard, (char *)stack, guard);
+    return stack;
 }
 
 struct stack *stack_take(struct stack_pool *pool, size_t size)
 {
     struct stack *stack;
-    if (size != 0 && size != pool->size) {
-        if (size > SIZE_MAX / 2)
-            return NULL;
-        size = (size + 4095) & ~(size_t)4095;
-        size = size < STACK_MIN_SIZE ? STACK_MIN_SIZE : size;
-        char *base = map(size);
-        if (!base)
-            return NULL;
-        pool->n_used++;
-        stack = (struct stack *)(void *)(base + size - sizeof(*stack));
-        lay_out(pool, stack, base, (char *)stack, size);
-        return stack;
-    }
-    if (LIKELY(pool->warm)) {
-        stack = pop(&pool->warm);
-        pool->n_warm--;
+    if (UNLIKELY(size != 0 && size != pool->size)) {
+        stack = take_own(pool, size);
     } else {
-        if (!pool->cold && add_slab(pool) < 0)
+        if (UNLIKELY(pool->idle.n == 0) && add_slab(pool) < 0)
             return NULL;
-        stack = pop(&pool->cold);
+        stack = idle_take(&pool->idle);
     }
-    pool->n_used++;
+    if (LIKELY(stack))
+        pool->n_used++;
     return stack;
 }
 
-/* Gives the memory of an unused stack of the pool back. */
-static void cool(struct stack_pool *pool, struct stack *stack)
+/* Gives the memory of an idle stack of the pool back, but for the page that has the canary. */
+static void cool(struct stack *stack)
 {
-    char *low = stack->low + (stack->guard == STACK_GUARD_CANARY ? 4096 : 0);
-    madvise(low, (size_t)(stack->top - low), MADV_DONTNEED);
-    pool->n_cooled++;
+    char *low = stack->low + (stack->guard == STACK_GUARD_CANARY ? mem_page_size() : 0);
+    (void)mem_discard(low, (size_t)(stack->top - low)); /* else it stays as it is */
+}
+
+bool stack_pool_cool(struct stack_pool *pool, size_t max)
+{
+    for (; idle_is_resting(&pool->idle, STACK_KEEP_WARM); max--) {
+        if (max == 0)
+            return true;
+        cool(idle_cool(&pool->idle));
+    }
+    return false;
 }
 
 static void destroy(struct stack *stack)
 {
     VALGRIND_STACK_DEREGISTER(stack->valgrind_id);
-    unpoison(stack->low, (size_t)(stack->top - stack->low));
+    sanitizer_unpoison(stack->low, (size_t)(stack->top - stack->low));
+}
+
+static void give_own(struct stack_pool *pool, struct stack *stack)
+{
+    char *base = stack->low - stack->guard_size;
+    size_t size = (size_t)((char *)(stack + 1) - base);
+    if (stack->guard == STACK_GUARD_MPROTECT) {
+        pool->n_mprotected--;
+        guard_forget(1);
+    }
+    destroy(stack);
+    mem_unmap(base, size);
 }
 
 void stack_give(struct stack_pool *pool, struct stack *stack)
 {
     pool->n_used--;
-    if (!stack->pooled) {
-        char *base = stack->low - STACK_GUARD_SIZE;
-        if (stack->guard == STACK_GUARD_MPROTECT)
-            pool->n_mprotected--;
-        destroy(stack);
-        munmap(base, stack->size);
+    if (UNLIKELY(!stack->pooled)) {
+        give_own(pool, stack);
         return;
     }
-    if (LIKELY(pool->n_warm < pool->max_warm)) {
-        push(&pool->warm, stack);
-        pool->n_warm++;
-    } else {
-        cool(pool, stack);
-        push(&pool->cold, stack);
-    }
+    idle_give(&pool->idle, stack);
+    if (UNLIKELY(idle_warm(&pool->idle) > STACK_MAX_WARM))
+        cool(idle_cool(&pool->idle));
 }
 
 void stack_pool_clear(struct stack_pool *pool)
 {
-    while (pool->warm)
-        destroy(pop(&pool->warm));
-    while (pool->cold)
-        destroy(pop(&pool->cold));
+    while (pool->idle.n > 0)
+        destroy(idle_take(&pool->idle));
     for (size_t i = 0; i < pool->n_slabs; i++) {
-        munmap(pool->slabs[i]->base, pool->size * SLAB_STACKS);
+        mem_unmap(pool->slabs[i]->base, pool->slabs[i]->size);
         mem_free(pool->slabs[i]);
     }
     mem_free(pool->slabs);
-    *pool = (struct stack_pool){ .size = pool->size, .max_warm = pool->max_warm };
+    idle_clear(&pool->idle);
+    guard_forget(pool->n_mprotected);
+    *pool = (struct stack_pool){ .size = pool->size };
 }
 
 /* The memory of frames that have returned is none of ours, as the checkers see it. */
@@ -233,7 +216,7 @@ size_t stack_used(const struct stack *stack)
 {
     enum { PAGES = 64 };
     unsigned char resident[PAGES];
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = mem_page_size();
     char *at = (char *)((uintptr_t)stack->low & ~(uintptr_t)(page - 1));
     /* A page that is not there is not touched: it would come into being. */
     while (at < stack->top) {
@@ -267,12 +250,11 @@ static NO_INLINE __attribute__((no_sanitize("address"))) void clear(char *from, 
 void stack_refresh(struct stack *stack, void *below)
 {
     enum { MARGIN = 512 };
-    uintptr_t mask = ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+    uintptr_t mask = ~(uintptr_t)(mem_page_size() - 1);
     char *end = (char *)below - MARGIN, *page = (char *)((uintptr_t)end & mask);
     char *low = stack->low + (stack->guard == STACK_GUARD_CANARY ? sizeof(canary) : 0);
     char *first_page = (char *)(((uintptr_t)low + ~mask) & mask);
-    if (page > first_page) {
-        madvise(first_page, (size_t)(page - first_page), MADV_DONTNEED);
+    if (page > first_page && mem_discard(first_page, (size_t)(page - first_page)) == 0) {
         clear(low, first_page);
         clear(page, end);
     } else if (end > low) {

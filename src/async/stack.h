@@ -1,31 +1,43 @@
-/* Stacks of tasks: lazily committed mappings with a guard at their low end, pooled last-in
- * first-out. Those beyond max_warm that are not in use have given their memory back.
+/* Stacks of tasks: lazily committed mappings with a guard below their low end, pooled last-in
+ * first-out. What is idle stays warm for a while, so that tasks that come in waves find it so; the
+ * loop calls stack_pool_cool() from time to time for those that were not used meanwhile.
  *
- * Stacks of the pool's size are cut from slabs, so that a million of them need few mappings. A
- * guard is MADV_GUARD_INSTALL where the kernel has it, else mprotect(), and once the process nears
- * vm.max_map_count a canary that is checked whenever the task stops running.
+ * Stacks of the pool's size are cut from slabs, so that a million of them need few mappings. Where
+ * no guard can be had (guard.h) the stack has a canary, which is checked whenever the task stops
+ * running.
  */
 #ifndef TEPAL_ASYNC_STACK_H
 #define TEPAL_ASYNC_STACK_H
 
-#include "base/list.h"
+#include "async/guard.h"
+#include "base/idle.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum stack_guard { STACK_GUARD_MADVISE, STACK_GUARD_MPROTECT, STACK_GUARD_CANARY };
+/* What a guard has at least, and what it has below the pool's first stacks and below those of a size
+ * of their own: a frame of a megabyte that is written at its low end only must not reach over it.
+ * The larger one costs two more KiB of page tables for each stack: too much for a million of them,
+ * little for as many as most programs ever have. */
+enum {
+    STACK_GUARD_SIZE = 64 * 1024,
+    STACK_LARGE_GUARD_SIZE = 1024 * 1024,
+    STACK_LARGE_GUARDS = 1024
+};
 
-/* The guard is larger than most frames, so that they cannot reach over it. */
-enum { STACK_DEFAULT_SIZE = 256 * 1024, STACK_MIN_SIZE = 32 * 1024, STACK_GUARD_SIZE = 16 * 1024 };
+enum { STACK_DEFAULT_SIZE = 256 * 1024, STACK_MIN_SIZE = 16 * 1024 };
+
+/* How many idle stacks stay warm in any case, and how many do until they have rested. */
+enum { STACK_KEEP_WARM = 64, STACK_MAX_WARM = 16 * 1024 };
 
 /* One stack. The struct lies at the high end of a mapping of its own, or with those of its slab,
  * outside of the mapping: so that all memory of an unused stack can be given back. */
 struct stack {
-    char *low;   /* the lowest octet that may be used, above the guard */
-    char *top;   /* the end */
-    size_t size; /* of the mapping, with the guard */
-    struct stack *next_free;
+    char *low;         /* the lowest octet that may be used, above the guard */
+    char *top;         /* the end */
+    size_t size;       /* of the pages between guard and end */
+    size_t guard_size; /* octets below low that no other stack uses, guarded or not */
     enum stack_guard guard;
     bool pooled;
     unsigned valgrind_id;
@@ -34,15 +46,13 @@ struct stack {
 struct stack_slab;
 
 struct stack_pool {
-    size_t size;     /* of each stack's mapping */
-    size_t max_warm; /* how many unused stacks keep their memory */
-    size_t n_warm, n_used;
-    size_t n_cooled; /* how many stacks have given their memory back; for the pool's owner */
-    struct stack *warm, *cold; /* the unused ones; warm are taken first */
+    size_t size; /* of each stack, without its guard */
+    size_t n_used;
+    struct idle idle;
     struct stack_slab **slabs; /* what the stacks were cut from */
     size_t n_slabs, slabs_room;
-    enum stack_guard guard;              /* the kind to try first */
-    size_t n_mprotected, max_mprotected; /* guards by mprotect(), and how many there may be */
+    enum stack_guard guard; /* the kind to try first */
+    size_t n_mprotected;    /* guards by mprotect() */
 };
 
 /* size 0 is the default. */
@@ -51,11 +61,24 @@ void stack_pool_init(struct stack_pool *pool, size_t size);
 /* Unmaps everything; no stack may be in use. */
 void stack_pool_clear(struct stack_pool *pool);
 
+/* The size of what stack_take() returns. */
+size_t stack_size_of(const struct stack_pool *pool, size_t size);
+
 /* A stack of the pool's size (0), or of its own size; NULL when memory is short. */
 struct stack *stack_take(struct stack_pool *pool, size_t size);
 
 /* Gives a stack back that no code runs on. */
 void stack_give(struct stack_pool *pool, struct stack *stack);
+
+/* Whether more idle stacks have memory than are to keep it. */
+static inline bool stack_pool_is_warm(const struct stack_pool *pool)
+{
+    return idle_warm(&pool->idle) > STACK_KEEP_WARM;
+}
+
+/* Gives the memory of at most max idle stacks back that were not taken in this period (see
+ * idle_begin_period()). Returns true when there are more of them. */
+bool stack_pool_cool(struct stack_pool *pool, size_t max);
 
 /* How many octets of the stack were ever used, by all that it was given to since its memory was
  * fresh: down to the lowest word that is not zero. Swapped out memory is not seen. */
@@ -65,11 +88,13 @@ size_t stack_used(const struct stack *stack);
  * context that has not begun may have there. */
 void stack_refresh(struct stack *stack, void *below);
 
-/* False when the canary at the low end of the stack has been overwritten. */
-static inline bool stack_is_intact(const struct stack *stack)
+/* False when the canary at the low end of the stack has been overwritten, or when the place where
+ * its context was left is not on it: a large frame can reach over the guard without a fault. */
+static inline bool stack_is_intact(const struct stack *stack, const void *left_at)
 {
-    return stack->guard != STACK_GUARD_CANARY ||
-           *(const volatile uint64_t *)(const void *)stack->low == 0x5ca1ab1e0ddba11ull;
+    return (const char *)left_at >= stack->low &&
+           (stack->guard != STACK_GUARD_CANARY ||
+            *(const volatile uint64_t *)(const void *)stack->low == 0x5ca1ab1e0ddba11ull);
 }
 
 #endif

@@ -5,11 +5,14 @@
 #include "async/debug.h"
 #include "async/fork.h"
 #include "async/inspect.h"
+#include "async/overflow.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdalign.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static _Noreturn void no_task(const struct loop *loop, const char *call)
 {
@@ -82,7 +85,8 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->deadline = TEPAL_NEVER;
     task->result = 0;
     task->begun = task->waiting = task->interruptible = false;
-    task->cancelled = task->cancel_held = task->abandoned = task->in_child = false;
+    task->cancelled = task->cancel_held = task->cancel_told = false;
+    task->abandoned = task->in_child = false;
     task->refused_deadline = TEPAL_NEVER;
     task->n_refused_cancelled = task->n_refused_late = 0;
     task->via_loop = stack->guard == STACK_GUARD_CANARY || loop->debug;
@@ -96,6 +100,15 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     ctx_init(&task->ctx, stack->low, (size_t)((char *)task - stack->low), task_main, task);
     loop->n_tasks++;
     return task;
+}
+
+void task_copy_arg(struct tepal_task *task, size_t size)
+{
+    char *low = task->stack->low, *copy = (char *)(((uintptr_t)task - size) & ~(uintptr_t)63);
+    memcpy(copy, task->arg, size);
+    task->arg = copy;
+    ctx_end(&task->ctx);
+    ctx_init(&task->ctx, low, (size_t)(copy - low), task_main, task);
 }
 
 void task_start(struct loop *loop, struct tepal_task *task)
@@ -120,7 +133,14 @@ static void task_end(struct loop *loop, struct tepal_task *task)
         return;
     }
     stack_give(&loop->stacks, task->stack);
-    loop_may_trim(loop);
+    loop_may_cool(loop);
+}
+
+/* Where it had no guard, or reached over it. What lies beside the stack is not what it was. */
+static _Noreturn void overflow_end(const struct tepal_task *task)
+{
+    overflow_report(task);
+    abort();
 }
 
 void task_run(struct loop *loop, struct tepal_task *task)
@@ -133,8 +153,8 @@ void task_run(struct loop *loop, struct tepal_task *task)
         task = loop->current; /* another one may have come back */
     }
     loop->current = NULL;
-    if (UNLIKELY(!stack_is_intact(task->stack)))
-        misuse(task->name, "the task overflowed its stack");
+    if (UNLIKELY(!stack_is_intact(task->stack, task->ctx.sp)))
+        overflow_end(task);
     if (!task->fn)
         task_end(loop, task);
 }
@@ -194,8 +214,10 @@ static int suspend(struct loop *loop, struct tepal_task *task, const char *what)
 
 int task_check(struct loop *loop, struct tepal_task *task)
 {
-    if (UNLIKELY(task->cancelled))
+    if (UNLIKELY(task->cancelled)) {
+        task->cancel_told = true;
         return task_refuse(loop, task, -ECANCELED);
+    }
     return UNLIKELY(task_deadline_passed(loop, task)) ? task_refuse(loop, task, -ETIMEDOUT) : 0;
 }
 
@@ -272,13 +294,17 @@ void task_cancel(struct tepal_task *task)
         return;
     }
     task->cancelled = true;
-    if (task->waiting && task->interruptible)
+    if (task->waiting && task->interruptible) {
+        task->cancel_told = true;
         task_wake(task, -ECANCELED);
+    }
 }
 
 bool tepal_is_cancelled(void)
 {
-    return task_need("tepal_is_cancelled")->cancelled;
+    struct tepal_task *task = task_need("tepal_is_cancelled");
+    task->cancel_told |= task->cancelled;
+    return task->cancelled;
 }
 
 /* Not inlined, so that giving way need not save registers for it. */

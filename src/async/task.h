@@ -51,6 +51,7 @@ struct tepal_task {
     bool interruptible; /* by cancellation, in the present wait */
     bool cancelled;     /* as its calls are told */
     bool cancel_held;   /* cancelled within a shield, and told after it */
+    bool cancel_told;   /* a call has told it so; whoever wants to know clears it before */
     bool in_child;      /* of fork(): it must not return */
     bool abandoned;     /* it never runs again, and its stack stays as it is */
     uint8_t n_unwaited; /* see task_may_wait() */
@@ -64,6 +65,9 @@ struct tepal_task *task_need(const char *call);
 /* A task on a stack from the pool (stack_size 0) that has not begun. NULL when memory is short. */
 struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, const char *name,
                             size_t stack_size);
+
+/* Gives a new task a copy of as many octets of its argument, which must fit into half its stack. */
+void task_copy_arg(struct tepal_task *task, size_t size);
 
 /* Lets a new task run in its turn. */
 void task_start(struct loop *loop, struct tepal_task *task);

@@ -74,8 +74,8 @@ static int64_t first_slot(struct timers *timers, int *level, unsigned *slot)
 
 void timers_fire(struct timers *timers, int64_t now)
 {
-    int level;
-    unsigned slot;
+    int level = 0;
+    unsigned slot = 0;
     for (;;) {
         int64_t begins = first_slot(timers, &level, &slot);
         if (begins > now)

@@ -3,6 +3,7 @@
 #include "async/wakeup.h"
 
 #include "async/loop.h"
+#include "base/fd.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 
 int wakeup_open(struct wakeup *wakeup, struct loop *loop, void (*fn)(struct io *io))
 {
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int fd = fd_keep(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (fd < 0)
         return -errno;
     wakeup->io = (struct io){ .fd = fd, .fn = fn };

@@ -5,7 +5,9 @@
 
 #include "async/loop.h"
 #include "async/task.h"
+#include "async/thread.h"
 #include "async/trace.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -170,17 +172,6 @@ static void *thread_main(void *arg)
 
 /* --- Its life --------------------------------------------------------------------------------- */
 
-/* Signals stay with the program's own threads. */
-static int start(struct watchdog *w)
-{
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&w->thread, NULL, thread_main, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -rc;
-}
-
 int watchdog_open(struct watchdog **watchdog, int64_t slow_us, int signal)
 {
     int rc = install(signal);
@@ -193,8 +184,8 @@ int watchdog_open(struct watchdog **watchdog, int64_t slow_us, int signal)
     w->watched = pthread_self();
     w->signal = signal;
     w->slow_us = slow_us;
-    w->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    rc = w->bell < 0 ? -errno : start(w);
+    w->bell = fd_keep(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    rc = w->bell < 0 ? -errno : thread_start(&w->thread, thread_main, w);
     if (rc < 0) {
         if (w->bell >= 0)
             close(w->bell);

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/poison.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <stdalign.h>
@@ -23,12 +24,41 @@ int arena_init(struct arena *arena, struct block_pool *pool, size_t limit)
     arena->first = block_take(pool);
     if (!arena->first)
         return -ENOMEM;
-    arena_reset(arena);
+    arena_reset(arena); /* used is 0: nothing was counted */
     return 0;
+}
+
+static size_t left_of(const struct arena *arena)
+{
+    return arena->limit > arena->used ? arena->limit - arena->used : 0;
+}
+
+/* Counts octets beyond the first chunk. False when they are over the limit, or the budget. */
+static bool count(struct arena *arena, size_t size)
+{
+    struct arena_budget *budget = arena->budget;
+    if (size > left_of(arena))
+        return false;
+    if (budget) {
+        if (budget->used > budget->max || size > budget->max - budget->used)
+            return false;
+        budget->used += size;
+    }
+    arena->used += size;
+    return true;
+}
+
+static void uncount(struct arena *arena, size_t size)
+{
+    arena->used -= size;
+    if (arena->budget)
+        arena->budget->used -= size;
 }
 
 void arena_reset(struct arena *arena)
 {
+    if (arena->used > arena->pool->size)
+        uncount(arena, arena->used - arena->pool->size);
     while (arena->chunks) {
         struct arena_chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
@@ -50,25 +80,34 @@ void arena_clear(struct arena *arena)
     arena->first = arena->next = arena->end = NULL;
 }
 
+/* size, rounded up such that what follows it is aligned. */
+static size_t aligned(size_t size)
+{
+    return (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+}
+
 /* A new current chunk with room for size octets, or one of its own for a large allocation. */
 static NO_INLINE void *alloc_from_new_chunk(struct arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
-    size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    size = aligned(size);
     size_t need = sizeof(struct arena_chunk) + size;
-    size_t left = arena->limit > arena->used ? arena->limit - arena->used : 0;
+    size_t left = left_of(arena);
     if (need > left)
         return NULL;
     size_t take = need > ARENA_MIN_CHUNK / 4 ? need : ARENA_MIN_CHUNK;
     if (take > left)
         take = left;
-    struct arena_chunk *chunk = mem_alloc(take);
-    if (!chunk)
+    if (!count(arena, take))
         return NULL;
+    struct arena_chunk *chunk = mem_alloc(take);
+    if (!chunk) {
+        uncount(arena, take);
+        return NULL;
+    }
     *chunk = (struct arena_chunk){ .next = arena->chunks, .size = take };
     arena->chunks = chunk;
-    arena->used += take;
     char *data = (char *)(chunk + 1);
     if (take > need) {
         arena->next = data + size;
@@ -108,6 +147,30 @@ void *arena_zalloc(struct arena *arena, size_t size)
     return p;
 }
 
+/* Where the list has the chunk that holds this allocation and nothing else; NULL: there is none. */
+static struct arena_chunk **own_chunk(struct arena *arena, const void *old, size_t size)
+{
+    struct arena_chunk **at = &arena->chunks;
+    while (*at && (void *)(*at + 1) != old)
+        at = &(*at)->next;
+    return *at && (*at)->size == sizeof(**at) + aligned(size) ? at : NULL;
+}
+
+static void *resize_own(struct arena *arena, struct arena_chunk **at, size_t size)
+{
+    size_t old_size = (*at)->size, new_size = sizeof(**at) + aligned(size);
+    if (size > SIZE_MAX / 2 || !count(arena, new_size - old_size))
+        return NULL;
+    struct arena_chunk *chunk = mem_resize(*at, new_size);
+    if (!chunk) {
+        uncount(arena, new_size - old_size);
+        return NULL;
+    }
+    chunk->size = new_size;
+    *at = chunk;
+    return chunk + 1;
+}
+
 void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_size)
 {
     if (old && new_size <= old_size)
@@ -118,10 +181,24 @@ void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_s
         arena->next += new_size - old_size;
         return old;
     }
+    struct arena_chunk **at =
+        old_size > ARENA_MIN_CHUNK / 4 ? own_chunk(arena, old, old_size) : NULL;
+    if (at)
+        return resize_own(arena, at, new_size);
     void *p = arena_alloc(arena, new_size);
     if (p && old)
         memcpy(p, old, old_size);
     return p;
+}
+
+bool arena_charge(struct arena *arena, size_t size)
+{
+    return count(arena, size);
+}
+
+void arena_discharge(struct arena *arena, size_t size)
+{
+    uncount(arena, size);
 }
 
 char *arena_strndup(struct arena *arena, const char *s, size_t len)
@@ -141,7 +218,7 @@ char *arena_vprintf(struct arena *arena, size_t *len, const char *format, va_lis
     va_list again;
     va_copy(again, args);
     unpoison(arena->next, room);
-    int n = vsnprintf(arena->next, room, format, args);
+    int n = print_vsnprintf(arena->next, room, format, args);
     char *text = NULL;
     if (n >= 0 && (size_t)n < room) {
         text = arena->next;
@@ -149,7 +226,7 @@ char *arena_vprintf(struct arena *arena, size_t *len, const char *format, va_lis
     }
     poison(arena->next, (size_t)(arena->end - arena->next));
     if (n >= 0 && !text && (text = arena_alloc_text(arena, (size_t)n + 1)))
-        vsnprintf(text, (size_t)n + 1, format, again);
+        print_vsnprintf(text, (size_t)n + 1, format, again);
     va_end(again);
     if (text && len)
         *len = (size_t)n;

@@ -10,16 +10,24 @@
 #include "base/platform.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk; /* one piece from the system */
+
+/* What several owners may take together, in chunks but the first of each, and charged. */
+struct arena_budget {
+    size_t used, max;
+};
 
 struct arena {
     char *next, *end;           /* the free part of the current chunk */
     struct arena_chunk *chunks; /* all but the first, latest first */
     void *first;
     struct block_pool *pool;
-    size_t used, limit; /* octets of all chunks, and how many there may be */
+    size_t used, limit;          /* octets of all chunks and of what was charged; and how many there
+                                    may be */
+    struct arena_budget *budget; /* NULL: none; arena_init() sets none */
 };
 
 /* An arena whose first chunk is a block of the pool and which takes no more than limit octets in
@@ -33,7 +41,7 @@ void arena_clear(struct arena *arena);
 void arena_reset(struct arena *arena);
 
 /* size octets, aligned for any type and not zeroed; NULL when the limit or the system's memory is
- * reached. */
+ * reached, or the budget's. */
 void *arena_alloc(struct arena *arena, size_t size);
 
 /* The same with 1 as alignment, for text. */
@@ -43,9 +51,15 @@ char *arena_alloc_text(struct arena *arena, size_t size);
 void *arena_zalloc(struct arena *arena, size_t size);
 
 /* Makes the allocation at old (NULL: none yet), of old_size octets, new_size octets long: in place
- * when that is not more, or it is the latest one and there is room; else by a copy that is aligned
- * for any type. NULL leaves old as it is. */
+ * when that is not more, or it is the latest one and there is room; a large one, which has a chunk
+ * of its own, by moving that; else by a copy that is aligned for any type, and the old octets are
+ * lost to the arena. NULL leaves old as it is. */
 void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_size);
+
+/* Counts memory that is not in the arena, but of its owner. Returns false, and counts nothing, when
+ * that is over the limit or the budget. What was counted is taken off by arena_discharge(), or by a reset. */
+bool arena_charge(struct arena *arena, size_t size);
+void arena_discharge(struct arena *arena, size_t size);
 
 /* A copy of len octets with a NUL behind. */
 char *arena_strndup(struct arena *arena, const char *s, size_t len);

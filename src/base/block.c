@@ -1,32 +1,79 @@
-/* A free list of equal blocks. It never looks into a block that is in use. */
+/* The pool of equal blocks. It never looks into a block that is in use. */
 #include "base/block.h"
 
 #include "base/mem.h"
 #include "base/poison.h"
 
-#include <string.h>
+#include <errno.h>
 
-void block_pool_init(struct block_pool *pool, size_t size, size_t max_free)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define RUNNING_ON_VALGRIND 0
+#endif
+
+enum { SLAB_BLOCKS = 32 };
+
+/* A mapping that blocks are cut from. */
+struct block_slab {
+    struct block_slab *next;
+    char *base;
+};
+
+void block_pool_init(struct block_pool *pool, size_t size, size_t keep)
 {
-    *pool = (struct block_pool){ .size = size, .max_free = max_free };
+    *pool = (struct block_pool){ .size = size, .keep = keep };
 }
 
-/* The link to the next free block is in the block's first octets, which are readable only here. */
-static void *next_of(void *block)
+/* A checker knows where a block of the heap ends, and whether it was initialised. */
+static bool is_of_the_heap(void)
 {
-    void *next;
-    unpoison(block, sizeof(next));
-    memcpy(&next, block, sizeof(next));
-    return next;
+#ifdef TEPAL_ASAN
+    return true;
+#else
+    return RUNNING_ON_VALGRIND;
+#endif
+}
+
+/* Each block has pages of its own, so that its memory can be given back. */
+static int add_block_slab(struct block_pool *pool)
+{
+    size_t stride = mem_whole_pages(pool->size);
+    struct block_slab *slab = mem_alloc(sizeof(*slab));
+    if (!slab)
+        return -ENOMEM;
+    slab->base = idle_reserve(&pool->idle, pool->n + SLAB_BLOCKS) == 0
+                     ? mem_map(stride * SLAB_BLOCKS)
+                     : NULL;
+    if (!slab->base) {
+        mem_free(slab);
+        return -ENOMEM;
+    }
+    slab->next = pool->slabs;
+    pool->slabs = slab;
+    pool->n += SLAB_BLOCKS;
+    for (size_t i = SLAB_BLOCKS; i-- > 0;)
+        idle_give_cold(&pool->idle, slab->base + i * stride);
+    return 0;
+}
+
+static void *new_heap_block(struct block_pool *pool)
+{
+    void *block = idle_reserve(&pool->idle, pool->n + 1) == 0 ? mem_alloc(pool->size) : NULL;
+    if (block)
+        pool->n++;
+    return block;
 }
 
 void *block_take(struct block_pool *pool)
 {
-    void *block = pool->free;
-    if (!block)
-        return mem_alloc(pool->size);
-    pool->free = next_of(block);
-    pool->n_free--;
+    if (UNLIKELY(pool->idle.n == 0)) {
+        if (is_of_the_heap())
+            return new_heap_block(pool);
+        if (add_block_slab(pool) < 0)
+            return NULL;
+    }
+    void *block = idle_take(&pool->idle);
     unpoison(block, pool->size);
     return block;
 }
@@ -35,24 +82,48 @@ void block_give(struct block_pool *pool, void *block)
 {
     if (!block)
         return;
-    unpoison(block, pool->size);
-    if (pool->n_free >= pool->max_free) {
-        mem_free(block);
-        return;
-    }
-    memcpy(block, &pool->free, sizeof(pool->free));
-    pool->free = block;
-    pool->n_free++;
     poison(block, pool->size);
+    idle_give(&pool->idle, block);
+}
+
+bool block_pool_cool(struct block_pool *pool, size_t max)
+{
+    for (; idle_is_resting(&pool->idle, pool->keep); max--) {
+        if (max == 0)
+            return true;
+        void *block = idle_cool(&pool->idle);
+        if (pool->slabs)
+            (void)mem_discard(block, mem_whole_pages(pool->size)); /* else it stays as it is */
+    }
+    return false;
+}
+
+static void free_heap_blocks(struct block_pool *pool)
+{
+    while (pool->idle.n > 0) {
+        void *block = idle_take(&pool->idle);
+        unpoison(block, pool->size);
+        mem_free(block);
+    }
+}
+
+static void free_slabs(struct block_pool *pool)
+{
+    while (pool->slabs) {
+        struct block_slab *slab = pool->slabs;
+        pool->slabs = slab->next;
+        mem_unmap(slab->base, mem_whole_pages(pool->size) * SLAB_BLOCKS);
+        mem_free(slab);
+    }
 }
 
 void block_pool_clear(struct block_pool *pool)
 {
-    while (pool->free) {
-        void *block = pool->free;
-        pool->free = next_of(block);
-        unpoison(block, pool->size);
-        mem_free(block);
-    }
-    pool->n_free = 0;
+    if (!pool->slabs)
+        free_heap_blocks(pool);
+    else if (pool->idle.n == pool->n)
+        free_slabs(pool);
+    idle_clear(&pool->idle);
+    pool->slabs = NULL;
+    pool->n = 0;
 }

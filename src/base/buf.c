@@ -2,6 +2,7 @@
 #include "base/buf.h"
 
 #include "base/mem.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ int buf_vprintf(struct buf *buf, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = print_vsnprintf(NULL, 0, format, args);
     int rc = n < 0 ? -EINVAL : buf_reserve(buf, (size_t)n);
     /* vsnprintf wants room for its NUL, which the maximum does not count. */
     if (rc == 0 && buf->len + (size_t)n == buf->cap) {
@@ -66,7 +67,7 @@ int buf_vprintf(struct buf *buf, const char *format, va_list args)
             rc = -ENOMEM;
     }
     if (rc == 0) {
-        vsnprintf(buf->data + buf->len, (size_t)n + 1, format, again);
+        print_vsnprintf(buf->data + buf->len, (size_t)n + 1, format, again);
         buf->len += (size_t)n;
     }
     va_end(again);

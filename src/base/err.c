@@ -24,6 +24,8 @@ static const struct {
     { TEPAL_ETLS, "TEPAL_ETLS", "TLS failed" },
     { TEPAL_ECERTIFICATE, "TEPAL_ECERTIFICATE", "certificate not accepted" },
     { TEPAL_ETRUNCATED, "TEPAL_ETRUNCATED", "encrypted stream was cut off" },
+    { TEPAL_ESILENT, "TEPAL_ESILENT", "the peer does not answer" },
+    { TEPAL_ENOBODY, "TEPAL_ENOBODY", "nobody reads this body" },
 };
 
 const char *tepal_error_name(int error)

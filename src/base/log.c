@@ -1,16 +1,15 @@
 /* The log: one line a call, escaped, to standard error or to the program's own function. */
 #include "base/log.h"
 
-#include "base/platform.h"
+#include "base/sink.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_LINE_MAX = 4096 };
+enum { LOG_LINE_MAX = 4096, STAMP_MAX = 64 };
 
 static enum tepal_log_level threshold = TEPAL_LOG_INFO;
 static tepal_log_fn *log_fn;
@@ -27,63 +26,125 @@ void tepal_log_set(tepal_log_fn *fn, void *arg)
     log_arg = arg;
 }
 
+void tepal_log_set_max_buffer(size_t octets)
+{
+    sink_set_max(octets);
+}
+
+/* --- Escaping --------------------------------------------------------------------------------- */
+
+/* The character at in, if it is UTF-8 of two and more octets: its length. 0 if it is not. */
+static size_t take_utf8(const unsigned char *in, size_t len, uint32_t *character)
+{
+    size_t n = in[0] >= 0xc2 && in[0] < 0xe0   ? 2
+               : in[0] >= 0xe0 && in[0] < 0xf0 ? 3
+               : in[0] >= 0xf0 && in[0] < 0xf5 ? 4
+                                               : 0;
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    if (n == 0 || n > len)
+        return 0;
+    uint32_t c = in[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((in[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (in[i] & 0x3f);
+    }
+    *character = c;
+    return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
+}
+
+/* Whether a terminal or a viewer takes the character for a command or a line end: the controls of
+ * ISO 6429, the separators of lines and paragraphs, and what turns the direction of writing. */
+static bool is_control(uint32_t c)
+{
+    return c < 0xa0 || c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069);
+}
+
+/* How many octets at in may stand in a line as they are. 0: the first must be escaped. */
+static size_t plain_octets(const char *in, size_t len)
+{
+    unsigned char first = (unsigned char)*in;
+    if (first < 0x80)
+        return first >= 0x20 && first != 0x7f;
+    uint32_t character;
+    size_t n = take_utf8((const unsigned char *)in, len, &character);
+    return n > 0 && is_control(character) ? 0 : n;
+}
+
 size_t log_escape(char *out, size_t size, const char *in, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)in[i];
-        bool plain = c >= 0x20 && c != 0x7f;
-        if (n + (plain ? 1 : 4) >= size)
+    for (size_t i = 0; i < len;) {
+        size_t plain = plain_octets(in + i, len - i);
+        if (n + (plain ? plain : 4) >= size)
             break;
-        if (plain) {
-            out[n++] = (char)c;
+        if (plain > 0) {
+            memcpy(out + n, in + i, plain);
+            n += plain;
+            i += plain;
         } else {
-            out[n++] = '\\';
-            out[n++] = 'x';
-            out[n++] = hex[c >> 4];
-            out[n++] = hex[c & 15];
+            unsigned char c = (unsigned char)in[i++];
+            const char escape[] = { '\\', 'x', hex[c >> 4], hex[c & 15] };
+            memcpy(out + n, escape, sizeof(escape));
+            n += sizeof(escape);
         }
     }
     out[n] = '\0';
     return n;
 }
 
-static void write_stderr(enum tepal_log_level level, const char *text)
+/* --- Lines ------------------------------------------------------------------------------------ */
+
+/* Without the C library's: those look for the time zone, and take a lock that a forked child may
+ * find taken for ever. */
+static size_t write_stamp(char *out, size_t size, enum tepal_log_level level)
 {
     static const char *const names[] = { "?", "debug", "info", "warning", "error" };
-    char line[LOG_LINE_MAX + 64], stamp[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    localtime_r(&now, &tm);
-    strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &tm);
-    int n = snprintf(line, sizeof(line), "%s %s: %s\n", stamp, names[level], text);
-    ssize_t done;
-    do
-        done = write(STDERR_FILENO, line, (size_t)n);
-    while (done < 0 && errno == EINTR);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t days = now.tv_sec / 86400;
+    int seconds = (int)(now.tv_sec % 86400);
+    /* Years begin in March, so that a leap day is their last. */
+    int64_t day = days + 719468, era = day / 146097, of_era = day % 146097;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
+    int64_t month = (5 * of_year + 2) / 153;
+    int written =
+        snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s: ",
+                 (int)(year + era * 400 + (month >= 10)), (int)(month < 10 ? month + 3 : month - 9),
+                 (int)(of_year - (153 * month + 2) / 5 + 1), seconds / 3600, seconds / 60 % 60,
+                 seconds % 60, (int)(now.tv_nsec / 1000000), names[level]);
+    return (size_t)written;
 }
 
 void tepal_log(enum tepal_log_level level, const char *format, ...)
 {
-    if (level < threshold || level >= TEPAL_LOG_NONE)
+    if (level < threshold || level < TEPAL_LOG_DEBUG || level >= TEPAL_LOG_NONE)
         return;
-    char raw[LOG_LINE_MAX], text[LOG_LINE_MAX];
+    char raw[LOG_LINE_MAX], line[STAMP_MAX + LOG_LINE_MAX];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(raw, sizeof(raw), format, args);
     va_end(args);
-    if (n < 0)
+    if (n < 0) /* what cannot be printed: the format tells at least where it is said */
+        n = snprintf(raw, sizeof(raw), "%s", format);
+    size_t len = (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1;
+    size_t head = log_fn ? 0 : write_stamp(line, STAMP_MAX, level);
+    len = log_escape(line + head, LOG_LINE_MAX, raw, len);
+    if (log_fn) {
+        log_fn(log_arg, level, line);
         return;
-    log_escape(text, sizeof(text), raw, (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1);
-    if (log_fn)
-        log_fn(log_arg, level, text);
-    else
-        write_stderr(level, text);
+    }
+    line[head + len] = '\n';
+    sink_write(sink_open(STDERR_FILENO), line, head + len + 1);
 }
 
 void misuse(const char *call, const char *what)
 {
-    fprintf(stderr, "tepal: %s: %s\n", call, what);
+    char text[1024];
+    int n = snprintf(text, sizeof(text), "tepal: %s: %s\n", call, what);
+    sink_last_words(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
     abort();
 }

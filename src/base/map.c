@@ -63,13 +63,21 @@ void *map_get(const struct map *map, const char *key, size_t len)
     return find(map->entries, map->size, key, len, hash_of(key, len))->value;
 }
 
-int map_set(struct map *map, const char *key, size_t len, void *value)
+int map_reserve(struct map *map, size_t n)
 {
-    if ((map->used + 1) * 2 > map->size) {
+    while ((map->used + n) * 2 > map->size) {
         int rc = grow(map);
         if (rc < 0)
             return rc;
     }
+    return 0;
+}
+
+int map_set(struct map *map, const char *key, size_t len, void *value)
+{
+    int rc = map_reserve(map, 1);
+    if (rc < 0)
+        return rc;
     uint32_t hash = hash_of(key, len);
     struct map_entry *e = find(map->entries, map->size, key, len, hash);
     if (!e->value)

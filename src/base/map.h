@@ -29,4 +29,7 @@ void *map_get(const struct map *map, const char *key, size_t len);
 /* Sets the value (not NULL) of the key, replacing an earlier one. Returns 0 or -ENOMEM. */
 int map_set(struct map *map, const char *key, size_t len, void *value);
 
+/* Makes room for n keys more, so that setting them cannot fail. Returns 0 or -ENOMEM. */
+int map_reserve(struct map *map, size_t n);
+
 #endif

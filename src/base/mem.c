@@ -1,16 +1,15 @@
 /* Memory from the system, with the counter and the fault injection that the tests use. Nothing here
- * keeps memory: pools are in block.c and stack.c. */
+ * keeps memory: pools are in block.c and stack.c. The heap is the program's, and never trimmed. */
 #include "base/mem.h"
 
 #include "base/platform.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* Each loop has a thread of its own, and so has each test: no locks on the way to malloc. */
 static _Thread_local size_t n_allocations;
@@ -52,11 +51,38 @@ void mem_free(void *p)
     free(p);
 }
 
-void mem_trim(void)
+size_t mem_page_size(void)
 {
-#ifdef __GLIBC__
-    malloc_trim(0);
-#endif
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t mem_whole_pages(size_t size)
+{
+    size_t page = mem_page_size();
+    return (size + page - 1) / page * page;
+}
+
+void *mem_map(size_t size)
+{
+    if (UNLIKELY(must_fail()))
+        return NULL;
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    /* One touched page must not become two megabytes. A kernel without huge pages refuses. */
+    (void)madvise(base, size, MADV_NOHUGEPAGE);
+    return base;
+}
+
+void mem_unmap(void *base, size_t size)
+{
+    munmap(base, size);
+}
+
+int mem_discard(void *from, size_t size)
+{
+    return madvise(from, size, MADV_DONTNEED) == 0 ? 0 : -errno;
 }
 
 char *mem_strndup(const char *s, size_t len)

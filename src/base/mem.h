@@ -12,8 +12,19 @@ void *mem_zalloc(size_t size);
 void *mem_resize(void *old, size_t size);
 void mem_free(void *p);
 
-/* Gives freed memory back to the system, as far as the C library can. Takes milliseconds. */
-void mem_trim(void);
+/* The size of the system's pages, which is 64 KiB on some machines; and size rounded up to whole
+ * ones. */
+size_t mem_page_size(void);
+size_t mem_whole_pages(size_t size);
+
+/* Whole pages outside of the heap: zero, and there only once they are touched. NULL when memory is
+ * short. */
+void *mem_map(size_t size);
+void mem_unmap(void *base, size_t size);
+
+/* Gives the memory of whole pages back to the system: they are as if fresh. Returns 0 or a negative
+ * errno: nothing has happened then, as in a program that has locked its memory (mlockall()). */
+int mem_discard(void *from, size_t size);
 
 /* A copy of the string, or of len octets with a NUL behind. */
 char *mem_strdup(const char *s);

@@ -3,7 +3,7 @@
 
 #include "async/task.h"
 
-static const char continue_response[] = "HTTP/1.1 100 Continue\r\n\r\n";
+#include <errno.h>
 
 void body_reader_init(struct body_reader *reader, struct http_conn *conn,
                       const struct h1_head *head)
@@ -13,7 +13,7 @@ void body_reader_init(struct body_reader *reader, struct http_conn *conn,
         .framing = head->framing,
         .head_end = conn->in_start,
         .left = head->framing == H1_BODY_LENGTH ? head->content_length : 0,
-        .send_continue = head->expect_continue && head->framing != H1_BODY_NONE,
+        .begun = conn->in_start < conn->in_end,
         .done = head->framing == H1_BODY_NONE,
     };
 }
@@ -45,41 +45,101 @@ static int take_piece(struct body_reader *reader, tepal_bytes *piece)
     return piece->len > 0;
 }
 
-/* Waits for more input. What was answered before must not wait for it, and the peer may wait for
- * 100 (Continue), RFC 9110 section 10.1.1. */
-static int fill(struct body_reader *reader)
-{
-    struct http_conn *conn = reader->conn;
-    int rc = 0;
-    if (reader->send_continue) {
-        reader->send_continue = false;
-        rc = conn_write(conn, continue_response, sizeof(continue_response) - 1);
-    }
-    if (rc == 0)
-        rc = conn_flush(conn);
-    if (rc == 0)
-        rc = conn_fill_body(conn, reader->head_end);
-    if (rc == TEPAL_ECLOSED && reader->framing == H1_BODY_UNTIL_CLOSE) {
-        reader->done = true;
-        return 0;
-    }
-    if (rc < 0)
-        reader->error = rc;
-    return rc;
-}
-
-int body_read(struct body_reader *reader, tepal_bytes *piece)
+int body_take(struct body_reader *reader, tepal_bytes *piece)
 {
     *piece = (tepal_bytes){ 0 };
     while (reader->error == 0 && !reader->done) {
         struct http_conn *conn = reader->conn;
-        if (conn->in_start == conn->in_end && fill(reader) <= 0)
-            break;
+        if (conn->in_start == conn->in_end)
+            return -EAGAIN;
         int rc = take_piece(reader, piece);
         if (rc != 0)
             return rc;
     }
     return reader->error;
+}
+
+/* What an attempt to fill the buffer says of the body. */
+static int filled(struct body_reader *reader, int rc)
+{
+    if (rc == 1) {
+        reader->begun = true;
+        return 0;
+    }
+    if (rc == TEPAL_ECLOSED && reader->framing == H1_BODY_UNTIL_CLOSE) {
+        reader->done = true;
+        return 0;
+    }
+    if (rc != -EAGAIN && rc != -ENOMEM && !conn_was_interrupted(rc))
+        reader->error = rc;
+    return rc;
+}
+
+int body_try_fill(struct body_reader *reader)
+{
+    return filled(reader, conn_try_fill_body(reader->conn, reader->head_end));
+}
+
+int body_fill(struct body_reader *reader)
+{
+    struct http_conn *conn = reader->conn;
+    const struct conn_limits *limits = conn->limits;
+    /* Another task reads: its buffer must not be moved away. */
+    if (conn->stream.io.reader)
+        return -EBUSY;
+    /* What was answered before must not wait for it. */
+    int rc = conn_flush(conn);
+    if (rc < 0)
+        return filled(reader, rc);
+    int64_t before = loop_current->now;
+    rc = conn_fill_body(conn, reader->head_end,
+                        conn_time_left(limits->read_timeout_ms, limits->min_read_rate,
+                                       reader->received, reader->waited_ms));
+    reader->waited_ms += loop_current->now - before;
+    return filled(reader, rc);
+}
+
+int body_read(struct body_reader *reader, tepal_bytes *piece)
+{
+    int rc;
+    while ((rc = body_take(reader, piece)) == -EAGAIN)
+        if ((rc = body_fill(reader)) < 0)
+            break;
+    return rc;
+}
+
+int body_read_ahead(struct body_reader *reader)
+{
+    struct http_conn *conn = reader->conn;
+    if (conn->stream.io.reader)
+        return -EBUSY;
+    if (conn->in_end == conn->in_cap || !(conn->stream.io.state & IO_READ))
+        return 0;
+    ssize_t n =
+        stream_try_read(&conn->stream, conn->in + conn->in_end, conn->in_cap - conn->in_end);
+    if (n > 0) {
+        conn->in_end += (uint32_t)n;
+        reader->begun = true;
+    }
+    return 0;
+}
+
+bool body_has_arrived(const struct body_reader *reader)
+{
+    const struct http_conn *conn = reader->conn;
+    size_t len = conn->in_end - conn->in_start;
+    if (reader->done || reader->framing != H1_BODY_CHUNKED)
+        return reader->done || (reader->framing == H1_BODY_LENGTH && reader->left <= len);
+    const char *in = conn->in + conn->in_start;
+    struct chunk_decoder chunks = reader->chunks;
+    struct chunk_step step;
+    int rc = 0;
+    while (rc == 0 && len > 0) {
+        rc = chunk_decode(&chunks, in, len, &conn->limits->chunks, &step);
+        in += step.used;
+        len -= step.used;
+    }
+    return rc == 1;
 }
 
 int body_drop_received(struct body_reader *reader)

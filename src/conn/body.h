@@ -14,8 +14,9 @@ struct body_reader {
     uint32_t head_end; /* where in the input buffer the head ends */
     uint64_t left;     /* octets of a body with a length */
     uint64_t received; /* octets of the body so far */
+    int64_t waited_ms; /* for the peer to send them */
     struct chunk_decoder chunks;
-    bool send_continue; /* the peer waits for 100 (Continue) */
+    bool begun; /* something of it has come */
     bool done;
     int error; /* that ended the reading; said again by every further call */
 };
@@ -24,11 +25,28 @@ struct body_reader {
 void body_reader_init(struct body_reader *reader, struct http_conn *conn,
                       const struct h1_head *head);
 
-/* The next piece, valid until the next call. Suspends. Returns 1, 0 at the end, TEPAL_EMESSAGE for
- * malformed chunks, TEPAL_EBODY_SIZE for trailers or chunk-size lines over a limit, TEPAL_ECLOSED
- * when the peer closed in the middle, -ETIMEDOUT when nothing came for read_timeout_ms, or another
- * error. */
+/* The next piece of what has been read from the connection, valid until the next call. Returns 1, 0 at
+ * the end, -EAGAIN when body_fill() must come first, TEPAL_EMESSAGE for malformed chunks,
+ * TEPAL_EBODY_SIZE for trailers or chunk-size lines over a limit, or the error that ended it. */
+int body_take(struct body_reader *reader, tepal_bytes *piece);
+
+/* Reads from the connection: what is there, without waiting (or -EAGAIN); or waiting for it, when what
+ * was written has gone. The second suspends. Both return 0, TEPAL_ECLOSED when the peer closed in the
+ * middle, -ETIMEDOUT when it was silent or slow for too long, or another error. They write nothing of
+ * their own: whether the peer waits for 100 (Continue) is the caller's business. */
+int body_try_fill(struct body_reader *reader);
+int body_fill(struct body_reader *reader);
+
+/* Both: the next piece. An interruption (conn_was_interrupted()) is told once, all other errors for
+ * ever. */
 int body_read(struct body_reader *reader, tepal_bytes *piece);
+
+/* Reads what there is from the connection and fits into what is left of the buffer, without waiting and
+ * without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
+int body_read_ahead(struct body_reader *reader);
+
+/* Whether nothing more of it has to be read from the connection. */
+bool body_has_arrived(const struct body_reader *reader);
 
 /* Drops what of the body has been received already, without waiting. Returns 1 when that was all of
  * it, 0 when more is to come, or an error. */

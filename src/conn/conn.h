@@ -1,5 +1,5 @@
 /* An HTTP/1 connection: a stream with an input and an output buffer, which it has only while there
- * is something in them.
+ * is something in them, and what it needs beside them while a task works on it.
  *
  * Input: octets from in_start to in_end have been received and not been used. A message head stays
  * where it is in the buffer for as long as the message lasts (conn_pin_head()), so that its fields
@@ -18,10 +18,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A peer may be silent for a timeout at a time, and in all for that time and as long as its octets take
+ * at the least rate (octets a second; 0: any). Only the time that it was waited for counts. */
 struct conn_limits {
     uint32_t max_input; /* octets of an input buffer: what a message head may need */
     int64_t read_timeout_ms, write_timeout_ms;
+    uint64_t min_read_rate, min_write_rate;
     struct chunk_limits chunks;
+};
+
+/* What is needed only while a task works on the connection: it lies on the stack of that task. */
+struct conn_work {
+    char *pinned; /* an earlier input buffer, in which the head of the present message lies */
+    uint32_t pinned_cap;
+    bool peer_ended;         /* see conn_wait() */
+    uint64_t sent;           /* octets that the system has taken */
+    uint64_t message_start;  /* what sent is when all before the present message has gone */
+    int64_t message_wait_ms; /* for which its writes have waited for the peer */
 };
 
 struct http_conn {
@@ -30,10 +43,9 @@ struct http_conn {
     char *in;
     uint32_t in_start, in_end, in_cap;
     uint32_t out_len;
-    char *out;    /* LOOP_BUFFER_SIZE octets */
-    char *pinned; /* an earlier input buffer, in which the head of the present message lies */
-    uint32_t pinned_cap;
-    int error; /* of an output that failed: nothing more is written */
+    char *out;              /* LOOP_BUFFER_SIZE octets */
+    struct conn_work *work; /* NULL while no task works on the connection */
+    int error;              /* of an output that lost octets: nothing more is written */
 };
 
 /* Makes conn one on this socket; io.fn is still the caller's to set. Returns 0 or a negative errno.
@@ -42,6 +54,26 @@ int conn_open(struct http_conn *conn, int fd, const struct conn_limits *limits);
 
 /* Closes the stream and gives the buffers back. */
 void conn_close(struct http_conn *conn);
+
+/* --- Waiting ---------------------------------------------------------------------------------- */
+
+/* Waits for the peer: for IO_READ or IO_WRITE, until that time at most. When it has ended its side
+ * (work->peer_ended) and the task was cancelled for it, that is not for this wait: what is on its way
+ * still comes and goes. Suspends. Returns 0, -ETIMEDOUT, -ECANCELED or -EBUSY. */
+int conn_wait(struct http_conn *conn, uint32_t state, int64_t until);
+
+/* For a call that could have waited for the peer and did not have to: see task_may_wait(). And what it
+ * must return before it does anything: see task_check(). */
+int conn_may_wait(struct http_conn *conn);
+int conn_check(struct http_conn *conn);
+
+/* Whether the result of a wait is none of the peer's doing: the task was cancelled or is out of time,
+ * or another one waits already. It can be begun again. */
+bool conn_was_interrupted(int rc);
+
+/* For how long a peer may be silent now that has moved so many octets of a message, and was waited for
+ * for waited_ms: see struct conn_limits. 0 when its time is over. */
+int64_t conn_time_left(int64_t timeout_ms, uint64_t min_rate, uint64_t octets, int64_t waited_ms);
 
 /* --- Input (input.c) -------------------------------------------------------------------------- */
 
@@ -65,27 +97,39 @@ static inline void conn_pin_head(struct http_conn *conn, uint32_t head_len)
 /* The message is over: its head may go. */
 void conn_unpin_head(struct http_conn *conn);
 
-/* Fills the empty input buffer behind the pinned head, waiting for it at most read_timeout_ms.
- * Suspends. Returns 1, TEPAL_ECLOSED at the end, -ETIMEDOUT or another error. */
-int conn_fill_body(struct http_conn *conn, uint32_t head_end);
+/* Fills the empty input buffer behind the pinned head: with what there is, or -EAGAIN; or waiting for
+ * it at most timeout_ms, and then looking once more. The second suspends. Return 1, TEPAL_ECLOSED at
+ * the end, -ETIMEDOUT or another error. */
+int conn_try_fill_body(struct http_conn *conn, uint32_t head_end);
+int conn_fill_body(struct http_conn *conn, uint32_t head_end, int64_t timeout_ms);
 
 /* --- Output (output.c) ------------------------------------------------------------------------ */
 
-/* n contiguous octets of output, to be filled and then committed, or NULL when they do not fit an
- * empty buffer, memory is short, or the connection is broken (conn->error). Suspends if the buffer
- * must be emptied first. */
-char *conn_output(struct http_conn *conn, uint32_t n);
+/* n contiguous octets of output, LOOP_BUFFER_SIZE at most, to be filled and then committed. Suspends
+ * if the buffer must be emptied first. Returns 0, -ENOMEM, or as conn_write(). */
+int conn_output(struct http_conn *conn, uint32_t n, char **room);
 
 static inline void conn_commit(struct http_conn *conn, size_t n)
 {
     conn->out_len += (uint32_t)n;
 }
 
-/* Writes data: small pieces into the buffer, large ones straight through. Suspends while the peer
- * is slow. Returns 0 or a negative error, which is kept in conn->error. */
-int conn_write(struct http_conn *conn, const void *data, size_t len);
+/* From here on the octets are those of another message: its writes have a time of their own. */
+void conn_begin_message(struct http_conn *conn);
 
-/* Writes all that was collected. Suspends while the peer is slow. Returns as conn_write(). */
+/* The octets of the present message that the system has taken. */
+uint64_t conn_message_sent(const struct http_conn *conn);
+
+/* Writes data, or pieces of which there are CONN_MAX_PIECES at most: small ones into the buffer, large
+ * ones straight through. Suspends while the peer is slow. Returns 0 or a negative error. After an
+ * interruption (conn_was_interrupted()) nothing of it was written, unless conn->error is set: that is
+ * for good. */
+enum { CONN_MAX_PIECES = 3 };
+int conn_write(struct http_conn *conn, const void *data, size_t len);
+int conn_writev(struct http_conn *conn, const struct iovec *pieces, int n);
+
+/* Writes all that was collected. Suspends while the peer is slow. Returns as conn_write(): what is
+ * left after an interruption is still there. */
 int conn_flush(struct http_conn *conn);
 
 /* Writes as much of it as the peer takes at once. Does not suspend. Fits task->before_wait. */

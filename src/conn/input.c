@@ -27,9 +27,10 @@ void conn_release_input(struct http_conn *conn)
 
 void conn_unpin_head(struct http_conn *conn)
 {
-    if (conn->pinned) {
-        give_buffer(conn->pinned, conn->pinned_cap);
-        conn->pinned = NULL;
+    struct conn_work *work = conn->work;
+    if (work && UNLIKELY(work->pinned != NULL)) {
+        give_buffer(work->pinned, work->pinned_cap);
+        work->pinned = NULL;
     }
     if (conn->in_start == conn->in_end)
         conn->in_start = conn->in_end = 0;
@@ -90,13 +91,14 @@ ssize_t conn_try_fill(struct http_conn *conn)
  * a new buffer if not. */
 static int make_body_room(struct http_conn *conn, uint32_t head_end)
 {
-    uint32_t from = conn->pinned ? 0 : head_end;
+    struct conn_work *work = conn->work;
+    uint32_t from = work->pinned ? 0 : head_end;
     if (conn->in_cap - from < MIN_ROOM) {
         char *buffer = block_take(&loop_current->buffers);
         if (!buffer)
             return -ENOMEM;
-        conn->pinned = conn->in;
-        conn->pinned_cap = conn->in_cap;
+        work->pinned = conn->in;
+        work->pinned_cap = conn->in_cap;
         conn->in = buffer;
         conn->in_cap = LOOP_BUFFER_SIZE;
         from = 0;
@@ -105,15 +107,41 @@ static int make_body_room(struct http_conn *conn, uint32_t head_end)
     return 0;
 }
 
-int conn_fill_body(struct http_conn *conn, uint32_t head_end)
+/* Takes the result of an attempt to read into the room behind the head. */
+static int took(struct http_conn *conn, ssize_t n)
 {
-    int rc = make_body_room(conn, head_end);
-    if (rc < 0)
-        return rc;
-    ssize_t n = stream_read(&conn->stream, conn->in + conn->in_end, conn->in_cap - conn->in_end,
-                            conn->limits->read_timeout_ms);
     if (n <= 0)
         return n == 0 ? TEPAL_ECLOSED : (int)n;
     conn->in_end += (uint32_t)n;
     return 1;
+}
+
+static int read_behind_head(struct http_conn *conn, uint32_t head_end)
+{
+    int rc = make_body_room(conn, head_end);
+    if (rc < 0)
+        return rc;
+    return took(
+        conn, stream_try_read(&conn->stream, conn->in + conn->in_end, conn->in_cap - conn->in_end));
+}
+
+int conn_try_fill_body(struct http_conn *conn, uint32_t head_end)
+{
+    return conn->stream.io.state & IO_READ ? read_behind_head(conn, head_end) : -EAGAIN;
+}
+
+int conn_fill_body(struct http_conn *conn, uint32_t head_end, int64_t timeout_ms)
+{
+    while (true) {
+        int rc = conn_wait(conn, IO_READ, loop_time_after(loop_current->now, timeout_ms));
+        bool late = rc == -ETIMEDOUT && !conn_was_interrupted(rc);
+        if (rc < 0 && !late)
+            return rc;
+        /* Also when it is late: the process may have been held, and not the peer. */
+        rc = read_behind_head(conn, head_end);
+        if (rc != -EAGAIN)
+            return rc;
+        if (late)
+            return -ETIMEDOUT;
+    }
 }

@@ -1,9 +1,10 @@
 /* The Accept field: media ranges and their qualities. */
 #include "http/accept.h"
 
+#include "http/field.h"
+
 #include <stddef.h>
 #include <string.h>
-#include <strings.h>
 
 /* The value of the parameter q among those at text[0..len), in thousandths. */
 static int quality_of(const char *text, size_t len)
@@ -34,9 +35,10 @@ static int fit(const char *range, size_t len, const char *type)
     size_t main_len = (size_t)(slash - type) + 1;
     if (len == 3 && memcmp(range, "*/*", 3) == 0)
         return 1;
-    if (len == main_len + 1 && range[len - 1] == '*' && strncasecmp(range, type, main_len) == 0)
+    if (len == main_len + 1 && range[len - 1] == '*' &&
+        http_same_name(range, main_len, type, main_len))
         return 2;
-    return len == strlen(type) && strncasecmp(range, type, len) == 0 ? 3 : 0;
+    return http_same_name(range, len, type, strlen(type)) ? 3 : 0;
 }
 
 int accept_quality(const char *accept, const char *type)

@@ -143,3 +143,30 @@ long cookie_write(char *out, size_t size, const char *name, const char *value,
         out[writer.len < size ? writer.len : size - 1] = '\0';
     return (long)writer.len;
 }
+
+static bool begins_with(const char *name, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    return strlen(name) >= len && octet_same(name, len, prefix, len);
+}
+
+bool cookie_name_is_secure(const char *name)
+{
+    return begins_with(name, "__Secure-") || begins_with(name, "__Host-");
+}
+
+const char *cookie_fault(const char *name, const struct cookie_attributes *attributes)
+{
+    if (attributes->same_site == COOKIE_SAME_SITE_NONE && !attributes->secure)
+        return "SameSite=None must be secure";
+    if (attributes->partitioned && !attributes->secure)
+        return "Partitioned must be secure";
+    if (cookie_name_is_secure(name) && !attributes->secure)
+        return "a name with this prefix must be secure";
+    if (!begins_with(name, "__Host-"))
+        return NULL;
+    if (attributes->domain)
+        return "__Host- must have no domain";
+    bool whole = attributes->path && strcmp(attributes->path, "/") == 0;
+    return whole ? NULL : "__Host- must have the path \"/\"";
+}

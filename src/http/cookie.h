@@ -33,6 +33,13 @@ struct cookie_attributes {
     enum cookie_same_site same_site;
 };
 
+/* Why no browser would keep such a cookie, though it is well formed (RFC 6265bis section 5.7); NULL:
+ * they do. */
+const char *cookie_fault(const char *name, const struct cookie_attributes *attributes);
+
+/* Whether the name begins with __Secure- or __Host-, in any case: such a cookie must be secure. */
+bool cookie_name_is_secure(const char *name);
+
 /* Writes a Set-Cookie field value to out of size octets, with a NUL. Returns its length (as
  * snprintf, also when it did not fit), or -EINVAL when the name is no token or the value, domain or
  * path has an octet that RFC 6265 section 4.1.1 forbids there (in a value: controls, space, '"',

@@ -143,6 +143,11 @@ enum http_field http_field_id(const char *name, size_t len)
     return same_name(name, names[id], len) ? (enum http_field)id : HTTP_FIELD_OTHER;
 }
 
+bool http_same_name(const char *name, size_t len, const char *other, size_t other_len)
+{
+    return octet_same(name, len, other, other_len);
+}
+
 const char *http_field_name(enum http_field id)
 {
     return id > HTTP_FIELD_OTHER && id < HTTP_FIELD_COUNT ? names[id] : NULL;
@@ -158,9 +163,6 @@ bool http_field_is_singleton(enum http_field id)
     case HTTP_FIELD_ETAG:
     case HTTP_FIELD_HOST:
     case HTTP_FIELD_MAX_FORWARDS:
-    case HTTP_FIELD_SERVER:
-    case HTTP_FIELD_TRANSFER_ENCODING:
-    case HTTP_FIELD_USER_AGENT:
         return true;
     default:
         return false;

@@ -55,10 +55,16 @@ enum http_field {
 /* The number of a field name (any case), HTTP_FIELD_OTHER when it has none. */
 enum http_field http_field_id(const char *name, size_t len);
 
+/* Whether two field names, or other ASCII words, are the same in any case. It knows no locale. */
+bool http_same_name(const char *name, size_t len, const char *other, size_t other_len);
+
 /* The name of a number in its usual spelling, such as "Content-Type"; NULL for HTTP_FIELD_OTHER. */
 const char *http_field_name(enum http_field id);
 
-/* Whether a field with this number may stand only once in a request (twice is refused with 400). */
+/* Whether a field with this number may stand only once in a request (twice is refused with 400):
+ * those whose second value would change what the message is. RFC 9110 section 5.3 forbids senders
+ * to repeat others as well (User-Agent, Server), but leaves it to the recipient to go on; the lines
+ * of Transfer-Encoding make one list. */
 bool http_field_is_singleton(enum http_field id);
 
 /* Whether name is a token (RFC 9110 section 5.6.2), and not empty. */

@@ -52,30 +52,32 @@ static int content_length(struct h1_head *head, const char *value, size_t len)
     return 0;
 }
 
-/* Why a list of transfer codings other than "chunked" alone is refused: codings that are not
- * implemented are 501 when the body could at least be delimited, that is with chunked once and at
- * the end (RFC 9112 section 6.1). Parameters are no token: no coding that is known has any. */
-static int unsupported_coding(const char *value, size_t len)
+/* One line of transfer codings; several make one list (RFC 9110 section 5.3). Nothing may follow
+ * chunked, and parameters are no token: no coding that is known has any. */
+static int transfer_encoding(struct h1_head *head, const char *value, size_t len)
 {
     const char *item;
     size_t item_len;
-    bool chunked = false;
-    while (list_next(&value, &len, &item, &item_len)) {
-        if (chunked || !http_is_token(item, item_len))
-            return -400;
-        chunked = octet_same(item, item_len, "chunked", 7);
-    }
-    return chunked ? -501 : -400;
-}
-
-static int transfer_encoding(struct h1_head *head, const char *value, size_t len)
-{
     if (head->minor == 0 || head->known[HTTP_FIELD_CONTENT_LENGTH])
         return -400;
-    if (!octet_same(value, len, "chunked", 7))
-        return unsupported_coding(value, len);
-    head->framing = H1_BODY_CHUNKED;
+    while (list_next(&value, &len, &item, &item_len)) {
+        if (head->framing == H1_BODY_CHUNKED || !http_is_token(item, item_len))
+            return -400;
+        if (octet_same(item, item_len, "chunked", 7))
+            head->framing = H1_BODY_CHUNKED;
+        else
+            head->other_coding = true;
+    }
     return 0;
+}
+
+/* Codings that are not implemented are 501 when the body could at least be delimited, that is with
+ * chunked at the end (RFC 9112 section 6.1). */
+static int check_codings(const struct h1_head *head)
+{
+    if (!head->other_coding)
+        return 0;
+    return head->framing == H1_BODY_CHUNKED ? -501 : -400;
 }
 
 static void connection(struct h1_head *head, const char *value, size_t len)
@@ -95,9 +97,7 @@ static void connection(struct h1_head *head, const char *value, size_t len)
  * is only a matter of taste, but never with framing. */
 static bool may_repeat(const struct h1_head *head, enum http_field id)
 {
-    if (!head->response)
-        return !http_field_is_singleton(id);
-    return id != HTTP_FIELD_CONTENT_LENGTH && id != HTTP_FIELD_TRANSFER_ENCODING;
+    return head->response ? id != HTTP_FIELD_CONTENT_LENGTH : !http_field_is_singleton(id);
 }
 
 int h1_framing_field(struct h1_head *head, const char *data, const struct h1_field *field)
@@ -153,6 +153,9 @@ int h1_framing_finish(struct h1_head *head)
 {
     if (!head->response && head->minor > 0 && !head->known[HTTP_FIELD_HOST])
         return -400;
+    int rc = check_codings(head);
+    if (rc < 0)
+        return rc;
     head->keep_alive = persists(head);
     head->upgrade = head->option_upgrade && head->minor > 0 && head->known[HTTP_FIELD_UPGRADE];
     if (head->response)

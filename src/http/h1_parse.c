@@ -172,6 +172,14 @@ static size_t at_most(uint32_t limit)
     return limit < UINT32_MAX - 64 ? limit : UINT32_MAX - 64;
 }
 
+/* Why a start-line that is over its limit is refused (RFC 9112 section 3): a method that fills it is
+ * longer than any that is known. */
+static int over_long(const struct h1_head *head, size_t max)
+{
+    bool only_method = !head->method_len || head->method_len >= max;
+    return !head->response && only_method ? -501 : -414;
+}
+
 /* The start-line within its limit: of what is behind that many octets only a CRLF is looked at. */
 static int start_line(struct h1_head *head, const char *data, size_t len,
                       const struct h1_limits *limits)
@@ -189,8 +197,10 @@ static int start_line(struct h1_head *head, const char *data, size_t len,
     if (left > window)
         left = window;
     int rc = head->response ? status_line(head, line, left) : request_line(head, line, left);
+    if (rc == 0 && over)
+        return over_long(head, max);
     if (rc <= 0)
-        return rc == 0 && over ? -414 : rc;
+        return rc;
     head->stage = H1_FIELDS;
     head->scanned = 0;
     return 1;

@@ -71,8 +71,9 @@ struct h1_head {
     bool upgrade;            /* Connection has the option "upgrade" and there is an Upgrade field,
                               * in HTTP/1.1 */
 
-    /* private: the options that the Connection fields have so far */
-    bool option_close, option_keep_alive, option_upgrade;
+    /* private: the options that the Connection fields have so far, and whether Transfer-Encoding
+     * has another coding than chunked */
+    bool option_close, option_keep_alive, option_upgrade, other_coding;
 
     uint16_t known[HTTP_FIELD_COUNT]; /* 1 + index in fields of the first of each id, or 0 */
 };
@@ -83,9 +84,10 @@ void h1_head_init(struct h1_head *head, bool response, struct h1_field *fields);
 /* Parses the head in data[0..len). Returns its length in octets (what follows is the body) when it
  * is complete, 0 when more octets are needed, and a negative HTTP status when it must be refused:
  * -400 malformed or ambiguous, -414 start-line over max_line, -431 head or number of fields over
- * its limit, -501 a transfer coding that is not implemented, -505 a version that is not 1.x.
- * Refusal is immediate: it never waits for octets that cannot make the message right. For a
- * response every refusal means "malformed". */
+ * its limit, -501 a transfer coding that is not implemented or a method that leaves no room for a
+ * target in max_line, -505 a version that is not 1.x. Refusal is immediate: it never waits for
+ * octets that cannot make the message right, but for the lines that could make an unknown coding a
+ * 501. For a response every refusal means "malformed". */
 long h1_parse(struct h1_head *head, const char *data, size_t len, const struct h1_limits *limits);
 
 /* For a response: settles the framing by the request's method (RFC 9112 section 6.3): none after

@@ -17,7 +17,7 @@ enum {
     OCTET_DIGIT = 64,
     OCTET_ALPHA = 128,
     OCTET_HOST = 256,  /* in a registered name or IPv4 address, unencoded */
-    OCTET_PLAIN = 512, /* in a request target, and stands only for itself: no '#', no '%' */
+    OCTET_PLAIN = 512, /* ASCII in a request target that stands only for itself: no '#', no '%' */
 };
 
 extern const uint16_t http_octets[256];

@@ -153,17 +153,22 @@ bool uri_is_host(const char *value, size_t len)
     return !port || (host_len > 0 && is_port(port, (size_t)(value + len - port)));
 }
 
-/* Checks path and query: octets, percent-codes, and what must not be encoded in them. */
-static bool is_opaque(const char *p, size_t len, bool query)
+/* Checks path and query: octets, percent-codes, and what must not be encoded in them. What browsers
+ * leave unencoded, against RFC 3986, is taken as it is, a '%' that begins no code in a query
+ * included; in a path that has no one meaning. Sets *high where an octet over 0x7f is encoded. */
+static bool is_opaque(const char *p, size_t len, bool query, bool *high)
 {
     for (size_t i = octet_span(p, len, OCTET_PLAIN); i < len; i++) {
         if (octet_is(p[i], OCTET_PLAIN))
+            continue;
+        if (p[i] == '%' && query && !is_percent_code(p + i, len - i))
             continue;
         if (p[i] != '%' || !is_percent_code(p + i, len - i))
             return false;
         int octet = percent_octet(p + i);
         if (octet == 0 || (!query && (octet == '\r' || octet == '\n')))
             return false;
+        *high |= octet > 0x7f;
         i += 2;
     }
     return true;
@@ -179,8 +184,8 @@ static int parse_path(const char *p, size_t len, struct uri_target *out)
         out->query = mark + 1;
         out->query_len = len - out->path_len - 1;
     }
-    bool good = is_opaque(p, out->path_len, false) &&
-                (!mark || is_opaque(out->query, out->query_len, true));
+    bool good = is_opaque(p, out->path_len, false, &out->high) &&
+                (!mark || is_opaque(out->query, out->query_len, true, &out->high));
     return good ? 0 : -400;
 }
 

@@ -15,12 +15,15 @@ struct uri_target {
     size_t authority_len;
     const char *scheme; /* of absolute-form; NULL otherwise */
     size_t scheme_len;
+    bool
+        high; /* path or query have percent-codes of octets over 0x7f: text that is to be checked */
 };
 
 /* Takes the target of a request apart. Returns 0, or -400 when the form does not fit the method
  * (asterisk-form only with OPTIONS, authority-form with CONNECT and only there), an octet is not
- * allowed in a target (controls, space, DEL, '#', octets over 0x7f are tolerated as opaque), a
- * percent-code is malformed, or the path has an encoded NUL, CR or LF, or the query an encoded NUL.
+ * allowed in a target (controls, space, DEL, '#', octets over 0x7f), a percent-code in the path is
+ * malformed (in the query it stands for itself), or the path has an encoded NUL, CR or LF, or the
+ * query an encoded NUL. The rest of ASCII is taken, also what RFC 3986 wants to be encoded.
  * absolute-form with an empty path is "/". method and target need not be terminated. */
 int uri_parse_target(const char *method, size_t method_len, const char *target, size_t len,
                      struct uri_target *out);

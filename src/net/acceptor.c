@@ -166,6 +166,9 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
     int rc = task_check(loop_current, task);
     if (rc < 0)
         return rc;
+    listener_need(listener, "tepal_listener_serve");
+    if (!fn)
+        misuse("tepal_listener_serve", "the function is NULL");
     struct acceptor a = { .listener = listener, .fn = fn, .arg = arg };
     set_options(&a.options, options);
     rc = a.options.tls ? tepal_tls_status(a.options.tls) : 0;
@@ -189,9 +192,11 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
 /* Where a listener with these options is, for the log. */
 static void describe(char *out, size_t size, const tepal_listen_options *where, int port)
 {
-    const char *host = where->host ? where->host : "all addresses";
-    if (where->path)
+    const char *host = where && where->host ? where->host : "all addresses";
+    if (where && where->path)
         snprintf(out, size, "%s", where->path);
+    else if (port == 0)
+        snprintf(out, size, "%s without a port (TEPAL_ANY_PORT: one that is free)", host);
     else if (port == TEPAL_ANY_PORT)
         snprintf(out, size, "%s", host);
     else
@@ -208,7 +213,7 @@ int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn
     tepal_listener *listener = NULL;
     rc = tepal_listen(&listener, where);
     if (rc < 0) {
-        describe(text, sizeof(text), where, where->port);
+        describe(text, sizeof(text), where, where ? where->port : 0);
         tepal_log(TEPAL_LOG_ERROR, "cannot listen on %s: %s", text, tepal_error_text(rc));
         return rc;
     }

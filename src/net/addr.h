@@ -34,13 +34,10 @@ struct addr_peer {
 /* The address of a Unix socket. Returns 0 or -ENAMETOOLONG. */
 int addr_from_path(struct addr *addr, const char *path);
 
-/* Removes the file of a Unix socket of this type that a dead process has left behind: one that
- * nobody answers on. */
-void addr_remove_stale(const struct addr *addr, int type);
-
-/* The addresses of a host (NULL: all of this machine, for listening), at most max of them. May
- * block when host is a name. Returns how many, or -EHOSTUNREACH, -ENOMEM. */
-int addr_lookup(struct addr *addrs, int max, const char *host, uint16_t port);
+/* The addresses of a host (NULL: all of this machine, for listening), each once. May block when host
+ * is a name. Returns how many, which the caller frees by mem_free(); or TEPAL_ENONAME, TEPAL_EDNS,
+ * -ENOMEM. */
+int addr_lookup(struct addr **addrs, const char *host, uint16_t port);
 
 /* The address without a look-up. Returns 0, or -EINVAL when host is no address. */
 int addr_from_ip(struct addr *addr, const char *host, uint16_t port);

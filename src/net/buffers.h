@@ -10,6 +10,7 @@
 #include "base/platform.h"
 
 #include "net/stream.h"
+#include "net/turns.h"
 
 #include <stddef.h>
 
@@ -21,9 +22,10 @@ struct octets {
 
 struct stream_buffers {
     struct octets in, out;
-    size_t max_out; /* octets that may be put without one of them going */
-    int in_error;   /* octets that had come were lost: nothing more is read */
-    int out_error;  /* of writing: nothing more is written */
+    struct turns writers; /* while another task is in the middle of writing */
+    size_t max_out;       /* octets that may be put without one of them going */
+    int in_error;         /* octets that had come were lost: nothing more is read */
+    int out_error;        /* of writing: nothing more is written */
 };
 
 /* The stream's buffers; NULL when memory is short. */
@@ -48,6 +50,21 @@ void octets_drop(struct octets *octets, size_t n);
 void octets_release(struct octets *octets);
 
 /* --- writer.c --------------------------------------------------------------------------------- */
+
+/* Whether a task is in the middle of writing. */
+static inline bool writer_is_inside(const struct tepal_conn *stream)
+{
+    return stream->io.writer ||
+           (stream->buffers && UNLIKELY(stream->buffers->writers.next != NULL));
+}
+
+/* Begins a call that writes: waits until no other task is in the middle of one. Misuse, named call,
+ * outside of a task. Suspends if there is one. Returns 0, and writer_leave() must follow; or an
+ * error, and then the stream must not be touched any more. */
+int writer_enter(struct tepal_conn *stream, const char *call);
+
+/* Ends it, with this result. */
+int writer_leave(struct tepal_conn *stream, int result);
 
 /* Writes all that was put. Suspends while the peer is slow. Returns 0 or a negative error, the same
  * again for each call after one that has made the output useless. */

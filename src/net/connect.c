@@ -1,5 +1,6 @@
 /* Connecting: a race between the addresses of a host, after RFC 8305 (Happy Eyeballs). All attempts
- * belong to the one task that calls: it starts them, waits for any, and closes those that lost. */
+ * belong to the one task that calls: it starts them, waits for any, and closes those that lost. It
+ * begins with the addresses that are there, and others join when the name servers have told them. */
 #include "net/connect.h"
 
 #include "async/task.h"
@@ -19,8 +20,12 @@ enum { DEFAULT_ATTEMPT_DELAY_MS = 250 };
 
 struct race {
     struct loop *loop;
-    const struct addr *addrs; /* in the order in which they are tried */
+    struct addr *addrs; /* in the order in which they are tried */
     int n, next;
+    struct dns_lookup *lookup; /* from which more may come, or NULL; the room is for all */
+    size_t n_joined;           /* of its addresses */
+    bool all_joined;
+    uint16_t port;
     const struct addr *local; /* to connect from, or NULL */
     bool nagle;
     int64_t delay, next_at;      /* ms */
@@ -125,7 +130,7 @@ static void look(struct race *race)
             race->winner = stream;
             return;
         }
-        note_failure(race, -error);
+        note_failure(race, stream_error(error));
         tepal_conn_close(stream);
     }
 }
@@ -139,36 +144,6 @@ static void begin_due(struct race *race)
         if (rc < 0)
             note_failure(race, rc);
     }
-}
-
-static int run(struct race *race)
-{
-    struct loop *loop = race->loop;
-    while (true) {
-        begin_due(race);
-        if (race->winner)
-            return 0;
-        if (race->n_runners == 0)
-            return race->error;
-        int rc = task_wait(loop, "connecting", race->next < race->n ? race->next_at : TEPAL_NEVER);
-        if (rc < 0 && (rc != -ETIMEDOUT || (rc = task_check(loop, loop->current)) < 0))
-            return rc;
-        look(race);
-    }
-}
-
-/* Runs the race, and takes those that lost off the road. */
-static int connect_any(tepal_conn **stream, struct race *race)
-{
-    race->loop = loop_current;
-    race->runners = mem_alloc((size_t)race->n * sizeof(struct tepal_conn *));
-    int rc = race->runners ? run(race) : -ENOMEM;
-    while (race->n_runners > 0)
-        tepal_conn_close(take(race, race->n_runners - 1));
-    mem_free(race->runners);
-    if (rc == 0)
-        *stream = race->winner;
-    return rc;
 }
 
 /* RFC 8305, section 4: the addresses keep their order, but the families take turns. */
@@ -185,29 +160,160 @@ static void interleave(struct addr *out, const tepal_addr *addrs, int n)
     }
 }
 
+static bool was_tried(const struct race *race, const tepal_addr *addr)
+{
+    for (int i = 0; i < race->next; i++) {
+        tepal_addr tried = addr_to_public(&race->addrs[i]);
+        if (tepal_addr_equal(&tried, addr))
+            return true;
+    }
+    return false;
+}
+
+/* Takes the addresses that the lookup has learnt of, behind those that were tried. Returns 0 or
+ * -ENOMEM. */
+static int join_addrs(struct race *race)
+{
+    struct dns_lookup *lookup = race->lookup;
+    if (!lookup || (lookup->n == race->n_joined && lookup->done == race->all_joined))
+        return 0;
+    tepal_addr *left = mem_alloc(lookup->n * sizeof(*left));
+    if (!left)
+        return -ENOMEM;
+    int n = 0;
+    for (size_t i = 0; i < lookup->n; i++) {
+        left[n] = lookup->addrs[i];
+        left[n].port = race->port;
+        n += !was_tried(race, &left[n]);
+    }
+    interleave(race->addrs + race->next, left, n);
+    mem_free(left);
+    race->n = race->next + n;
+    race->n_joined = lookup->n;
+    race->all_joined = lookup->done;
+    return 0;
+}
+
+/* Until when there is something to wait for besides the attempts: the next one, or the rest of the
+ * lookup when all have failed. */
+static int64_t race_until(const struct race *race)
+{
+    if (race->next < race->n)
+        return race->next_at;
+    return race->n_runners == 0 ? dns_lookup_until(race->lookup) : TEPAL_NEVER;
+}
+
+/* Whether no address is left to try, or likely to come. */
+static bool is_lost(const struct race *race)
+{
+    if (race->n_runners > 0 || race->next < race->n)
+        return false;
+    return !race->lookup || race->lookup->done || race->loop->now >= dns_lookup_until(race->lookup);
+}
+
+static int run(struct race *race)
+{
+    struct loop *loop = race->loop;
+    while (true) {
+        int rc = join_addrs(race);
+        if (rc < 0)
+            return rc;
+        begin_due(race);
+        if (race->winner)
+            return 0;
+        if (is_lost(race))
+            return race->error;
+        rc = task_wait(loop, "connecting", race_until(race));
+        if (rc < 0 && (rc != -ETIMEDOUT || (rc = task_check(loop, loop->current)) < 0))
+            return rc;
+        look(race);
+    }
+}
+
+/* Runs the race, which has room for max addresses, and takes those that lost off the road. */
+static int connect_any(tepal_conn **stream, struct race *race, size_t max)
+{
+    race->loop = loop_current;
+    race->runners = mem_alloc(max * sizeof(struct tepal_conn *));
+    int rc = race->runners ? run(race) : -ENOMEM;
+    while (race->n_runners > 0)
+        tepal_conn_close(take(race, race->n_runners - 1));
+    mem_free(race->runners);
+    if (rc == 0)
+        *stream = race->winner;
+    return rc;
+}
+
+/* Fills in what the options say. *local is for the address to connect from. */
+static int set_options(struct race *race, const tepal_connect_options *options, struct addr *local)
+{
+    int64_t delay = options->attempt_delay_ms;
+    race->nagle = options->nagle;
+    race->delay = delay > 0 ? delay : DEFAULT_ATTEMPT_DELAY_MS;
+    if (!options->local_host)
+        return 0;
+    tepal_addr from;
+    int rc = tepal_addr_parse(&from, options->local_host, 0);
+    if (rc == 0)
+        rc = addr_from_public(local, &from);
+    race->local = local;
+    return rc;
+}
+
 int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
                   const tepal_connect_options *options)
 {
     struct addr local;
-    int64_t delay = options->attempt_delay_ms;
-    struct race race = { .n = n, .nagle = options->nagle };
-    race.delay = delay > 0 ? delay : DEFAULT_ATTEMPT_DELAY_MS;
-    if (options->local_host) {
-        tepal_addr from;
-        int rc = tepal_addr_parse(&from, options->local_host, 0);
-        if (rc == 0)
-            rc = addr_from_public(&local, &from);
-        if (rc < 0)
-            return rc;
-        race.local = &local;
-    }
-    struct addr *order = mem_alloc((size_t)n * sizeof(*order));
-    if (!order)
+    struct race race = { .n = n };
+    int rc = set_options(&race, options, &local);
+    if (rc < 0)
+        return rc;
+    race.addrs = mem_alloc((size_t)n * sizeof(*race.addrs));
+    if (!race.addrs)
         return -ENOMEM;
-    interleave(order, addrs, n);
-    race.addrs = order;
-    int rc = connect_any(stream, &race);
-    mem_free(order);
+    interleave(race.addrs, addrs, n);
+    rc = connect_any(stream, &race, (size_t)n);
+    mem_free(race.addrs);
+    return rc;
+}
+
+/* Connects to an address of a lookup that has begun. */
+static int connect_found(tepal_conn **stream, struct dns_lookup *lookup, uint16_t port,
+                         const tepal_connect_options *options)
+{
+    struct addr local;
+    struct race race = { .lookup = lookup, .port = port };
+    int rc = dns_lookup_wait_first(lookup);
+    if (rc == 0 && lookup->done && lookup->result < 0)
+        rc = lookup->result;
+    if (rc == 0)
+        rc = set_options(&race, options, &local);
+    if (rc < 0)
+        return rc;
+    /* Each address may be in the list twice at most: tried, and not yet. */
+    size_t max = 2 * lookup->max;
+    race.addrs = mem_alloc(max * sizeof(*race.addrs));
+    if (!race.addrs)
+        return -ENOMEM;
+    rc = connect_any(stream, &race, max);
+    mem_free(race.addrs);
+    return rc;
+}
+
+static int connect_host(tepal_conn **stream, const char *host, uint16_t port,
+                        const tepal_connect_options *options)
+{
+    task_need("tepal_connect");
+    struct dns_lookup lookup = { .max = dns_max_addresses() };
+    lookup.addrs = mem_alloc(lookup.max * sizeof(*lookup.addrs));
+    if (!lookup.addrs)
+        return -ENOMEM;
+    int rc = dns_lookup_begin(&lookup, host, options->family, "tepal_connect");
+    if (rc == 0) {
+        rc = connect_found(stream, &lookup, port, options);
+        dns_lookup_end(&lookup);
+    }
+    mem_free(lookup.addrs);
     return rc;
 }
 
@@ -216,12 +322,7 @@ int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
 {
     static const tepal_connect_options defaults;
     options = options ? options : &defaults;
-    tepal_addr *addrs;
-    int rc = dns_resolve_all(&addrs, host, port, options->family);
-    if (rc < 0)
-        return rc;
-    rc = connect_addrs(stream, addrs, rc, options);
-    mem_free(addrs);
+    int rc = connect_host(stream, host, port, options);
     if (rc < 0 || !options->tls)
         return rc;
     rc = tepal_conn_start_tls(*stream, options->tls, &(tepal_start_tls_options){ .host = host });
@@ -239,7 +340,7 @@ int tepal_connect_unix(tepal_conn **stream, const char *path)
     if (rc < 0)
         return rc;
     struct race race = { .addrs = &addr, .n = 1 };
-    rc = connect_any(stream, &race);
+    rc = connect_any(stream, &race, 1);
     if (rc == 0)
         (*stream)->ops = &stream_unix_ops;
     return rc;

@@ -1,19 +1,16 @@
-/* The names of a loop: which are known, which are asked for, and the tasks that wait for them. How
- * DNS is spoken is c-ares' part; see dns_channel.c.
- *
- * A name is in one of three states, and in the list of that state: it waits for its turn to be
- * asked for (only as long as a task waits for it), it is asked for (until c-ares answers, whether a
- * task waits or not), or it is known (until it is forgotten). */
+/* Names of hosts to addresses: the options of a loop, and the lookups of its tasks. The names
+ * themselves, and what is asked for, are in dns_names.c. */
 #include "net/dns.h"
 
 #include "async/task.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/addr.h"
-#include "net/dns_channel.h"
+#include "net/dns_names.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/stat.h>
 
 enum {
     DEFAULT_MAX_QUERIES = 100,
@@ -21,244 +18,59 @@ enum {
     DEFAULT_MAX_ADDRESSES = 64,
     DEFAULT_MAX_TTL_MS = 3600 * 1000,
     DEFAULT_SHORT_TTL_MS = 5000, /* of /etc/hosts and of names that there are not */
+    DEFAULT_PATIENCE_MS = 2000,
     MAX_MAX_ADDRESSES = 4096,
-    MAX_NAME = 253, /* octets, without the dot at the end; RFC 1035, section 2.3.4 */
-    MAX_LABEL = 63,
-    FIRST_BUCKETS = 64,
-};
-
-enum name_state { NAME_QUEUED, NAME_ASKED, NAME_KNOWN };
-
-struct name {
-    struct name *next; /* in its bucket */
-    struct list node;  /* in the list of its state */
-    struct list askers;
-    struct dns *dns;
-    enum name_state state;
-    int family;
-    uint32_t hash;
-    int error;       /* when known: why there are no addresses, or 0 */
-    int64_t expires; /* when known */
-    tepal_addr *addrs;
-    size_t n_addrs;
-    char text[];
-};
-
-/* A task that waits for a name; it lies on its stack. */
-struct asker {
-    struct list node;
-    struct name *name; /* while it waits */
-    struct tepal_task *task;
-    tepal_addr *addrs; /* room for max */
-    size_t max;
-    int result;
-    bool answered;
+    RESOLUTION_DELAY_MS = 50, /* RFC 8305, section 3 */
+    LOOK_EVERY_MS = 1000,     /* at the system's file */
 };
 
 struct dns {
     struct loop_part part;
-    struct loop *loop;
-    struct dns_channel *channel;
-    struct name **buckets; /* of all names */
-    size_t n_buckets, n_names;
-    uint32_t seed;             /* of the hash: peers may choose the names */
-    struct list queued, known; /* known: the least recently used first */
-    size_t n_asked, n_known;
-    struct name *being_asked;  /* while c-ares is called for it: an answer now is not from DNS */
-    tepal_dns_options options; /* with the defaults filled in; the arrays are not kept */
-    bool closing;
+    struct dns_names names;
+    tepal_dns_options given; /* as they were, with arrays of our own */
+    struct stat seen;        /* of the system's file, when it was read */
+    int64_t look_at;         /* not before it is looked at again */
 };
 
-/* --- The table -------------------------------------------------------------------------------- */
+/* --- Options ---------------------------------------------------------------------------------- */
 
-static uint32_t hash_of(const struct dns *dns, const char *text, int family)
+static void free_given(tepal_dns_options *given)
 {
-    uint32_t h = dns->seed ^ (uint32_t)family;
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * 0x01000193u;
-    return h ^ h >> 15;
+    const char **search = (const char **)(uintptr_t)given->search;
+    for (size_t i = 0; search && i < given->n_search; i++)
+        mem_free((void *)(uintptr_t)search[i]);
+    mem_free(search);
+    mem_free((void *)(uintptr_t)given->servers);
 }
 
-static struct name **bucket_of(struct dns *dns, uint32_t hash)
+/* Copies options with their arrays, to be used again later. */
+static int copy_given(tepal_dns_options *given, const tepal_dns_options *options)
 {
-    return &dns->buckets[hash & (dns->n_buckets - 1)];
+    *given = *options;
+    tepal_addr *servers = mem_alloc((options->n_servers + 1) * sizeof(*servers));
+    const char **search = mem_zalloc((options->n_search + 1) * sizeof(*search));
+    given->servers = servers;
+    given->search = search;
+    bool done = servers && search;
+    if (done && options->n_servers > 0)
+        memcpy(servers, options->servers, options->n_servers * sizeof(*servers));
+    for (size_t i = 0; i < options->n_search && done; i++)
+        done = (search[i] = mem_strdup(options->search[i])) != NULL;
+    if (!done)
+        free_given(given);
+    return done ? 0 : -ENOMEM;
 }
 
-static struct name *find_name(struct dns *dns, const char *text, int family)
+static void look_at_system(struct stat *out)
 {
-    uint32_t hash = hash_of(dns, text, family);
-    for (struct name *name = *bucket_of(dns, hash); name; name = name->next)
-        if (name->hash == hash && name->family == family && strcmp(name->text, text) == 0)
-            return name;
-    return NULL;
+    *out = (struct stat){ 0 };
+    (void)stat(dns_resolv_conf ? dns_resolv_conf : "/etc/resolv.conf", out);
 }
 
-/* Doubles the table. Without the memory for that it goes on with longer chains. */
-static void grow(struct dns *dns)
+static bool is_same_file(const struct stat *a, const struct stat *b)
 {
-    size_t n_old = dns->n_buckets;
-    struct name **old = dns->buckets, **new = mem_zalloc(n_old * 2 * sizeof(struct name *));
-    if (!new)
-        return;
-    dns->buckets = new;
-    dns->n_buckets = n_old * 2;
-    for (size_t i = 0; i < n_old; i++) {
-        for (struct name *name = old[i], *next; name; name = next) {
-            next = name->next;
-            name->next = *bucket_of(dns, name->hash);
-            *bucket_of(dns, name->hash) = name;
-        }
-    }
-    mem_free(old);
-}
-
-/* A new name that waits for its turn, or NULL. */
-static struct name *add_name(struct dns *dns, const char *text, int family)
-{
-    size_t len = strlen(text);
-    struct name *name = mem_zalloc(sizeof(*name) + len + 1);
-    if (!name)
-        return NULL;
-    if (dns->n_names >= dns->n_buckets)
-        grow(dns);
-    memcpy(name->text, text, len + 1);
-    name->dns = dns;
-    name->family = family;
-    name->hash = hash_of(dns, text, family);
-    list_init(&name->node);
-    list_init(&name->askers);
-    list_append(&dns->queued, &name->node);
-    name->next = *bucket_of(dns, name->hash);
-    *bucket_of(dns, name->hash) = name;
-    dns->n_names++;
-    return name;
-}
-
-/* Frees a name that nobody waits for and c-ares does not know of. */
-static void forget(struct name *name)
-{
-    struct dns *dns = name->dns;
-    struct name **at = bucket_of(dns, name->hash);
-    while (*at != name)
-        at = &(*at)->next;
-    *at = name->next;
-    dns->n_names--;
-    if (name->state == NAME_KNOWN)
-        dns->n_known--;
-    list_remove(&name->node);
-    mem_free(name->addrs);
-    mem_free(name);
-}
-
-static void forget_known(struct dns *dns, size_t max_left)
-{
-    while (dns->n_known > max_left)
-        forget(CONTAINER_OF(dns->known.next, struct name, node));
-}
-
-/* --- Answers ---------------------------------------------------------------------------------- */
-
-static void answer(const struct name *name, struct asker *asker)
-{
-    size_t n = name->n_addrs < asker->max ? name->n_addrs : asker->max;
-    for (size_t i = 0; i < n; i++)
-        asker->addrs[i] = name->addrs[i];
-    asker->result = name->error < 0 ? name->error : (int)n;
-    asker->answered = true;
-}
-
-static void answer_all(struct name *name)
-{
-    while (!list_is_empty(&name->askers)) {
-        struct asker *asker = CONTAINER_OF(name->askers.next, struct asker, node);
-        list_remove(&asker->node);
-        answer(name, asker);
-        task_wake(asker->task, 0);
-    }
-}
-
-/* Copies the addresses of an answer. Returns 0 or an error. */
-static int copy_addrs(struct name *name, const struct ares_addrinfo_node *nodes)
-{
-    size_t n = 0, max = name->dns->options.max_addresses;
-    for (const struct ares_addrinfo_node *node = nodes; node && n < max; node = node->ai_next)
-        n++;
-    if (n == 0)
-        return TEPAL_ENONAME;
-    name->addrs = mem_alloc(n * sizeof(*name->addrs));
-    if (!name->addrs)
-        return -ENOMEM;
-    for (const struct ares_addrinfo_node *node = nodes; name->n_addrs < n; node = node->ai_next) {
-        struct addr addr = { .len = node->ai_addrlen };
-        memcpy(&addr.storage, node->ai_addr, node->ai_addrlen);
-        name->addrs[name->n_addrs++] = addr_to_public(&addr);
-    }
-    return 0;
-}
-
-/* The smallest TTL of all records, in seconds. RFC 2181, section 8: one that is negative is 0. */
-static int64_t smallest_ttl(const struct ares_addrinfo *found)
-{
-    int ttl = INT32_MAX;
-    for (const struct ares_addrinfo_node *node = found->nodes; node; node = node->ai_next)
-        ttl = node->ai_ttl < ttl ? node->ai_ttl : ttl;
-    for (const struct ares_addrinfo_cname *cname = found->cnames; cname; cname = cname->next)
-        ttl = cname->ttl < ttl ? cname->ttl : ttl;
-    return ttl > 0 ? ttl : 0;
-}
-
-/* How long the answer is kept, in milliseconds. */
-static int64_t lifetime_of(const struct name *name, const struct ares_addrinfo *found)
-{
-    const tepal_dns_options *options = &name->dns->options;
-    if (options->no_cache || name->dns->closing)
-        return 0;
-    if (name->error == TEPAL_ENONAME)
-        return options->negative_ttl_ms;
-    if (name->error < 0)
-        return 0;
-    if (name == name->dns->being_asked)
-        return options->hosts_ttl_ms;
-    int64_t ms = smallest_ttl(found) * 1000;
-    return ms < options->max_ttl_ms ? ms : options->max_ttl_ms;
-}
-
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
-{
-    (void)timeouts;
-    struct name *name = arg;
-    struct dns *dns = name->dns;
-    dns->n_asked--;
-    name->error = status == ARES_SUCCESS ? copy_addrs(name, found->nodes)
-                                         : dns_channel_error(dns->channel, status);
-    int64_t lifetime = lifetime_of(name, found);
-    if (found)
-        ares_freeaddrinfo(found);
-    answer_all(name);
-    if (lifetime == 0) {
-        forget(name);
-        return;
-    }
-    name->state = NAME_KNOWN;
-    name->expires = loop_time_after(dns->loop->now, lifetime);
-    list_append(&dns->known, &name->node);
-    dns->n_known++;
-    forget_known(dns, dns->options.max_names);
-}
-
-/* Asks for the names that wait for their turn, as far as it is theirs. */
-static void ask_queued(void *arg)
-{
-    struct dns *dns = arg;
-    while (dns->n_asked < dns->options.max_queries && !list_is_empty(&dns->queued)) {
-        struct name *name = CONTAINER_OF(dns->queued.next, struct name, node);
-        list_remove(&name->node);
-        name->state = NAME_ASKED;
-        dns->n_asked++;
-        dns->being_asked = name;
-        dns_channel_ask(dns->channel, name->text, name->family, on_answer, name);
-        dns->being_asked = NULL;
-    }
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 /* --- The loop's part -------------------------------------------------------------------------- */
@@ -266,20 +78,22 @@ static void ask_queued(void *arg)
 static void close_dns(struct loop_part *part)
 {
     struct dns *dns = CONTAINER_OF(part, struct dns, part);
-    dns->closing = true;
-    if (dns->channel)
-        dns_channel_close(dns->channel);
-    forget_known(dns, 0);
-    mem_free(dns->buckets);
+    dns->names.closing = true;
+    if (dns->names.channel)
+        dns_channel_close(dns->names.channel);
+    dns_names_clear(&dns->names);
+    free_given(&dns->given);
     mem_free(dns);
 }
 
 static void set_options(struct dns *dns, const tepal_dns_options *options)
 {
-    tepal_dns_options *o = &dns->options;
+    tepal_dns_options *o = &dns->names.options;
     *o = *options;
     o->servers = NULL;
     o->search = NULL;
+    if (o->timeout_ms <= 0)
+        o->timeout_ms = DEFAULT_PATIENCE_MS;
     if (o->max_queries == 0)
         o->max_queries = DEFAULT_MAX_QUERIES;
     if (o->max_names == 0)
@@ -300,20 +114,11 @@ static void set_options(struct dns *dns, const tepal_dns_options *options)
 static int make_dns(struct dns **out, struct loop *loop)
 {
     struct dns *dns = mem_zalloc(sizeof(*dns));
-    struct name **buckets = mem_zalloc(FIRST_BUCKETS * sizeof(struct name *));
-    if (!dns || !buckets) {
+    if (!dns || dns_names_init(&dns->names, loop) < 0) {
         mem_free(dns);
-        mem_free(buckets);
         return -ENOMEM;
     }
     dns->part.close = close_dns;
-    dns->loop = loop;
-    dns->buckets = buckets;
-    dns->n_buckets = FIRST_BUCKETS;
-    /* Short only before the system's first entropy, and then the hash is as good as it can be. */
-    (void)!getrandom(&dns->seed, sizeof(dns->seed), GRND_NONBLOCK);
-    list_init(&dns->queued);
-    list_init(&dns->known);
     *out = dns;
     return 0;
 }
@@ -324,6 +129,39 @@ static struct dns *find_dns(const struct loop *loop)
     return part ? CONTAINER_OF(part, struct dns, part) : NULL;
 }
 
+static void on_progress(void *arg)
+{
+    dns_names_ask_queued(arg);
+}
+
+/* Replaces the channel and forgets what is known; what is asked for is asked again. Returns 0 or an
+ * error; then all is as before. */
+static int replace_channel(struct dns *dns, const tepal_dns_options *options)
+{
+    struct dns_channel *channel;
+    tepal_dns_options given;
+    struct stat seen;
+    look_at_system(&seen); /* before it is read: a change in between is seen the next time */
+    int rc = copy_given(&given, options);
+    if (rc < 0)
+        return rc;
+    rc = dns_channel_open(&channel, dns->names.loop, options, on_progress, &dns->names);
+    if (rc < 0) {
+        free_given(&given);
+        return rc;
+    }
+    dns_names_restart(&dns->names);
+    if (dns->names.channel)
+        dns_channel_close(dns->names.channel);
+    dns->names.channel = channel;
+    set_options(dns, options);
+    dns_names_forget(&dns->names, 0);
+    free_given(&dns->given);
+    dns->given = given;
+    dns->seen = seen;
+    return 0;
+}
+
 /* Gives the loop a channel with these options. Returns 0 or an error; then all is as before. */
 static int configure(struct loop *loop, const tepal_dns_options *options)
 {
@@ -332,21 +170,36 @@ static int configure(struct loop *loop, const tepal_dns_options *options)
     int rc = new ? make_dns(&dns, loop) : 0;
     if (rc < 0)
         return rc;
-    struct dns_channel *channel;
-    rc = dns_channel_open(&channel, loop, options, ask_queued, dns);
-    if (rc < 0) {
-        if (new)
-            close_dns(&dns->part);
-        return rc;
-    }
-    if (new)
+    rc = replace_channel(dns, options);
+    if (new &&rc == 0)
         loop_add_part(loop, &dns->part);
-    else
-        dns_channel_close(dns->channel);
-    dns->channel = channel;
-    set_options(dns, options);
-    forget_known(dns, 0);
-    return 0;
+    else if (new)
+        close_dns(&dns->part);
+    return rc;
+}
+
+/* A program that runs for months sees that the system has other name servers now. */
+static void follow_system(struct dns *dns)
+{
+    const tepal_dns_options *given = &dns->given;
+    int64_t now = dns->names.loop->now;
+    struct stat seen;
+    if (now < dns->look_at || (given->n_servers > 0 && (given->no_search || given->n_search > 0)))
+        return;
+    dns->look_at = now + LOOK_EVERY_MS;
+    look_at_system(&seen);
+    if (is_same_file(&seen, &dns->seen))
+        return;
+    dns->seen = seen;
+    tepal_dns_options again;
+    int rc = copy_given(&again, given);
+    if (rc == 0) {
+        rc = replace_channel(dns, &again);
+        free_given(&again);
+    }
+    if (rc < 0)
+        tepal_log(TEPAL_LOG_WARNING, "the changed configuration of DNS could not be read: %s",
+                  tepal_error_text(rc));
 }
 
 int tepal_dns_configure(const tepal_dns_options *options)
@@ -354,19 +207,23 @@ int tepal_dns_configure(const tepal_dns_options *options)
     static const tepal_dns_options defaults;
     struct loop *loop = loop_need("tepal_dns_configure");
     struct dns *dns = find_dns(loop);
-    if (dns && dns->n_asked > 0)
+    if (dns && dns->names.n_lookups > 0)
         return -EBUSY;
-    return configure(loop, options ? options : &defaults);
+    options = options ? options : &defaults;
+    if ((options->n_servers > 0 && !options->servers) ||
+        (options->n_search > 0 && !options->search))
+        return -EINVAL;
+    return configure(loop, options);
 }
 
 void tepal_dns_flush(void)
 {
     struct dns *dns = find_dns(loop_need("tepal_dns_flush"));
     if (dns)
-        forget_known(dns, 0);
+        dns_names_forget(&dns->names, 0);
 }
 
-/* --- Asking ----------------------------------------------------------------------------------- */
+/* --- What is a name --------------------------------------------------------------------------- */
 
 static bool is_digit(char c)
 {
@@ -393,7 +250,7 @@ static bool is_name(const char *text)
             digits = true;
         } else {
             digits &= is_digit(*text);
-            if (!is_name_char(*text) || ++len > MAX_LABEL)
+            if (!is_name_char(*text) || ++len > DNS_MAX_LABEL)
                 return false;
         }
     }
@@ -406,7 +263,7 @@ static int normalise(const char *host, char *out)
 {
     size_t len = strlen(host);
     bool absolute = len > 0 && host[len - 1] == '.';
-    if (len > MAX_NAME + (size_t)absolute)
+    if (len > DNS_MAX_NAME + (size_t)absolute)
         return -EINVAL;
     for (size_t i = 0; i <= len; i++)
         out[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] + 'a' - 'A') : host[i];
@@ -435,43 +292,6 @@ static int resolve_localhost(tepal_addr *addrs, size_t max, int family)
     return (int)n;
 }
 
-/* Waits for the name. */
-static int wait_for(struct dns *dns, struct name *name, struct asker *asker)
-{
-    list_append(&name->askers, &asker->node);
-    asker->name = name;
-    ask_queued(dns);
-    dns_channel_watch(dns->channel);
-    if (asker->answered)
-        return asker->result;
-    dns->loop->n_outside++;
-    int rc = task_wait(dns->loop, "a name to be resolved", TEPAL_NEVER);
-    dns->loop->n_outside--;
-    if (asker->answered)
-        return rc < 0 ? rc : asker->result;
-    list_remove(&asker->node);
-    if (name->state == NAME_QUEUED && list_is_empty(&name->askers))
-        forget(name);
-    return rc;
-}
-
-static int ask(struct dns *dns, const char *text, int family, struct asker *asker)
-{
-    struct name *name = find_name(dns, text, family);
-    if (name && name->state == NAME_KNOWN && name->expires <= dns->loop->now) {
-        forget(name);
-        name = NULL;
-    }
-    if (!name && !(name = add_name(dns, text, family)))
-        return -ENOMEM;
-    if (name->state != NAME_KNOWN)
-        return wait_for(dns, name, asker);
-    list_remove(&name->node);
-    list_append(&dns->known, &name->node);
-    answer(name, asker);
-    return asker->result;
-}
-
 /* An address as text. Returns 1, or an error: -EINVAL when it is none. */
 static int resolve_literal(tepal_addr *addr, const char *host, int family)
 {
@@ -485,61 +305,125 @@ static int resolve_literal(tepal_addr *addr, const char *host, int family)
     return 1;
 }
 
-static int resolve(tepal_addr *addrs, size_t max, const char *host, int family)
+/* --- Lookups ---------------------------------------------------------------------------------- */
+
+static void answer_at_once(struct dns_lookup *lookup, int result)
 {
+    lookup->n = result > 0 ? (size_t)result : 0;
+    lookup->result = result;
+    lookup->since = loop_current->now;
+    lookup->done = true;
+}
+
+int dns_lookup_begin(struct dns_lookup *lookup, const char *host, int family, const char *call)
+{
+    struct tepal_task *task = task_need(call);
     struct loop *loop = loop_current;
-    char text[MAX_NAME + 2];
-    int rc = resolve_literal(addrs, host, family);
-    if (rc != -EINVAL)
+    if (!host || (!lookup->addrs && lookup->max > 0))
+        misuse(call, host ? "addrs is NULL" : "the host is NULL");
+    int rc = task_may_wait(loop, task);
+    if (rc < 0)
         return rc;
+    if (lookup->max == 0 || (family != AF_UNSPEC && family != AF_INET && family != AF_INET6))
+        return -EINVAL;
+    char text[DNS_MAX_NAME + 2];
+    list_init(&lookup->node);
+    lookup->task = task;
+    rc = resolve_literal(lookup->addrs, host, family);
+    if (rc != -EINVAL) {
+        answer_at_once(lookup, rc);
+        return rc < 0 ? rc : 0;
+    }
     rc = normalise(host, text);
     if (rc < 0)
         return rc;
-    if (is_localhost(text))
-        return resolve_localhost(addrs, max, family);
+    if (is_localhost(text)) {
+        answer_at_once(lookup, resolve_localhost(lookup->addrs, lookup->max, family));
+        return 0;
+    }
     if (!find_dns(loop) && (rc = tepal_dns_configure(NULL)) < 0)
         return rc;
-    struct asker asker = { .task = loop->current, .addrs = addrs, .max = max };
-    list_init(&asker.node);
-    return ask(find_dns(loop), text, family, &asker);
+    struct dns_names *names = &find_dns(loop)->names;
+    follow_system(find_dns(loop));
+    lookup->patience_ms = names->options.timeout_ms;
+    return dns_names_join(names, text, family, lookup);
 }
 
-static int check(const char *call, int family)
+void dns_lookup_end(struct dns_lookup *lookup)
 {
-    struct tepal_task *task = task_need(call);
-    int rc = task_may_wait(loop_current, task);
-    if (rc == 0 && family != AF_UNSPEC && family != AF_INET && family != AF_INET6)
-        return -EINVAL;
-    return rc;
+    if (lookup->name)
+        dns_names_leave(&find_dns(loop_current)->names, lookup);
+}
+
+/* Waits until there is news, or until the time until. Returns 0 for both, or why the task must
+ * end. */
+static int wait_for_news(int64_t until)
+{
+    struct loop *loop = loop_current;
+    loop->n_outside++;
+    int rc = task_wait(loop, "a name to be resolved", until);
+    loop->n_outside--;
+    return rc == -ETIMEDOUT ? task_check(loop, loop->current) : rc;
+}
+
+static bool has_family(const struct dns_lookup *lookup, int family)
+{
+    for (size_t i = 0; i < lookup->n; i++)
+        if (lookup->addrs[i].family == family)
+            return true;
+    return false;
+}
+
+int dns_lookup_wait_first(struct dns_lookup *lookup)
+{
+    while (!lookup->done && !has_family(lookup, AF_INET6)) {
+        int64_t until = TEPAL_NEVER;
+        if (lookup->n > 0)
+            until = loop_time_after(lookup->since, RESOLUTION_DELAY_MS);
+        if (loop_current->now >= until)
+            return 0;
+        int rc = wait_for_news(until);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int64_t dns_lookup_until(const struct dns_lookup *lookup)
+{
+    return loop_time_after(lookup->since, lookup->patience_ms);
+}
+
+/* Waits for both families, but not for long when there is one. Returns how many addresses, or an
+ * error. */
+static int wait_for_all(struct dns_lookup *lookup)
+{
+    while (!lookup->done) {
+        int64_t until = lookup->n > 0 ? dns_lookup_until(lookup) : TEPAL_NEVER;
+        if (loop_current->now >= until)
+            return (int)lookup->n;
+        int rc = wait_for_news(until);
+        if (rc < 0)
+            return rc;
+    }
+    return lookup->result;
 }
 
 int tepal_resolve(tepal_addr *addrs, size_t max, const char *host,
                   const tepal_resolve_options *options)
 {
-    int family = options ? options->family : AF_UNSPEC;
-    int rc = check("tepal_resolve", family);
+    struct dns_lookup lookup = { .addrs = addrs, .max = max };
+    int rc =
+        dns_lookup_begin(&lookup, host, options ? options->family : AF_UNSPEC, "tepal_resolve");
     if (rc < 0)
         return rc;
-    return max == 0 ? -EINVAL : resolve(addrs, max, host, family);
+    rc = wait_for_all(&lookup);
+    dns_lookup_end(&lookup);
+    return rc;
 }
 
-int dns_resolve_all(tepal_addr **out, const char *host, uint16_t port, int family)
+size_t dns_max_addresses(void)
 {
-    int rc = check("tepal_connect", family);
-    if (rc < 0)
-        return rc;
-    struct dns *dns = find_dns(loop_current);
-    size_t max = dns ? dns->options.max_addresses : DEFAULT_MAX_ADDRESSES;
-    tepal_addr *addrs = mem_alloc(max * sizeof(*addrs));
-    if (!addrs)
-        return -ENOMEM;
-    rc = resolve(addrs, max, host, family);
-    for (int i = 0; i < rc; i++)
-        addrs[i].port = port;
-    if (rc < 0) {
-        mem_free(addrs);
-        return rc;
-    }
-    *out = addrs;
-    return rc;
+    struct dns *dns = find_dns(loop_need("tepal_connect"));
+    return dns ? dns->names.options.max_addresses : DEFAULT_MAX_ADDRESSES;
 }

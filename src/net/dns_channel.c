@@ -3,6 +3,7 @@
  * are made. */
 #include "net/dns_channel.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ static void note_shortage(struct dns_channel *channel, int rc)
 /* Also for sockets that only serve to learn the route to an address: these are never watched. */
 static ares_socket_t open_socket(int family, int type, int protocol, void *arg)
 {
-    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+    int fd = fd_keep(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
     if (fd < 0)
         note_shortage(arg, -errno);
     return fd;
@@ -229,28 +230,40 @@ static void init_library(void)
     library_status = ares_library_init(ARES_LIB_INIT_ALL);
 }
 
-static int init(struct dns_channel *channel, const tepal_dns_options *options)
+const char *dns_resolv_conf;
+
+/* One of c-ares' channels, which asks one source for names as they are: searching is done above, so
+ * that it goes on where c-ares would not. Returns a status. */
+static int init(ares_channel *ares, struct dns_channel *channel, const tepal_dns_options *options,
+                const char *lookups)
 {
     int64_t timeout = options->timeout_ms > 0 ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
     unsigned tries = options->tries > 0 ? options->tries : DEFAULT_TRIES;
     struct ares_options o = {
+        .flags = ARES_FLAG_NOSEARCH,
         .timeout = timeout < INT_MAX ? (int)timeout : INT_MAX,
         .tries = tries < INT_MAX ? (int)tries : INT_MAX,
-        .ndots = options->ndots < INT_MAX ? (int)options->ndots : INT_MAX,
-        .domains = (char **)(uintptr_t)options->search,
-        .ndomains = options->no_search ? 0 : (int)options->n_search,
+        .lookups = (char *)(uintptr_t)lookups,
+        .resolvconf_path = (char *)(uintptr_t)dns_resolv_conf,
         .sock_state_cb = on_interest,
         .sock_state_cb_data = channel,
     };
-    int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-    if (options->ndots > 0)
-        mask |= ARES_OPT_NDOTS;
-    if (options->no_search || options->n_search > 0)
-        mask |= ARES_OPT_DOMAINS;
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
+               ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS;
+    if (dns_resolv_conf)
+        mask |= ARES_OPT_RESOLVCONF;
 #ifdef ARES_OPT_QUERY_CACHE
     mask |= ARES_OPT_QUERY_CACHE; /* for 0 seconds: the cache is ours */
 #endif
-    return ares_init_options(&channel->ares, &o, mask);
+    return ares_init_options(ares, &o, mask);
+}
+
+static int init_both(struct dns_channel *channel, const tepal_dns_options *options)
+{
+    int status = init(&channel->ares, channel, options, "b");
+    if (status == ARES_SUCCESS)
+        status = init(&channel->hosts, channel, options, "f");
+    return status;
 }
 
 /* Returns a status of c-ares. */
@@ -301,7 +314,14 @@ int dns_channel_open(struct dns_channel **out, struct loop *loop, const tepal_dn
     channel->n_left = MAX_AT_ONCE;
     list_init(&channel->sockets);
     timer_init(&channel->timer, on_timer);
-    int status = library_status == ARES_SUCCESS ? init(channel, options) : library_status;
+    rc = dns_search_read(&channel->search, options,
+                         dns_resolv_conf ? dns_resolv_conf : "/etc/resolv.conf",
+                         "/etc/nsswitch.conf");
+    if (rc < 0) {
+        mem_free(channel);
+        return rc;
+    }
+    int status = library_status == ARES_SUCCESS ? init_both(channel, options) : library_status;
     if (status == ARES_SUCCESS) {
         ares_set_socket_functions(channel->ares, &functions, channel);
         ares_set_socket_callback(channel->ares, on_opened, channel);
@@ -320,15 +340,20 @@ void dns_channel_close(struct dns_channel *channel)
 {
     if (channel->ares)
         ares_destroy(channel->ares);
+    if (channel->hosts)
+        ares_destroy(channel->hosts);
+    dns_search_clear(&channel->search);
     timer_cancel(&channel->timer);
     mem_free(channel);
 }
 
-void dns_channel_ask(struct dns_channel *channel, const char *name, int family,
-                     ares_addrinfo_callback fn, void *arg)
+void dns_channel_ask(struct dns_channel *channel, const struct dns_question *question)
 {
-    struct ares_addrinfo_hints hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
-    ares_getaddrinfo(channel->ares, name, NULL, &hints, fn, arg);
+    struct ares_addrinfo_hints hints = { .ai_family = question->family,
+                                         .ai_socktype = SOCK_STREAM,
+                                         .ai_flags = ARES_AI_NOSORT };
+    ares_getaddrinfo(question->in_hosts ? channel->hosts : channel->ares, question->name, NULL,
+                     &hints, question->fn, question->arg);
 }
 
 int dns_channel_error(const struct dns_channel *channel, int status)

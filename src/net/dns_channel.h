@@ -4,6 +4,7 @@
 #define TEPAL_NET_DNS_CHANNEL_H
 
 #include "async/loop.h"
+#include "net/dns_search.h"
 
 #include <tepal/dns.h>
 
@@ -12,7 +13,9 @@
 
 struct dns_channel {
     struct loop *loop;
-    ares_channel ares;
+    ares_channel ares;  /* asks name servers only, */
+    ares_channel hosts; /* and this one /etc/hosts only */
+    struct dns_search search;
     struct list sockets;
     struct timer timer; /* when c-ares wants to look at its timeouts */
     int n_left;         /* of the messages that may be read in this turn */
@@ -20,6 +23,20 @@ struct dns_channel {
     void (*on_progress)(void *arg);
     void *arg;
 };
+
+/* One question; fn is called once, perhaps before dns_channel_ask() returns, and frees what it
+ * gets. */
+struct dns_question {
+    const char *name; /* with a dot at its end, unless it is for /etc/hosts */
+    int family;       /* AF_UNSPEC only for /etc/hosts */
+    bool in_hosts;
+    ares_addrinfo_callback fn;
+    void *arg;
+};
+
+/* The file that the system's name servers and search domains stand in; NULL: as c-ares has it. Only
+ * tests change it. */
+extern const char *dns_resolv_conf;
 
 /* Opens a channel; c-ares reads the system's files. on_progress is called after answers may have
  * come. Returns 0, -EINVAL, -ENOMEM or TEPAL_EDNS. */
@@ -29,10 +46,8 @@ int dns_channel_open(struct dns_channel **channel, struct loop *loop,
 /* Closes and frees it; the queries that are under way end with ARES_EDESTRUCTION. */
 void dns_channel_close(struct dns_channel *channel);
 
-/* Asks for a name. fn is called once, perhaps before this returns, and frees what it gets.
- * dns_channel_watch() must follow. */
-void dns_channel_ask(struct dns_channel *channel, const char *name, int family,
-                     ares_addrinfo_callback fn, void *arg);
+/* dns_channel_watch() must follow. */
+void dns_channel_ask(struct dns_channel *channel, const struct dns_question *question);
 
 /* Sets the timer by what c-ares waits for now. */
 void dns_channel_watch(struct dns_channel *channel);

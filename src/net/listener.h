@@ -3,40 +3,71 @@
 #define TEPAL_NET_LISTENER_H
 
 #include "async/loop.h"
+#include "base/log.h"
 #include "net/addr.h"
+#include "net/unix_file.h"
 
 #include <tepal/net.h>
 
 #include <stdbool.h>
 
-/* REST_MS: between attempts to accept when descriptors or memory have run out. */
-enum { LISTENER_MAX_SOCKETS = 4, LISTENER_REST_MS = 100 };
+/* Between attempts to accept when descriptors or memory have run out, or when it fails for ever. */
+enum { LISTENER_REST_MS = 100 };
 
 struct listener_socket {
     struct io io;
     struct tepal_listener *listener;
+    int n_failed;       /* attempts in a row */
+    int64_t rest_until; /* ms */
 };
 
 struct tepal_listener {
     struct loop *loop;
-    struct listener_socket sockets[LISTENER_MAX_SOCKETS];
+    struct listener_socket *sockets;
     int n_sockets;
+    int next; /* the socket that is the first in its turn */
     /* Called with each connection; the descriptor is its own from then on. NULL: tepal_accept()
      * is used. */
     void (*on_accept)(struct tepal_listener *listener, int fd, const struct addr *peer);
+    /* Called when there was no descriptor or no memory for a connection that waits: closes others, and
+     * returns whether it did. NULL: nothing can be closed. */
+    bool (*on_shortage)(struct tepal_listener *listener);
     void *arg;
-    char *path;        /* of a Unix socket, to be removed */
-    struct timer rest; /* set while out of descriptors or memory */
-    bool paused;       /* by listener_pause() */
-    bool complained;   /* about descriptors, and the shortage has not ended */
+    struct unix_file file;
+    struct timer again; /* set when there may be connections that nothing will tell of */
+    int64_t rest_until; /* ms: out of descriptors or memory */
+    bool paused;        /* by listener_pause() */
+    bool complained;    /* in the log, and what it was about has not ended */
+    bool closed;        /* under a task that leaves tepal_accept(), and frees it */
 };
 
 /* Stops accepting; connections wait in the backlog. */
 void listener_pause(struct tepal_listener *listener);
 void listener_resume(struct tepal_listener *listener);
 
+/* Before the end: accepts what waits in the backlog, however much that is, unless it is paused. */
+void listener_accept_all(struct tepal_listener *listener);
+
 /* Whether accepting failed for want of something that closing a connection gives back. Complains
  * about it in the log, once for each shortage. */
 bool listener_is_shortage(struct tepal_listener *listener, int error);
+
+/* Misuse, named call, when the listener is NULL. */
+static inline void listener_need(const struct tepal_listener *listener, const char *call)
+{
+    if (UNLIKELY(!listener))
+        misuse(call, "the listener is NULL");
+}
+
+/* Frees a listener that was closed under a task, which leaves it now. */
+void listener_free(struct tepal_listener *listener);
+
+/* --- listener_accept.c, for listener.c -------------------------------------------------------- */
+
+/* Something has happened to a socket. */
+void listener_on_ready(struct io *io);
+
+/* Connections may wait. */
+void listener_on_again(struct timer *timer);
 
 #endif

@@ -3,6 +3,7 @@
 #include "net/pipe.h"
 
 #include "async/loop.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "net/sigpipe.h"
 
@@ -17,14 +18,9 @@ struct pipe_stream {
 
 static ssize_t pipe_read(struct tepal_conn *stream, void *buffer, size_t size)
 {
-    struct io *io = &stream->io;
-    ssize_t n = read(io->fd, buffer, size);
-    if (n < 0)
-        return stream_failed(io, IO_READ);
-    /* As in socket.c: a short read has emptied the pipe. */
-    if ((size_t)n < size && !(io->state & IO_EOF))
-        io->state &= ~(uint32_t)IO_READ;
-    return n;
+    /* A short read need not have emptied the pipe: the other end may write packets (O_DIRECT). */
+    ssize_t n = read(stream->io.fd, buffer, size);
+    return n < 0 ? stream_failed(&stream->io, IO_READ) : n;
 }
 
 static ssize_t pipe_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
@@ -97,34 +93,20 @@ static const struct stream_ops pipe_ops = {
     .close = pipe_close,
 };
 
-/* Moves a descriptor above the standard ones: those are replaced in the child. */
-static int move_up(int *fd)
-{
-    enum { FIRST = 3 };
-    if (*fd >= FIRST)
-        return 0;
-    int moved = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST);
-    if (moved < 0)
-        return -errno;
-    close(*fd);
-    *fd = moved;
-    return 0;
-}
-
 int pipe_open(struct tepal_conn **stream, int *other, struct loop *loop, bool to_write)
 {
     int fds[2];
     struct pipe_stream *pipe = mem_zalloc(sizeof(*pipe));
     if (!pipe)
         return -ENOMEM;
-    int rc = pipe2(fds, O_CLOEXEC) < 0 ? -errno : 0;
+    /* None of them a standard one, which are replaced in the child. */
+    int rc = pipe2(fds, O_CLOEXEC) < 0 ? -errno : fd_keep_both(fds);
     if (rc < 0) {
         mem_free(pipe);
         return rc;
     }
     int *mine = &fds[to_write];
-    rc = move_up(&fds[!to_write]);
-    if (rc == 0 && fcntl(*mine, F_SETFL, O_NONBLOCK) < 0)
+    if (fcntl(*mine, F_SETFL, O_NONBLOCK) < 0)
         rc = -errno;
     if (rc == 0) {
         /* What it cannot do is tried at once, and fails, instead of being waited for. */

@@ -7,6 +7,7 @@
  *
  * Where there is no pidfd (before Linux 5.3, in some sandboxes) a timer looks whether it has ended. */
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/pipe.h"
@@ -152,7 +153,7 @@ static int set_attributes(struct launch *launch, bool own_group)
 /* Watches for the end of a process that runs. */
 static int watch(struct tepal_process *process)
 {
-    int fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+    int fd = fd_keep((int)syscall(SYS_pidfd_open, process->pid, 0));
     int rc = fd < 0 ? -errno : 0;
     process->pidfd = (struct io){ .fd = fd, .fn = on_pidfd };
     if (rc == -ENOSYS || rc == -EPERM) {

@@ -15,15 +15,12 @@
  * task that reads line after line from the buffer must not have the loop to itself. */
 static int begin(struct tepal_conn *stream, const char *call)
 {
-    struct tepal_task *task = task_need(call);
-    if (stream->io.reader)
-        return -EBUSY;
-    stream->io.reader = task;
-    int rc = task_may_wait(loop_current, task);
-    stream->io.reader = NULL;
-    if (rc < 0)
-        return rc;
-    return buffers_need(stream) ? stream->buffers->in_error : -ENOMEM;
+    task_need(call);
+    stream_need(stream, call);
+    int rc = stream_may_wait_read(stream);
+    if (rc == 0)
+        rc = buffers_need(stream) ? stream->buffers->in_error : -ENOMEM;
+    return rc < 0 ? (int)stream_left(stream, rc) : 0;
 }
 
 /* Reads what there is behind what is in the buffer, which has room for want octets in all then, and
@@ -67,15 +64,20 @@ bool stream_has_unread(const struct tepal_conn *stream)
 ssize_t tepal_conn_read(tepal_conn *stream, void *buffer, size_t size)
 {
     task_need("tepal_conn_read");
+    stream_need(stream, "tepal_conn_read");
+    if (size == 0) /* 0 is the end */
+        return -EINVAL;
     if (!stream->buffers)
-        return stream_read(stream, buffer, size, TEPAL_NEVER);
+        return stream_left(stream, stream_read(stream, buffer, size, TEPAL_NEVER));
     int rc = begin(stream, "tepal_conn_read");
     if (rc < 0)
         return rc;
     struct octets *in = &stream->buffers->in;
     size_t n = take(in, buffer, size);
     octets_release(in);
-    return n > 0 ? (ssize_t)n : stream_read(stream, buffer, size, TEPAL_NEVER);
+    if (n > 0)
+        return (ssize_t)n;
+    return stream_left(stream, stream_read(stream, buffer, size, TEPAL_NEVER));
 }
 
 /* --- Exactly ---------------------------------------------------------------------------------- */
@@ -107,21 +109,26 @@ static int read_directly(struct tepal_conn *stream, char *to, size_t size)
     return 0;
 }
 
-int tepal_conn_read_exactly(tepal_conn *stream, void *buffer, size_t size)
+static int read_buffered(struct tepal_conn *stream, void *buffer, size_t size)
 {
-    int rc = begin(stream, "tepal_conn_read_exactly");
-    if (rc < 0)
-        return rc;
-    if (size > LOOP_BUFFER_SIZE)
-        return read_directly(stream, buffer, size);
     struct octets *in = &stream->buffers->in;
     while (octets_len(in) < size) {
-        rc = fill(stream, size, size);
+        int rc = fill(stream, size, size);
         if (rc < 0)
             return rc;
     }
     take(in, buffer, size);
     return 0;
+}
+
+int tepal_conn_read_exactly(tepal_conn *stream, void *buffer, size_t size)
+{
+    int rc = begin(stream, "tepal_conn_read_exactly");
+    if (rc < 0)
+        return rc;
+    rc = size > LOOP_BUFFER_SIZE ? read_directly(stream, buffer, size)
+                                 : read_buffered(stream, buffer, size);
+    return (int)stream_left(stream, rc);
 }
 
 /* --- Up to a delimiter ------------------------------------------------------------------------ */
@@ -191,13 +198,13 @@ ssize_t tepal_conn_read_until(tepal_conn *stream, const void *delimiter, size_t 
     int rc = begin(stream, "tepal_conn_read_until");
     if (rc < 0)
         return rc;
-    return read_until(stream, &(struct delimiter){ .data = delimiter, .len = delimiter_len }, max,
-                      data);
+    struct delimiter wanted = { .data = delimiter, .len = delimiter_len };
+    return stream_left(stream, read_until(stream, &wanted, max, data));
 }
 
 ssize_t tepal_conn_read_line(tepal_conn *stream, size_t max, char **line)
 {
     static const struct delimiter newline = { .data = "\n", .len = 1, .after_cr = true };
     int rc = begin(stream, "tepal_conn_read_line");
-    return rc < 0 ? rc : read_until(stream, &newline, max, line);
+    return rc < 0 ? rc : stream_left(stream, read_until(stream, &newline, max, line));
 }

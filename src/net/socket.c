@@ -1,5 +1,6 @@
 /* The stream operations straight on a socket. None of them waits. */
 #include "async/loop.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/sigpipe.h"
@@ -17,12 +18,12 @@ static ssize_t socket_read(struct tepal_conn *stream, void *buffer, size_t size)
 {
     struct io *io = &stream->io;
     ssize_t n = recv(io->fd, buffer, size, 0);
+    /* At urgent data a signal that is pending lets the system say so with octets behind it. */
+    if (n < 0 && errno == EAGAIN && UNLIKELY(io->state & IO_STOPS))
+        n = recv(io->fd, buffer, size, 0);
     if (n < 0)
         return stream_failed(io, IO_READ);
-    /* A short read has emptied the socket: the next octets make a new edge. Unless the end has come
-     * already, which makes none. */
-    if ((size_t)n < size && !(io->state & IO_EOF))
-        io->state &= ~(uint32_t)IO_READ;
+    stream_read_short(io, (size_t)n < size);
     return n;
 }
 
@@ -74,7 +75,7 @@ const struct stream_ops stream_unix_ops = {
 
 int socket_new(int family)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fd_keep(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     return fd < 0 ? -errno : fd;
 }
 
@@ -139,12 +140,24 @@ int tepal_conn_open_fd(tepal_conn **stream, int fd)
         return type;
     if (type != SOCK_STREAM)
         return -ESOCKTNOSUPPORT;
-    if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0 ||
-        fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0)
         return -errno;
+    tepal_conn *new;
     int family = socket_option(fd, SO_DOMAIN);
+    int rc = stream_new_socket(&new, loop, fd, family);
+    if (rc < 0)
+        return rc;
+    /* Only now, so that a descriptor that is refused is as it was. */
+    if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        rc = -errno;
+        poller_remove(&loop->poller, &new->io);
+        mem_free(new);
+        return rc;
+    }
     socket_set_stream_options(fd, family);
-    return stream_new_socket(stream, loop, fd, family);
+    new->io.state |= IO_STOPS; /* of what kind it is, and when it stops, is not known */
+    *stream = new;
+    return 0;
 }
 
 /* --- About a stream --------------------------------------------------------------------------- */

@@ -16,15 +16,37 @@ void stream_on_event(struct io *io)
         task_wake(io->writer, 0);
 }
 
+/* Closes what is below the stream. */
+static void close_below(struct tepal_conn *stream)
+{
+    poller_remove(&loop_current->poller, &stream->io);
+    stream->ops->close(stream);
+    stream->io.fd = -1;
+}
+
 void stream_close(struct tepal_conn *stream)
 {
     if (stream->io.fd < 0)
         return;
-    poller_remove(&loop_current->poller, &stream->io);
-    stream->ops->close(stream);
-    stream->io.fd = -1;
+    close_below(stream);
     if (UNLIKELY(stream->buffers != NULL))
         buffers_free(stream);
+}
+
+void stream_free_if_left(struct tepal_conn *stream)
+{
+    if (stream->io.reader || stream->io.writer ||
+        (stream->buffers && stream->buffers->writers.next))
+        return;
+    if (stream->buffers)
+        buffers_free(stream);
+    mem_free(stream);
+}
+
+/* The end of a wait: a stream that was closed under it (see end()) is not to be touched. */
+static int waited(struct io *io, int rc)
+{
+    return UNLIKELY(io->fd < 0) && rc == 0 ? -ECANCELED : rc;
 }
 
 static int wait_ready(struct io *io, uint32_t state, struct tepal_task **waiter, int64_t until)
@@ -38,7 +60,18 @@ static int wait_ready(struct io *io, uint32_t state, struct tepal_task **waiter,
                  ? task_may_wait(loop, loop->current)
                  : task_wait_fd(loop, state == IO_READ ? "reading" : "writing", io->fd, until);
     *waiter = NULL;
-    return rc;
+    return waited(io, rc);
+}
+
+int stream_may_wait_read(struct tepal_conn *stream)
+{
+    struct loop *loop = loop_current;
+    if (stream->io.reader)
+        return -EBUSY;
+    stream->io.reader = loop->current;
+    int rc = task_may_wait(loop, loop->current);
+    stream->io.reader = NULL;
+    return waited(&stream->io, rc);
 }
 
 int stream_wait_read(struct tepal_conn *stream, int64_t until)
@@ -96,7 +129,7 @@ int stream_flush(struct tepal_conn *stream, int64_t timeout_ms)
 
 int stream_may_upgrade(const struct tepal_conn *stream)
 {
-    if (stream->io.reader || stream->io.writer || stream_has_unsent(stream))
+    if (stream->io.reader || writer_is_inside(stream) || stream_has_unsent(stream))
         return -EBUSY;
     return stream_has_unread(stream) ? TEPAL_EMESSAGE : 0;
 }
@@ -137,18 +170,24 @@ int stream_sendfile(struct tepal_conn *stream, int file, int64_t offset, size_t 
 
 int tepal_conn_write(tepal_conn *stream, const void *data, size_t len)
 {
-    task_need("tepal_conn_write");
-    int rc = writer_flush(stream);
+    int rc = writer_enter(stream, "tepal_conn_write");
+    if (rc < 0)
+        return rc;
     struct iovec piece = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
-    return rc < 0 ? rc : stream_writev(stream, &piece, 1, TEPAL_NEVER);
+    rc = writer_flush(stream);
+    if (rc == 0)
+        rc = stream_writev(stream, &piece, 1, TEPAL_NEVER);
+    return writer_leave(stream, rc);
 }
 
 int tepal_conn_writev(tepal_conn *stream, const tepal_bytes *pieces, size_t n)
 {
     enum { AT_ONCE = 64 };
-    task_need("tepal_conn_writev");
     struct iovec iov[AT_ONCE];
-    int rc = writer_flush(stream);
+    int rc = writer_enter(stream, "tepal_conn_writev");
+    if (rc < 0)
+        return rc;
+    rc = writer_flush(stream);
     while (n > 0 && rc == 0) {
         size_t some = n < AT_ONCE ? n : AT_ONCE;
         for (size_t i = 0; i < some; i++)
@@ -158,23 +197,23 @@ int tepal_conn_writev(tepal_conn *stream, const tepal_bytes *pieces, size_t n)
         pieces += some;
         n -= some;
     }
-    return rc;
+    return writer_leave(stream, rc);
 }
 
 int tepal_conn_sendfile(tepal_conn *stream, int file, int64_t offset, size_t len)
 {
-    task_need("tepal_conn_sendfile");
-    int rc = writer_flush(stream);
-    return rc < 0 ? rc : stream_sendfile(stream, file, offset, len, TEPAL_NEVER);
+    int rc = writer_enter(stream, "tepal_conn_sendfile");
+    if (rc < 0)
+        return rc;
+    rc = writer_flush(stream);
+    if (rc == 0)
+        rc = stream_sendfile(stream, file, offset, len, TEPAL_NEVER);
+    return writer_leave(stream, rc);
 }
 
-int tepal_conn_shutdown(tepal_conn *stream)
+static int end_output(struct tepal_conn *stream)
 {
-    int rc = 0;
-    if (stream_has_unsent(stream)) {
-        task_need("tepal_conn_shutdown");
-        rc = writer_flush(stream);
-    }
+    int rc = writer_flush(stream);
     if (rc == 0)
         rc = stream->ops->shutdown(stream);
     if (rc == 0 && stream_is_holding(stream)) {
@@ -184,12 +223,24 @@ int tepal_conn_shutdown(tepal_conn *stream)
     return rc;
 }
 
+int tepal_conn_shutdown(tepal_conn *stream)
+{
+    stream_need(stream, "tepal_conn_shutdown");
+    /* Where there is nothing to wait for it needs no task. */
+    bool waits = writer_is_inside(stream) || stream_has_unsent(stream);
+    int rc = waits ? writer_enter(stream, "tepal_conn_shutdown") : 0;
+    return rc < 0 ? rc : writer_leave(stream, end_output(stream));
+}
+
+/* Tasks that are about to leave the stream only need its memory. */
 static void end(struct tepal_conn *stream, const char *call)
 {
-    if (stream->io.reader || stream->io.writer)
+    struct stream_buffers *b = stream->buffers;
+    if (!turns_is_leaving(stream->io.reader) || !turns_is_leaving(stream->io.writer) ||
+        (b && turns_are_awaited(&b->writers)))
         misuse(call, "a task still waits on the stream");
-    stream_close(stream);
-    mem_free(stream);
+    close_below(stream);
+    stream_free_if_left(stream);
 }
 
 void tepal_conn_close(tepal_conn *stream)

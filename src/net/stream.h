@@ -8,6 +8,7 @@
 #define TEPAL_NET_STREAM_H
 
 #include "async/poll.h"
+#include "base/log.h"
 #include "base/platform.h"
 
 #include <tepal/net.h>
@@ -77,6 +78,7 @@ bool stream_has_unread(const struct tepal_conn *stream);
 bool stream_has_unsent(const struct tepal_conn *stream);
 /* Part of tls_stream.c. */
 bool tls_is_holding(const struct tls_stream *tls);
+bool tls_is_open(const struct tls_stream *tls); /* the handshake is done */
 void tls_say_no_goodbye(struct tls_stream *tls);
 
 /* Whether the stream holds octets that it has taken and that have not gone to the socket. */
@@ -94,10 +96,30 @@ int stream_flush(struct tepal_conn *stream, int64_t timeout_ms);
  * when octets have been read that the user has not asked for yet. */
 int stream_may_upgrade(const struct tepal_conn *stream);
 
+/* What each public call must do at its end when it may have waited: a stream that was closed
+ * meanwhile is freed by the last task that leaves it. Returns result. */
+void stream_free_if_left(struct tepal_conn *stream);
+static inline ssize_t stream_left(struct tepal_conn *stream, ssize_t result)
+{
+    if (UNLIKELY(stream->io.fd < 0))
+        stream_free_if_left(stream);
+    return result;
+}
+
+/* Misuse, named call, when the stream is NULL. */
+static inline void stream_need(const struct tepal_conn *stream, const char *call)
+{
+    if (UNLIKELY(!stream))
+        misuse(call, "the connection is NULL");
+}
+
 /* Waits until the stream may be readable or writable, or until the time until. Returns 0,
  * -ETIMEDOUT, -ECANCELED or -EBUSY. */
 int stream_wait_read(struct tepal_conn *stream, int64_t until);
 int stream_wait_write(struct tepal_conn *stream, int64_t until);
+
+/* For a call that may have what it reads already: every so often lets others run. Returns as above. */
+int stream_may_wait_read(struct tepal_conn *stream);
 
 /* As the public calls, but each wait ends after timeout_ms without progress (-ETIMEDOUT). writev
  * may change the pieces. */
@@ -114,13 +136,28 @@ void socket_set_stream_options(int fd, int family);
 /* An integer option of level SOL_SOCKET, or a negative errno. */
 int socket_option(int fd, int option);
 
+/* What an error number of the system means on a connection: its ETIMEDOUT is no deadline. */
+static inline int stream_error(int error)
+{
+    return error == ETIMEDOUT ? TEPAL_ESILENT : -error;
+}
+
 /* What an attempt that has failed, errno says how, tells of the descriptor: not to be ready for state
  * (IO_READ or IO_WRITE) any more. Returns the error; -EAGAIN also for one that was interrupted. */
 static inline ssize_t stream_failed(struct io *io, uint32_t state)
 {
     if (errno == EAGAIN)
         io->state &= ~state;
-    return errno == EINTR ? -EAGAIN : -errno;
+    return errno == EINTR ? -EAGAIN : stream_error(errno);
+}
+
+/* What a read that has given fewer octets than there was room for tells: it has emptied the socket,
+ * and the next octets make a new edge. Unless the end has come already, which makes none, or it may
+ * have stopped before there were no more. */
+static inline void stream_read_short(struct io *io, bool is_short)
+{
+    if (is_short && !(io->state & (IO_EOF | IO_STOPS)))
+        io->state &= ~(uint32_t)IO_READ;
 }
 
 /* The result of an attempt to write: n as it is, or as above. */

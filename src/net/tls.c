@@ -1,14 +1,25 @@
 /* The context: its options, its certificates' files, its life. */
 #include "net/tls.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { DEFAULT_MAX_SESSIONS = 256, MAX_PROTOCOL = 255, MAX_PROTOCOLS = 65535 };
+
+/* Of a session. RFC 8446, section 4.6.1: no longer than 7 days. */
+enum {
+    DEFAULT_LIFETIME_MS = 2 * 3600 * 1000,
+    MIN_LIFETIME_MS = 60 * 1000,
+    MAX_LIFETIME_MS = 7 * 24 * 3600 * 1000,
+};
 
 int tls_fail(tepal_tls *tls, int error, const char *format, ...)
 {
@@ -17,6 +28,30 @@ int tls_fail(tepal_tls *tls, int error, const char *format, ...)
     vsnprintf(tls->text, sizeof(tls->text), format, args);
     va_end(args);
     return error;
+}
+
+int tls_no_memory(tepal_tls *tls)
+{
+    return tls_fail(tls, -ENOMEM, "out of memory");
+}
+
+int tls_bad_file(tepal_tls *tls, const char *path)
+{
+    unsigned long error = ERR_peek_error();
+    const char *reason = ERR_reason_error_string(error);
+    if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
+        return tls_no_memory(tls);
+    return tls_fail(tls, TEPAL_ECERTIFICATE, "%s: %s", path, reason ? reason : "unusable");
+}
+
+/* Opening tells what access() does not: it asks for the effective user. */
+int tls_check_readable(tepal_tls *tls, const char *path)
+{
+    int fd = fd_keep(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (fd < 0)
+        return tls_fail(tls, -errno, "%s: %s", path, strerror(errno));
+    close(fd);
+    return 0;
 }
 
 void tls_hold(tepal_tls *tls)
@@ -36,6 +71,7 @@ void tls_release(tepal_tls *tls)
         return;
     tls_sites_clear(&tls->sites);
     tls_sessions_clear(&tls->sessions);
+    OPENSSL_cleanse(&tls->tickets, sizeof(tls->tickets));
     BIO_meth_free(tls->bio_method);
     for (size_t i = 0; i < tls->n_files; i++)
         free_files(&tls->files[i]);
@@ -118,6 +154,8 @@ static int check_options(tepal_tls *tls)
         return tls_fail(tls, -EINVAL, "verify_client is for servers");
     if (o->min_version != 0 && o->min_version != TEPAL_TLS_1_2 && o->min_version != TEPAL_TLS_1_3)
         return tls_fail(tls, -EINVAL, "unknown TLS version");
+    if (o->session_lifetime_ms < MIN_LIFETIME_MS || o->session_lifetime_ms > MAX_LIFETIME_MS)
+        return tls_fail(tls, -EINVAL, "session_lifetime_ms is not from 1 minute to 7 days");
     return 0;
 }
 
@@ -125,6 +163,8 @@ static int check_options(tepal_tls *tls)
 static int take_options(tepal_tls *tls)
 {
     tepal_tls_options *o = &tls->options;
+    if (o->session_lifetime_ms == 0)
+        o->session_lifetime_ms = DEFAULT_LIFETIME_MS;
     int rc = check_options(tls);
     bool owned = own(&o->ca_file);
     owned &= own(&o->ca_dir);
@@ -142,12 +182,27 @@ static int take_options(tepal_tls *tls)
 
 /* --- The public calls ------------------------------------------------------------------------- */
 
+/* What is trusted, or who we are, is not what it was: sessions of before vouch for nothing. */
+static int end_sessions(tepal_tls *tls, const unsigned char *digest)
+{
+    int rc = tls->options.server ? tls_tickets_change(&tls->tickets, digest) : 0;
+    if (rc < 0)
+        return tls_no_memory(tls);
+    tls_sessions_clear(&tls->sessions);
+    tls->generation++;
+    return 0;
+}
+
 static int read_sites(tepal_tls *tls)
 {
     struct tls_sites sites;
     int rc = tls_sites_read(&sites, tls);
-    if (rc < 0)
+    if (rc == 0 && memcmp(sites.digest, tls->sites.digest, TLS_DIGEST_SIZE) != 0)
+        rc = end_sessions(tls, sites.digest);
+    if (rc < 0) {
+        tls_sites_clear(&sites);
         return rc;
+    }
     tls_sites_clear(&tls->sites);
     tls->sites = sites;
     return 0;
@@ -168,6 +223,8 @@ tepal_tls *tepal_tls_new(const tepal_tls_options *options)
     int rc = take_options(tls);
     if (rc == 0 && !tls->bio_method)
         rc = -ENOMEM;
+    if (rc == 0 && tls->options.server)
+        rc = tls_tickets_init(&tls->tickets, tls->options.session_lifetime_ms);
     if (rc == 0)
         rc = read_sites(tls);
     tls->status = rc;
@@ -178,21 +235,26 @@ tepal_tls *tepal_tls_new(const tepal_tls_options *options)
 
 int tepal_tls_status(const tepal_tls *tls)
 {
-    return tls->status;
+    return tls ? tls->status : -ENOMEM;
 }
 
 const char *tepal_tls_error(const tepal_tls *tls)
 {
+    if (!tls)
+        return tepal_error_text(-ENOMEM);
     return tls->text[0] ? tls->text : NULL;
 }
 
 int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate, const char *key)
 {
-    if (tls->status < 0)
-        return tls->status;
+    int rc = tepal_tls_status(tls);
+    if (rc < 0)
+        return rc;
     if (!tls->options.server)
         return tls_fail(tls, -EINVAL, "a client has one certificate");
-    int rc = add_files(tls, certificate, key);
+    if (!certificate)
+        return tls_fail(tls, -EINVAL, "the name of the certificate's file is missing");
+    rc = add_files(tls, certificate, key);
     if (rc < 0)
         return tls_fail(tls, rc, "%s", tepal_error_text(rc));
     rc = tls_sites_add(&tls->sites, tls, &tls->files[tls->n_files - 1]);
@@ -203,7 +265,8 @@ int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate, const cha
 
 int tepal_tls_reload(tepal_tls *tls)
 {
-    return tls->status < 0 ? tls->status : read_sites(tls);
+    int rc = tepal_tls_status(tls);
+    return rc < 0 ? rc : read_sites(tls);
 }
 
 void tepal_tls_close(tepal_tls *tls)

@@ -1,5 +1,5 @@
-/* TLS inside: the context (tls.c, tls_sites.c, tls_sessions.c) and the stream (tls_stream.c,
- * tls_handshake.c).
+/* TLS inside: the context (tls.c, tls_trust.c, tls_sites.c, tls_tickets.c, tls_sessions.c) and the
+ * stream (tls_stream.c, tls_handshake.c, tls_linger.c).
  *
  * OpenSSL never sees the socket: it reads and writes by functions of tls_stream.c, over the
  * operations that the stream had before. What the socket does not take at once they keep (unsent),
@@ -18,8 +18,8 @@
 
 #include <openssl/ssl.h>
 
-/* The longest DNS name. */
-enum { TLS_MAX_NAME = 253 };
+/* The longest DNS name; the size of SHA-256. */
+enum { TLS_MAX_NAME = 253, TLS_DIGEST_SIZE = 32 };
 
 /* Octets that a stream holds because the socket does not take them. So many of them must go before
  * OpenSSL may write anything: a peer that does not read what it makes us say gets no more of our
@@ -49,13 +49,33 @@ struct tls_sites {
     char **names;       /* its keys */
     size_t n_names;
     X509_STORE *trusted;
-    STACK_OF(X509_NAME) * authorities; /* that clients are told; NULL: none */
+    STACK_OF(X509_NAME) * authorities;     /* that clients are told; NULL: none */
+    unsigned char digest[TLS_DIGEST_SIZE]; /* of all certificates, trusted ones and our own */
 };
 
 /* The sessions that a client may resume. */
 struct tls_sessions {
     struct list hosts; /* most recently used first */
     size_t n_hosts, max_hosts;
+};
+
+struct tls_ticket_key {
+    unsigned char name[16], cipher[TLS_DIGEST_SIZE], mac[TLS_DIGEST_SIZE];
+};
+
+/* The keys of a server's tickets. One is used for the length of a session's life, and known for as
+ * long again. */
+struct tls_tickets {
+    int64_t lifetime_ms, period;           /* period: the number of the present one */
+    unsigned char secret[TLS_DIGEST_SIZE]; /* that the present key was made from */
+    struct tls_ticket_key current, previous;
+    bool has_previous;
+};
+
+/* The failed handshakes of a server, for the log. */
+struct tls_failures {
+    int64_t next_at; /* ms: when the next one may be logged */
+    size_t n_untold;
 };
 
 struct tepal_tls {
@@ -66,7 +86,10 @@ struct tepal_tls {
     struct tls_files *files;
     size_t n_files;
     struct tls_sites sites;
+    uint64_t generation; /* changes whenever what was read from the files does */
     struct tls_sessions sessions;
+    struct tls_tickets tickets;
+    struct tls_failures failures;
     BIO_METHOD *bio_method;
     int status;
     char text[256]; /* what failed last; "" for nothing */
@@ -79,6 +102,30 @@ void tls_release(tepal_tls *tls);
 int tls_fail(tepal_tls *tls, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+int tls_no_memory(tepal_tls *tls);
+
+/* What OpenSSL says about a file that could be read; returns an error. */
+int tls_bad_file(tepal_tls *tls, const char *path);
+
+/* Returns 0, or why this process may not read the file. */
+int tls_check_readable(tepal_tls *tls, const char *path);
+
+/* --- tls_trust.c ------------------------------------------------------------------------------ */
+
+/* Reads whom to trust, and puts that into the digest, too. Returns 0 or an error, with a text in the
+ * context. */
+int tls_trust_read(struct tls_sites *sites, tepal_tls *tls);
+
+/* Makes the digest depend on another one, too. False when memory is short, and then it is as it
+ * was. */
+bool tls_digest_add(unsigned char *digest, const unsigned char *more);
+
+/* Until when, in seconds since 1970, what this handshake has verified may be taken for granted. */
+int64_t tls_good_until(SSL *ssl, int64_t lifetime_ms);
+
+/* Logs a certificate whose time is not now. */
+void tls_warn_of_times(const char *path, const X509 *certificate);
+
 /* --- tls_sites.c ------------------------------------------------------------------------------ */
 
 /* Reads all files of the context. Returns 0 or an error, with a text in the context, and then there
@@ -90,17 +137,34 @@ int tls_sites_read(struct tls_sites *sites, tepal_tls *tls);
 int tls_sites_add(struct tls_sites *sites, tepal_tls *tls, const struct tls_files *files);
 void tls_sites_clear(struct tls_sites *sites);
 
-/* The SSL_CTX for clients that ask for this name, or NULL. */
+/* The number of the site for clients that ask for this name, from 1 on; 0 when there is none. */
+size_t tls_sites_number(const struct tls_sites *sites, const char *name);
+
+/* The SSL_CTX of that site, or NULL. */
 SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name);
 
 /* --- tls_sessions.c --------------------------------------------------------------------------- */
 
-/* Keeps a session under the key. Returns whether it took over the reference. */
-bool tls_sessions_keep(struct tls_sessions *sessions, const char *key, SSL_SESSION *session);
+/* Keeps a session under the key until this time (seconds since 1970). Returns whether it took over
+ * the reference. */
+bool tls_sessions_keep(struct tls_sessions *sessions, const char *key, SSL_SESSION *session,
+                       int64_t until);
 
-/* A session to resume, whose reference is the caller's, or NULL. */
-SSL_SESSION *tls_sessions_take(struct tls_sessions *sessions, const char *key);
+/* A session to resume, whose reference is the caller's, and until when it is good; or NULL. */
+SSL_SESSION *tls_sessions_take(struct tls_sessions *sessions, const char *key, int64_t *until);
 void tls_sessions_clear(struct tls_sessions *sessions);
+
+/* --- tls_tickets.c ---------------------------------------------------------------------------- */
+
+/* Makes the first key. Returns 0, -ENOMEM or -EAGAIN. */
+int tls_tickets_init(struct tls_tickets *tickets, int64_t lifetime_ms);
+
+/* Changes the keys by this digest, so that no ticket of before can be opened. Returns 0 or -ENOMEM,
+ * and then they are as they were. */
+int tls_tickets_change(struct tls_tickets *tickets, const unsigned char *digest);
+
+/* Lets a context of OpenSSL's use the tickets of its tepal_tls. False when memory is short. */
+bool tls_tickets_use(SSL_CTX *ctx);
 
 /* --- Streams ---------------------------------------------------------------------------------- */
 
@@ -118,6 +182,9 @@ struct tls_stream {
     bool established;            /* the handshake is over */
     bool broken;                 /* by a violation of the protocol: the session is worth nothing */
     bool no_goodbye;             /* the close must not look like a proper end */
+    uint64_t generation;         /* of the context, when this stream began */
+    int64_t session_until;       /* of the session that is resumed, in seconds since 1970 */
+    size_t site;                 /* a server: the number of the one that was asked for */
     const char *text;            /* what failed */
     char *alpn, *peer_subject, *session_key;
 };
@@ -146,5 +213,12 @@ int tls_why(struct tls_stream *t, int result);
 void tls_give_up(struct tls_stream *t, int error);
 
 BIO_METHOD *tls_bio_method_new(void);
+
+/* --- tls_linger.c ----------------------------------------------------------------------------- */
+
+/* Takes over the socket of a stream that has been closed, and what it has not sent yet but for the
+ * first n_sent octets: sends that, ends this side, and closes the socket when the peer has ended,
+ * too. No poller knows the socket. */
+void tls_linger(int fd, struct buf *rest, size_t n_sent);
 
 #endif

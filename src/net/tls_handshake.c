@@ -1,5 +1,6 @@
 /* The beginning of TLS on a stream: the handshake, and what it has found out. */
 #include "async/task.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/tls.h"
@@ -47,6 +48,7 @@ int tls_attach(struct tepal_conn *stream, tepal_tls *tls)
         return -ENOMEM;
     tls_hold(tls);
     t->tls = tls;
+    t->generation = tls->generation;
     t->stream = stream;
     buf_init(&t->unsent, TLS_MAX_UNSENT);
     t->read_error = t->write_error = -EBUSY;
@@ -114,7 +116,7 @@ static int expect_host(struct tls_stream *t, const char *host)
     t->session_key = session_key(t->stream, host);
     if (!t->session_key)
         return -ENOMEM;
-    SSL_SESSION *session = tls_sessions_take(&t->tls->sessions, t->session_key);
+    SSL_SESSION *session = tls_sessions_take(&t->tls->sessions, t->session_key, &t->session_until);
     if (session)
         (void)SSL_set_session(t->ssl, session); /* otherwise the handshake is a full one */
     SSL_SESSION_free(session);
@@ -162,7 +164,7 @@ static int shake_hands(struct tls_stream *t)
 /* Returns what is to be said about a stream and its options before anything is done. */
 static int check(struct tepal_conn *stream, tepal_tls *tls, const char *host, char *clean)
 {
-    int rc = tls->status;
+    int rc = tepal_tls_status(tls);
     if (rc == 0 && stream->tls)
         rc = -EALREADY;
     if (rc == 0)
@@ -177,9 +179,40 @@ static int check(struct tepal_conn *stream, tepal_tls *tls, const char *host, ch
     return rc;
 }
 
+/* Whether the peer went before it had said anything: what looks whether a port is open does that. */
+static bool was_a_knock(const struct tls_stream *t, int error)
+{
+    return (error == TEPAL_ECLOSED || error == -ECONNRESET) &&
+           BIO_number_read(SSL_get_rbio(t->ssl)) == 0;
+}
+
+/* A failure is one peer's affair, but whoever runs the server must be able to see that all of them
+ * fail. Peers decide how often that is, so not each has a line of its own. */
+static void tell_failure(const struct tls_stream *t, int error)
+{
+    enum { EVERY_MS = 10 * 1000 };
+    struct tls_failures *failures = &t->tls->failures;
+    char peer[TEPAL_ADDR_TEXT_SIZE] = "a peer", more[64] = "";
+    tepal_addr addr;
+    if (!t->tls->options.server || error == -ECANCELED || was_a_knock(t, error))
+        return;
+    if (loop_current->now < failures->next_at) {
+        failures->n_untold++;
+        return;
+    }
+    if (tepal_conn_peer(t->stream, &addr) == 0)
+        tepal_addr_text(&addr, peer, sizeof(peer));
+    if (failures->n_untold > 0)
+        snprintf(more, sizeof(more), "; %zu more since the last such line", failures->n_untold);
+    tepal_log(TEPAL_LOG_INFO, "the TLS handshake with %s failed: %s%s", peer, t->text, more);
+    failures->n_untold = 0;
+    failures->next_at = loop_time_after(loop_current->now, EVERY_MS);
+}
+
 int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_tls_options *options)
 {
     struct tepal_task *task = task_need("tepal_conn_start_tls");
+    stream_need(stream, "tepal_conn_start_tls");
     int rc = task_check(loop_current, task);
     char host[TLS_MAX_NAME + 1] = "";
     if (rc == 0)
@@ -193,9 +226,12 @@ int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_t
         rc = expect_host(t, host);
     if (rc == 0)
         rc = shake_hands(t);
+    if (UNLIKELY(stream->tls != t)) /* closed, since the task was cancelled */
+        return (int)stream_left(stream, rc);
     if (rc < 0) {
         t->text = t->text ? t->text : tepal_error_text(rc);
         tls_give_up(t, rc);
+        tell_failure(t, rc);
         return tls_fail(tls, rc, "%s", t->text);
     }
     t->established = true;
@@ -230,6 +266,8 @@ static int describe_peer(struct tls_stream *t, X509 *certificate, tepal_tls_info
 
 int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info)
 {
+    if (!stream || !info)
+        misuse("tepal_conn_tls_info", stream ? "info is NULL" : "the stream is NULL");
     struct tls_stream *t = stream->tls;
     *info = (tepal_tls_info){ 0 };
     if (!t || !t->established)
@@ -250,5 +288,7 @@ int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info)
 
 const char *tepal_conn_tls_error(const tepal_conn *stream)
 {
+    if (!stream)
+        misuse("tepal_conn_tls_error", "the stream is NULL");
     return stream->tls ? stream->tls->text : NULL;
 }

@@ -4,14 +4,20 @@
 #include "net/tls.h"
 
 #include <string.h>
+#include <time.h>
 
 /* Servers give more than one ticket, since with TLS 1.3 each should be used once (RFC 8446 section
  * C.4). */
 enum { TICKETS = 2 };
 
+struct kept_session {
+    SSL_SESSION *session;
+    int64_t until; /* it is good, in seconds since 1970 */
+};
+
 struct session_host {
     struct list node;
-    SSL_SESSION *sessions[TICKETS]; /* the newest first, NULLs behind */
+    struct kept_session kept[TICKETS]; /* the newest first, NULLs behind */
     char key[];
 };
 
@@ -28,7 +34,7 @@ static struct session_host *find(struct tls_sessions *sessions, const char *key)
 static void forget(struct tls_sessions *sessions, struct session_host *host)
 {
     for (int i = 0; i < TICKETS; i++)
-        SSL_SESSION_free(host->sessions[i]);
+        SSL_SESSION_free(host->kept[i].session);
     list_remove(&host->node);
     mem_free(host);
     sessions->n_hosts--;
@@ -54,40 +60,53 @@ static struct session_host *add(struct tls_sessions *sessions, const char *key)
     return host;
 }
 
-bool tls_sessions_keep(struct tls_sessions *sessions, const char *key, SSL_SESSION *session)
+bool tls_sessions_keep(struct tls_sessions *sessions, const char *key, SSL_SESSION *session,
+                       int64_t until)
 {
     struct session_host *host = find(sessions, key);
     if (!host)
         host = add(sessions, key);
     if (!host)
         return false;
-    SSL_SESSION_free(host->sessions[TICKETS - 1]);
+    SSL_SESSION_free(host->kept[TICKETS - 1].session);
     for (int i = TICKETS - 1; i > 0; i--)
-        host->sessions[i] = host->sessions[i - 1];
-    host->sessions[0] = session;
+        host->kept[i] = host->kept[i - 1];
+    host->kept[0] = (struct kept_session){ session, until };
     list_remove(&host->node);
     list_prepend(&sessions->hosts, &host->node);
     return true;
 }
 
-SSL_SESSION *tls_sessions_take(struct tls_sessions *sessions, const char *key)
+/* Takes the newest session away from the host, which goes with its last one. */
+static void drop_newest(struct tls_sessions *sessions, struct session_host *host)
 {
-    struct session_host *host = find(sessions, key);
-    if (!host)
-        return NULL;
-    SSL_SESSION *session = host->sessions[0];
-    list_remove(&host->node);
-    list_prepend(&sessions->hosts, &host->node);
-    if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION) {
-        SSL_SESSION_up_ref(session);
-        return session;
-    }
     for (int i = 1; i < TICKETS; i++)
-        host->sessions[i - 1] = host->sessions[i];
-    host->sessions[TICKETS - 1] = NULL;
-    if (!host->sessions[0])
+        host->kept[i - 1] = host->kept[i];
+    host->kept[TICKETS - 1].session = NULL;
+    if (!host->kept[0].session)
         forget(sessions, host);
-    return session;
+}
+
+SSL_SESSION *tls_sessions_take(struct tls_sessions *sessions, const char *key, int64_t *until)
+{
+    int64_t now = (int64_t)time(NULL);
+    struct session_host *host;
+    while ((host = find(sessions, key)) != NULL) {
+        struct kept_session newest = host->kept[0];
+        list_remove(&host->node);
+        list_prepend(&sessions->hosts, &host->node);
+        *until = newest.until;
+        if (newest.until > now &&
+            SSL_SESSION_get_protocol_version(newest.session) < TLS1_3_VERSION) {
+            SSL_SESSION_up_ref(newest.session);
+            return newest.session;
+        }
+        drop_newest(sessions, host);
+        if (newest.until > now)
+            return newest.session;
+        SSL_SESSION_free(newest.session);
+    }
+    return NULL;
 }
 
 void tls_sessions_clear(struct tls_sessions *sessions)

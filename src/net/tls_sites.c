@@ -7,7 +7,6 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <string.h>
-#include <unistd.h>
 
 /* With TLS 1.2: what Mozilla's "intermediate" configuration has, without DHE. */
 static const char ciphers_12[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -49,6 +48,36 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
     return ctx && SSL_set_SSL_CTX(ssl, ctx) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+/* The name in the server_name extension (RFC 6066, section 3), or NULL: a list, of which the first
+ * entry is a host's. OpenSSL will look closer. */
+static const char *read_server_name(SSL *ssl, char *out)
+{
+    const unsigned char *data;
+    size_t len;
+    if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &len) || len < 5 ||
+        data[2] != TLSEXT_NAMETYPE_host_name)
+        return NULL;
+    size_t name_len = (size_t)data[3] << 8 | data[4];
+    if (name_len > len - 5 || name_len > TLS_MAX_NAME)
+        return NULL;
+    memcpy(out, data + 5, name_len);
+    out[name_len] = '\0';
+    return out;
+}
+
+/* Before anything else is looked at: which site the client asks for, since a session of another one
+ * is not to be resumed. */
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert;
+    (void)arg;
+    char name[TLS_MAX_NAME + 1];
+    struct tls_stream *t = SSL_get_app_data(ssl);
+    const char *host = read_server_name(ssl, name);
+    t->site = host ? tls_sites_number(&t->tls->sites, host) : 0;
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                         const unsigned char *offered, unsigned offered_len, void *arg)
 {
@@ -62,19 +91,21 @@ static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_
     return rc == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* A session that resumes another one is good for no longer than that. One that began before what is
+ * trusted has changed is worth nothing. */
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_stream *t = SSL_get_app_data(ssl);
-    return t->session_key && SSL_SESSION_is_resumable(session) &&
-           tls_sessions_keep(&t->tls->sessions, t->session_key, session);
+    if (!t->session_key || t->generation != t->tls->generation ||
+        !SSL_SESSION_is_resumable(session))
+        return 0;
+    int64_t until = SSL_session_reused(ssl)
+                        ? t->session_until
+                        : tls_good_until(ssl, t->tls->options.session_lifetime_ms);
+    return tls_sessions_keep(&t->tls->sessions, t->session_key, session, until);
 }
 
 /* --- Settings --------------------------------------------------------------------------------- */
-
-static int no_memory(tepal_tls *tls)
-{
-    return tls_fail(tls, -ENOMEM, "out of memory");
-}
 
 static bool set_versions(SSL_CTX *ctx, const tepal_tls_options *options)
 {
@@ -100,7 +131,10 @@ static bool set_sessions(SSL_CTX *ctx, const tepal_tls_options *options)
     } else if (!options->server) {
         mode = SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL;
         SSL_CTX_sess_set_new_cb(ctx, on_new_session);
+    } else if (!tls_tickets_use(ctx)) {
+        return false;
     }
+    SSL_CTX_set_timeout(ctx, (long)(options->session_lifetime_ms / 1000));
     SSL_CTX_set_session_cache_mode(ctx, mode);
     return SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1);
 }
@@ -134,6 +168,7 @@ static SSL_CTX *new_ctx(const struct tls_sites *sites, const tepal_tls *tls)
     SSL_CTX_set_default_passwd_cb(ctx, on_password);
     SSL_CTX_set_default_passwd_cb_userdata(ctx, (void *)(uintptr_t)tls->options.key_password);
     if (tls->options.server) {
+        SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
         SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
         if (tls->alpn)
             SSL_CTX_set_alpn_select_cb(ctx, on_protocols, NULL);
@@ -142,52 +177,6 @@ static SSL_CTX *new_ctx(const struct tls_sites *sites, const tepal_tls *tls)
         return NULL;
     }
     return ctx;
-}
-
-/* --- Files ------------------------------------------------------------------------------------ */
-
-static int check_readable(tepal_tls *tls, const char *path)
-{
-    int rc = access(path, R_OK) < 0 ? -errno : 0;
-    return rc < 0 ? tls_fail(tls, rc, "%s: %s", path, strerror(-rc)) : 0;
-}
-
-/* What OpenSSL says about a file that could be read. */
-static int bad_file(tepal_tls *tls, const char *path)
-{
-    unsigned long error = ERR_peek_error();
-    const char *reason = ERR_reason_error_string(error);
-    if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
-        return no_memory(tls);
-    return tls_fail(tls, TEPAL_ECERTIFICATE, "%s: %s", path, reason ? reason : "unusable");
-}
-
-/* Whom to trust. Returns 0 or an error. */
-static int read_trusted(struct tls_sites *sites, tepal_tls *tls)
-{
-    const tepal_tls_options *o = &tls->options;
-    X509_STORE *store = sites->trusted = X509_STORE_new();
-    if (!store)
-        return no_memory(tls);
-    int rc = o->ca_file ? check_readable(tls, o->ca_file) : 0;
-    if (rc == 0 && o->ca_dir)
-        rc = check_readable(tls, o->ca_dir);
-    if (rc < 0)
-        return rc;
-    if (o->ca_file && !X509_STORE_load_file(store, o->ca_file))
-        return bad_file(tls, o->ca_file);
-    if (o->ca_dir && !X509_STORE_load_path(store, o->ca_dir))
-        return bad_file(tls, o->ca_dir);
-    bool by_default = !o->server && !o->insecure_no_verify && !o->ca_file && !o->ca_dir;
-    if (by_default && !X509_STORE_set_default_paths(store))
-        return no_memory(tls);
-    /* Servers tell their clients whose certificates they accept. */
-    if (o->server && o->ca_file) {
-        sites->authorities = SSL_load_client_CA_file(o->ca_file);
-        if (!sites->authorities)
-            return bad_file(tls, o->ca_file);
-    }
-    return 0;
 }
 
 /* --- Names ------------------------------------------------------------------------------------ */
@@ -236,23 +225,28 @@ static size_t index_of(const struct tls_sites *sites, const char *name)
     return (size_t)(uintptr_t)map_get(&sites->by_name, name, strlen(name));
 }
 
-/* Maps the names from the first one on to the newest site, but for those that are taken. */
-static int map_names(struct tls_sites *sites, size_t first)
+/* Maps the names from the first one on to the newest site, but for those that are taken. There is
+ * room for them. */
+static void map_names(struct tls_sites *sites, size_t first)
 {
     void *index = (void *)(uintptr_t)sites->n_sites;
     for (size_t i = first; i < sites->n_names; i++)
-        if (index_of(sites, sites->names[i]) == 0 &&
-            map_set(&sites->by_name, sites->names[i], strlen(sites->names[i]), index) < 0)
-            return -ENOMEM;
-    return 0;
+        if (index_of(sites, sites->names[i]) == 0)
+            (void)map_set(&sites->by_name, sites->names[i], strlen(sites->names[i]), index);
 }
 
-SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name)
+static void drop_names(struct tls_sites *sites, size_t first)
+{
+    while (sites->n_names > first)
+        mem_free(sites->names[--sites->n_names]);
+}
+
+size_t tls_sites_number(const struct tls_sites *sites, const char *name)
 {
     char text[TLS_MAX_NAME + 1];
     size_t len = strlen(name);
     if (len > TLS_MAX_NAME)
-        return NULL;
+        return 0;
     lower(text, name, len);
     size_t index = index_of(sites, text);
     char *dot = strchr(text, '.');
@@ -260,7 +254,13 @@ SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name)
         dot[-1] = '*';
         index = index_of(sites, dot - 1);
     }
-    return index > 0 ? sites->sites[index - 1].ctx : NULL;
+    return index;
+}
+
+SSL_CTX *tls_sites_find(const struct tls_sites *sites, const char *name)
+{
+    size_t number = tls_sites_number(sites, name);
+    return number > 0 ? sites->sites[number - 1].ctx : NULL;
 }
 
 /* --- Sites ------------------------------------------------------------------------------------ */
@@ -285,40 +285,30 @@ static struct tls_site *find_mate(struct tls_sites *sites, size_t first, int kin
     return has_room ? site : NULL;
 }
 
-static int add_site(struct tls_sites *sites, SSL_CTX *ctx, int kind)
+/* Makes a site of the context, for the names from the first one on. */
+static int add_site(struct tls_sites *sites, SSL_CTX *ctx, int kind, size_t first)
 {
     struct tls_site *all = mem_resize(sites->sites, (sites->n_sites + 1) * sizeof(*all));
     if (!all)
         return -ENOMEM;
     sites->sites = all;
-    all[sites->n_sites++] = (struct tls_site){ .ctx = ctx, .kinds = { kind } };
-    return 0;
-}
-
-/* Lets a context show the certificate in these files. Returns 0 or an error. */
-static int use_files(SSL_CTX *ctx, tepal_tls *tls, const struct tls_files *files)
-{
-    if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) != 1)
-        return bad_file(tls, files->certificate);
-    if (SSL_CTX_use_PrivateKey_file(ctx, files->key, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(ctx) != 1)
-        return bad_file(tls, files->key);
-    return 0;
-}
-
-/* Makes a site of the context, whose certificate's names are those from the first one on, or gives
- * its certificate to the site that has these names. */
-static int settle(struct tls_sites *sites, tepal_tls *tls, SSL_CTX *ctx,
-                  const struct tls_files *files, size_t first)
-{
-    EVP_PKEY *key = SSL_CTX_get0_privatekey(ctx);
-    int kind = key ? EVP_PKEY_get_base_id(key) : 0;
-    struct tls_site *mate = find_mate(sites, first, kind);
-    int rc = mate ? use_files(mate->ctx, tls, files) : add_site(sites, ctx, kind);
+    int rc = map_reserve(&sites->by_name, sites->n_names - first);
     if (rc < 0)
         return rc;
-    if (!mate)
-        return map_names(sites, first);
+    all[sites->n_sites++] = (struct tls_site){ .ctx = ctx, .kinds = { kind } };
+    map_names(sites, first);
+    return 0;
+}
+
+/* Gives the certificate of the context to a site that has its names already. It takes all of it or
+ * nothing. */
+static int join_site(struct tls_site *mate, SSL_CTX *ctx, int kind)
+{
+    STACK_OF(X509) *chain = NULL;
+    SSL_CTX_get0_chain_certs(ctx, &chain);
+    if (SSL_CTX_use_cert_and_key(mate->ctx, SSL_CTX_get0_certificate(ctx),
+                                 SSL_CTX_get0_privatekey(ctx), chain, 0) != 1)
+        return -ENOMEM; /* the two have been found to belong together already */
     int i = 0;
     while (mate->kinds[i] != 0)
         i++;
@@ -327,61 +317,99 @@ static int settle(struct tls_sites *sites, tepal_tls *tls, SSL_CTX *ctx,
     return 0;
 }
 
+/* Lets a context show the certificate in these files. Returns 0 or an error. */
+static int use_files(SSL_CTX *ctx, tepal_tls *tls, const struct tls_files *files)
+{
+    int rc = tls_check_readable(tls, files->certificate);
+    if (rc == 0)
+        rc = tls_check_readable(tls, files->key);
+    if (rc < 0)
+        return rc;
+    if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) != 1)
+        return tls_bad_file(tls, files->certificate);
+    if (SSL_CTX_use_PrivateKey_file(ctx, files->key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1)
+        return tls_bad_file(tls, files->key);
+    return 0;
+}
+
+static bool digest_one(unsigned char *digest, const X509 *certificate)
+{
+    unsigned char one[TLS_DIGEST_SIZE];
+    return X509_digest(certificate, EVP_sha256(), one, NULL) && tls_digest_add(digest, one);
+}
+
+/* Makes the digest depend on the certificates of the context. */
+static bool digest_chain(unsigned char *digest, const SSL_CTX *ctx)
+{
+    STACK_OF(X509) *chain = NULL;
+    SSL_CTX_get0_chain_certs((SSL_CTX *)(uintptr_t)ctx, &chain);
+    if (!digest_one(digest, SSL_CTX_get0_certificate(ctx)))
+        return false;
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        if (!digest_one(digest, sk_X509_value(chain, i)))
+            return false;
+    return true;
+}
+
+static void warn_of_chain(const SSL_CTX *ctx, const char *path)
+{
+    STACK_OF(X509) *chain = NULL;
+    SSL_CTX_get0_chain_certs((SSL_CTX *)(uintptr_t)ctx, &chain);
+    tls_warn_of_times(path, SSL_CTX_get0_certificate(ctx));
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        tls_warn_of_times(path, sk_X509_value(chain, i));
+}
+
+/* Makes a site of the context, which has its certificate, or gives that to the site with the same
+ * names. Returns 0 or an error, and then nothing has changed. */
+static int settle(struct tls_sites *sites, SSL_CTX *ctx, bool has_names)
+{
+    unsigned char digest[TLS_DIGEST_SIZE];
+    memcpy(digest, sites->digest, sizeof(digest));
+    size_t first = sites->n_names;
+    int rc = digest_chain(digest, ctx) ? 0 : -ENOMEM;
+    if (rc == 0 && has_names)
+        rc = add_names(sites, SSL_CTX_get0_certificate(ctx));
+    int kind = EVP_PKEY_get_base_id(SSL_CTX_get0_privatekey(ctx));
+    struct tls_site *mate = rc == 0 ? find_mate(sites, first, kind) : NULL;
+    if (rc == 0)
+        rc = mate ? join_site(mate, ctx, kind) : add_site(sites, ctx, kind, first);
+    if (rc < 0)
+        drop_names(sites, first);
+    else
+        memcpy(sites->digest, digest, sizeof(digest));
+    return rc;
+}
+
 int tls_sites_add(struct tls_sites *sites, tepal_tls *tls, const struct tls_files *files)
 {
     ERR_clear_error();
-    int rc = check_readable(tls, files->certificate);
-    if (rc == 0)
-        rc = check_readable(tls, files->key);
-    if (rc < 0)
-        return rc;
     SSL_CTX *ctx = new_ctx(sites, tls);
     if (!ctx)
-        return no_memory(tls);
-    rc = use_files(ctx, tls, files);
-    size_t first = sites->n_names, n_sites = sites->n_sites;
-    if (rc == 0 && tls->options.server)
-        rc = add_names(sites, SSL_CTX_get0_certificate(ctx));
-    if (rc == 0)
-        rc = settle(sites, tls, ctx, files, first);
-    if (rc < 0 && sites->n_sites == n_sites) {
-        SSL_CTX_free(ctx);
-        while (sites->n_names > first)
-            mem_free(sites->names[--sites->n_names]);
+        return tls_no_memory(tls);
+    int rc = use_files(ctx, tls, files);
+    if (rc == 0) {
+        warn_of_chain(ctx, files->certificate);
+        rc = settle(sites, ctx, tls->options.server);
     }
-    return rc == -ENOMEM ? no_memory(tls) : rc;
-}
-
-/* Sessions outlive the reading of new files. */
-static int copy_ticket_keys(struct tls_sites *to, const struct tls_sites *from)
-{
-    unsigned char keys[128];
-    SSL_CTX *ctx = to->sites[0].ctx;
-    long size = SSL_CTX_get_tlsext_ticket_keys(ctx, NULL, 0);
-    if (from->n_sites == 0)
-        return 0;
-    if (size > (long)sizeof(keys) ||
-        !SSL_CTX_get_tlsext_ticket_keys(from->sites[0].ctx, keys, size) ||
-        !SSL_CTX_set_tlsext_ticket_keys(ctx, keys, size))
-        return -ENOMEM;
-    OPENSSL_cleanse(keys, sizeof(keys));
-    return 0;
+    if (rc < 0)
+        SSL_CTX_free(ctx);
+    return rc == -ENOMEM ? tls_no_memory(tls) : rc;
 }
 
 static int read_all(struct tls_sites *sites, tepal_tls *tls)
 {
-    int rc = read_trusted(sites, tls);
+    int rc = tls_trust_read(sites, tls);
     for (size_t i = 0; i < tls->n_files && rc == 0; i++)
         rc = tls_sites_add(sites, tls, &tls->files[i]);
     if (rc == 0 && tls->n_files == 0) {
         SSL_CTX *ctx = new_ctx(sites, tls);
-        if (!ctx || add_site(sites, ctx, 0) < 0) {
+        if (!ctx || add_site(sites, ctx, 0, 0) < 0) {
             SSL_CTX_free(ctx);
-            return no_memory(tls);
+            return tls_no_memory(tls);
         }
     }
-    if (rc == 0 && copy_ticket_keys(sites, &tls->sites) < 0)
-        rc = no_memory(tls);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -19,6 +20,11 @@ enum {
 bool tls_is_holding(const struct tls_stream *t)
 {
     return t->unsent.len > 0;
+}
+
+bool tls_is_open(const struct tls_stream *t)
+{
+    return t->established;
 }
 
 /* Sends what the socket takes. Returns how much that was, or the error of the socket. */
@@ -196,6 +202,11 @@ static ssize_t tls_read(struct tepal_conn *stream, void *buffer, size_t size)
         int rc = tls_why(t, result);
         if (rc == -EAGAIN)
             return done > 0 ? (ssize_t)done : -EAGAIN;
+        if (rc == -ENOBUFS) {
+            rc = TEPAL_ETLS;
+            t->broken = true;
+            t->text = "the peer reads nothing, but makes us answer";
+        }
         t->read_error = rc;
         if (t->broken)
             tls_give_up(t, rc);
@@ -358,6 +369,18 @@ void tls_say_no_goodbye(struct tls_stream *t)
     t->no_goodbye = true;
 }
 
+/* Whether the socket has something left to do after the close: what is unsent, or, where octets that
+ * nobody reads can spoil the end, to wait for the peer's. That is so with TCP, until the peer has
+ * said that it ends. */
+static bool has_to_linger(const struct tls_stream *t)
+{
+    bool is_socket = t->below == &stream_socket_ops || t->below == &stream_unix_ops;
+    if (!is_socket || !t->established || t->no_goodbye)
+        return false;
+    return t->unsent.len > 0 || (!(SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN) &&
+                                 socket_option(t->stream->io.fd, SO_DOMAIN) != AF_UNIX);
+}
+
 static void tls_close(struct tepal_conn *stream)
 {
     struct tls_stream *t = stream->tls;
@@ -366,11 +389,19 @@ static void tls_close(struct tepal_conn *stream)
             (void)say_goodbye(t);
         (void)tls_push(t);
     }
+    bool lingers = has_to_linger(t) && !loop_current->forked;
+    struct buf rest = t->unsent;
+    size_t n_sent = t->n_sent;
+    if (lingers)
+        buf_init(&t->unsent, TLS_MAX_UNSENT);
     /* A session whose connection has not been shut down in both directions could not be resumed. */
     if (!t->broken)
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     tls_detach(stream);
-    stream->ops->close(stream);
+    if (lingers)
+        tls_linger(stream->io.fd, &rest, n_sent);
+    else
+        stream->ops->close(stream);
 }
 
 const struct stream_ops stream_tls_ops = {

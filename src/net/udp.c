@@ -1,10 +1,12 @@
 /* Datagram sockets. A socket for all addresses is one of IPv6 that takes IPv4 addresses in their
  * mapped form, where the machine has IPv6. */
 #include "async/task.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/stream.h"
+#include "net/unix_file.h"
 
 #include <tepal/udp.h>
 
@@ -17,12 +19,12 @@ struct tepal_udp {
     struct io io;
     struct loop *loop;
     int family;
-    char *path; /* of a Unix socket, to be removed */
+    struct unix_file file;
 };
 
 static int new_socket(int family)
 {
-    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = fd_keep(socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     return fd < 0 ? -errno : fd;
 }
 
@@ -78,15 +80,7 @@ static int bind_unix(struct tepal_udp *udp, const char *path)
     int rc = addr_from_path(&addr, path);
     if (rc < 0)
         return rc;
-    addr_remove_stale(&addr, SOCK_DGRAM);
-    if (path[0] != '@' && !(udp->path = mem_strdup(path)))
-        return -ENOMEM;
-    if (bind(udp->io.fd, &addr.sa, addr.len) == 0)
-        return 0;
-    rc = -errno;
-    mem_free(udp->path); /* there is no file of ours */
-    udp->path = NULL;
-    return rc;
+    return unix_file_bind(&udp->file, udp->io.fd, &addr, SOCK_DGRAM);
 }
 
 static int open_unix(struct tepal_udp *udp, const tepal_udp_options *options)
@@ -117,11 +111,9 @@ static void on_ready(struct io *io)
 /* Frees a socket that is not watched. */
 static void release(struct tepal_udp *udp)
 {
+    unix_file_remove(&udp->file);
     if (udp->io.fd >= 0)
         close(udp->io.fd);
-    if (udp->path)
-        unlink(udp->path);
-    mem_free(udp->path);
     mem_free(udp);
 }
 

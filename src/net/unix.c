@@ -4,6 +4,7 @@
  * those are read without asking for them.
  */
 #include "async/task.h"
+#include "base/fd.h"
 #include "net/buffers.h"
 
 #include <errno.h>
@@ -22,7 +23,10 @@ int tepal_conn_pair(tepal_conn **a, tepal_conn **b)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
     tepal_conn *first, *second;
-    int rc = stream_new_socket(&first, loop, fds[0], AF_UNIX);
+    int rc = fd_keep_both(fds);
+    if (rc < 0)
+        return rc;
+    rc = stream_new_socket(&first, loop, fds[0], AF_UNIX);
     if (rc < 0) {
         close(fds[0]);
         close(fds[1]);
@@ -62,8 +66,7 @@ static ssize_t receive(struct io *io, struct iovec piece, struct msghdr *message
     if (n < 0)
         return stream_failed(io, IO_READ);
     bool stopped = message->msg_controllen > 0 || (message->msg_flags & MSG_CTRUNC);
-    if ((size_t)n < piece.iov_len && !stopped && !(io->state & IO_EOF))
-        io->state &= ~(uint32_t)IO_READ;
+    stream_read_short(io, (size_t)n < piece.iov_len && !stopped);
     return n;
 }
 
@@ -118,21 +121,14 @@ static ssize_t receive_fds(struct tepal_conn *stream, struct iovec piece, int *f
     return got;
 }
 
-ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_t size, int *fds, size_t *n)
+/* Waits for octets, and receives them with their descriptors. */
+static ssize_t read_with_fds(struct tepal_conn *stream, struct iovec piece, int *fds, size_t *n)
 {
-    task_need("tepal_conn_receive_fds");
     size_t room = *n;
+    ssize_t rc = stream->buffers ? stream->buffers->in_error : 0;
     *n = 0;
-    if (stream->ops != &stream_unix_ops)
-        return -EOPNOTSUPP;
-    /* What was read ahead comes first; the descriptors that came with it are gone. */
-    if (stream_has_unread(stream))
-        return tepal_conn_read(stream, buffer, size);
-    struct iovec piece = { .iov_base = buffer, .iov_len = size };
-    while (true) {
-        ssize_t rc = stream->buffers ? stream->buffers->in_error : 0;
-        if (rc == 0)
-            rc = stream_wait_read(stream, TEPAL_NEVER);
+    while (rc == 0) {
+        rc = stream_wait_read(stream, TEPAL_NEVER);
         if (rc < 0)
             return rc;
         *n = room;
@@ -140,9 +136,28 @@ ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_t size, in
         if (rc >= 0)
             return rc;
         *n = 0;
-        if (rc != -EAGAIN)
-            return rc;
+        if (rc == -EAGAIN)
+            rc = 0;
     }
+    return rc;
+}
+
+ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_t size, int *fds, size_t *n)
+{
+    task_need("tepal_conn_receive_fds");
+    stream_need(stream, "tepal_conn_receive_fds");
+    size_t room = *n;
+    *n = 0;
+    if (stream->ops != &stream_unix_ops)
+        return -EOPNOTSUPP;
+    if (size == 0)
+        return -EINVAL;
+    /* What was read ahead comes first; the descriptors that came with it are gone. */
+    if (stream_has_unread(stream))
+        return tepal_conn_read(stream, buffer, size);
+    *n = room;
+    struct iovec piece = { .iov_base = buffer, .iov_len = size };
+    return stream_left(stream, read_with_fds(stream, piece, fds, n));
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
@@ -167,19 +182,11 @@ static ssize_t send_fds(struct tepal_conn *stream, const int *fds, size_t n, str
     return stream_wrote(&stream->io, sent);
 }
 
-int tepal_conn_send_fds(tepal_conn *stream, const int *fds, size_t n, const void *data, size_t len)
+static int write_with_fds(struct tepal_conn *stream, const int *fds, size_t n, struct iovec piece)
 {
-    task_need("tepal_conn_send_fds");
-    if (stream->ops != &stream_unix_ops)
-        return -EOPNOTSUPP;
-    if (n == 0 || n > TEPAL_MAX_PASSED_FDS || len == 0)
-        return -EINVAL;
-    int rc = writer_flush(stream);
-    struct iovec piece = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
     ssize_t sent = -EAGAIN;
     while (sent == -EAGAIN) {
-        if (rc == 0)
-            rc = stream_wait_write(stream, TEPAL_NEVER);
+        int rc = stream_wait_write(stream, TEPAL_NEVER);
         if (rc < 0)
             return rc;
         sent = send_fds(stream, fds, n, &piece);
@@ -189,4 +196,21 @@ int tepal_conn_send_fds(tepal_conn *stream, const int *fds, size_t n, const void
     piece.iov_base = (char *)piece.iov_base + sent;
     piece.iov_len -= (size_t)sent;
     return stream_writev(stream, &piece, 1, TEPAL_NEVER);
+}
+
+int tepal_conn_send_fds(tepal_conn *stream, const int *fds, size_t n, const void *data, size_t len)
+{
+    task_need("tepal_conn_send_fds");
+    stream_need(stream, "tepal_conn_send_fds");
+    if (stream->ops != &stream_unix_ops)
+        return -EOPNOTSUPP;
+    if (n == 0 || n > TEPAL_MAX_PASSED_FDS || len == 0)
+        return -EINVAL;
+    int rc = writer_enter(stream, "tepal_conn_send_fds");
+    if (rc < 0)
+        return rc;
+    rc = writer_flush(stream);
+    if (rc == 0)
+        rc = write_with_fds(stream, fds, n, (struct iovec){ (void *)(uintptr_t)data, len });
+    return writer_leave(stream, rc);
 }

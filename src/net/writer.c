@@ -14,16 +14,42 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What must be done before anything is put. Returns 0 or the error to return. */
+/* Waits behind the task that is in the middle of writing. */
+static NO_INLINE int wait_for_turn(struct tepal_conn *stream)
+{
+    /* A handshake is no message that others could wait behind: who writes then has not waited for
+     * its result. */
+    if (stream->tls && !tls_is_open(stream->tls))
+        return -EBUSY;
+    int rc =
+        buffers_need(stream) ? turns_wait(&stream->buffers->writers, "its turn to write") : -ENOMEM;
+    return rc == 0 && stream->io.fd < 0 ? writer_leave(stream, -ECANCELED) : rc;
+}
+
+int writer_enter(struct tepal_conn *stream, const char *call)
+{
+    task_need(call);
+    stream_need(stream, call);
+    return UNLIKELY(writer_is_inside(stream)) ? wait_for_turn(stream) : 0;
+}
+
+int writer_leave(struct tepal_conn *stream, int result)
+{
+    if (UNLIKELY(stream->buffers != NULL))
+        turns_pass(&stream->buffers->writers);
+    return (int)stream_left(stream, result);
+}
+
+/* Begins a call that puts. As writer_enter(). */
 static int begin(struct tepal_conn *stream, const char *call)
 {
-    struct tepal_task *task = task_need(call);
-    if (stream->io.writer)
-        return -EBUSY;
-    int rc = task_check(loop_current, task);
+    int rc = writer_enter(stream, call);
     if (rc < 0)
         return rc;
-    return buffers_need(stream) ? stream->buffers->out_error : -ENOMEM;
+    rc = task_check(loop_current, loop_current->current);
+    if (rc == 0)
+        rc = buffers_need(stream) ? stream->buffers->out_error : -ENOMEM;
+    return rc < 0 ? writer_leave(stream, rc) : 0;
 }
 
 static int fail(struct stream_buffers *b, int error)
@@ -64,8 +90,6 @@ int writer_flush(struct tepal_conn *stream)
     struct stream_buffers *b = stream->buffers;
     if (LIKELY(!b))
         return 0;
-    if (stream->io.writer)
-        return -EBUSY;
     const char *data = "";
     size_t len = 0;
     int rc = b->out_error;
@@ -87,24 +111,26 @@ void writer_flush_some(struct tepal_conn *stream)
             return;
 }
 
-static size_t room(const struct stream_buffers *b)
+/* The room of a buffer for max octets. */
+static size_t room(const struct stream_buffers *b, size_t max)
 {
     size_t len = octets_len(&b->out);
-    return len < b->max_out ? b->max_out - len : 0;
+    return len < max ? max - len : 0;
 }
 
-/* Writes until the rest of the data fits into the buffer. */
-static int write_until_it_fits(struct tepal_conn *stream, const char **data, size_t *len)
+/* Writes until the rest of the data fits into a buffer for max octets. */
+static int write_until_it_fits(struct tepal_conn *stream, size_t max, const char **data,
+                               size_t *len)
 {
     struct stream_buffers *b = stream->buffers;
     size_t whole = *len;
     int rc = 0;
-    while (*len > room(b) && rc == 0) {
+    while (*len > room(b, max) && rc == 0) {
         rc = stream_wait_write(stream, TEPAL_NEVER);
         if (rc == 0)
             rc = write_some(stream, data, len);
-        else if (*len < whole)
-            fail(b, rc);
+        else if (*len < whole) /* of what comes later it is no deadline, nor a cancellation */
+            fail(b, -EPIPE);
     }
     return rc;
 }
@@ -112,13 +138,15 @@ static int write_until_it_fits(struct tepal_conn *stream, const char **data, siz
 static int put(struct tepal_conn *stream, const char *data, size_t len)
 {
     struct stream_buffers *b = stream->buffers;
-    /* First, so that nothing can fail when a part of the data has gone. */
-    size_t fitting = len < room(b) ? len : room(b);
-    int rc = octets_reserve(&b->out, fitting, b->max_out);
+    /* First, so that nothing can fail when a part of the data has gone; and for the size that the
+     * buffer has now: it may be given another one while the task waits. */
+    size_t max = b->max_out, fitting = len < room(b, max) ? len : room(b, max);
+    int rc = octets_reserve(&b->out, fitting, max);
     if (rc == 0 && len > fitting)
-        rc = write_until_it_fits(stream, &data, &len);
+        rc = write_until_it_fits(stream, max, &data, &len);
+    if (rc == 0 && len > 0)
+        rc = octets_reserve(&b->out, len, max); /* what is there is moved at most */
     if (rc == 0 && len > 0) {
-        octets_reserve(&b->out, len, b->max_out);
         memcpy(b->out.data + b->out.end, data, len);
         b->out.end += len;
     }
@@ -129,14 +157,14 @@ static int put(struct tepal_conn *stream, const char *data, size_t len)
 int tepal_conn_put(tepal_conn *stream, const void *data, size_t len)
 {
     int rc = begin(stream, "tepal_conn_put");
-    return rc < 0 ? rc : put(stream, data, len);
+    return rc < 0 ? rc : writer_leave(stream, put(stream, data, len));
 }
 
 /* Formats straight into the buffer if the text fits. Returns the length of the text. */
 static int format_in_place(struct stream_buffers *b, const char *format, va_list args)
 {
     enum { LIKELY_ENOUGH = 256 };
-    size_t space = room(b);
+    size_t space = room(b, b->max_out);
     if (space >= LIKELY_ENOUGH)
         (void)octets_reserve(&b->out, LIKELY_ENOUGH, b->max_out);
     if (space > b->out.cap - b->out.end)
@@ -172,20 +200,23 @@ int tepal_conn_printf(tepal_conn *stream, const char *format, ...)
     octets_release(&b->out);
     va_end(again);
     va_end(args);
-    return rc;
+    return writer_leave(stream, rc);
 }
 
 int tepal_conn_drain(tepal_conn *stream)
 {
     int rc = begin(stream, "tepal_conn_drain");
-    if (rc == 0)
-        rc = writer_flush(stream);
-    /* What is below the buffer may hold something, too. */
-    return rc < 0 ? rc : stream_writev(stream, NULL, 0, TEPAL_NEVER);
+    if (rc < 0)
+        return rc;
+    rc = writer_flush(stream);
+    if (rc == 0) /* what is below the buffer may hold something, too */
+        rc = stream_writev(stream, NULL, 0, TEPAL_NEVER);
+    return writer_leave(stream, rc);
 }
 
 int tepal_conn_set_max_output(tepal_conn *stream, size_t max)
 {
+    stream_need(stream, "tepal_conn_set_max_output");
     if (!buffers_need(stream))
         return -ENOMEM;
     stream->buffers->max_out = max ? max : LOOP_BUFFER_SIZE;

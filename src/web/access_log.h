@@ -2,8 +2,9 @@
  *
  * %% a percent sign, %a the peer's address, %t the time, %P the process, %r the request line, %s
  * the status, %b the octets of the body, %O all octets of the response, %T seconds, %Tf seconds
- * with fraction, %D microseconds, %{NAME}i a request field, %{NAME}o a response field, %{NAME}e an
- * environment variable. What is not there is "-".
+ * with fraction, %D microseconds, %X how it ended (X: it was broken off, +: the connection goes on,
+ * -: it ends), %{NAME}i a request field, %{NAME}o a response field, %{NAME}e an environment
+ * variable. What is not there is "-".
  */
 #ifndef TEPAL_WEB_ACCESS_LOG_H
 #define TEPAL_WEB_ACCESS_LOG_H
@@ -11,6 +12,7 @@
 #include <tepal/app.h>
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #define ACCESS_LOG_DEFAULT "%a %t \"%r\" %s %b \"%{Referer}i\" \"%{User-Agent}i\""
 
@@ -18,6 +20,7 @@
 enum { ACCESS_LOG_LINE_MAX = 8192 };
 
 struct access_log;
+struct connection;
 
 /* A log that writes to the descriptor. Atoms that are unknown are a line in the log and stand for
  * themselves. NULL when memory is short. */
@@ -26,8 +29,11 @@ struct access_log *access_log_new(const char *format, int fd);
 /* NULL is allowed. */
 void access_log_free(struct access_log *log);
 
-/* Writes the line of a response that has been sent; start_us is when the request had arrived. */
-void access_log_write(struct access_log *log, tepal_req *req, const tepal_res *res,
-                      int64_t start_us);
+/* Takes the line of a response that has been sent; rc is what response_send() has said. */
+void access_log_write(struct access_log *log, tepal_req *req, const tepal_res *res, int rc);
+
+/* The same for an answer that was made without a request; sent: octets, or a negative error. */
+void access_log_write_bare(struct access_log *log, const struct connection *connection, int status,
+                           ssize_t sent);
 
 #endif

@@ -7,12 +7,17 @@
 #include "web/access_log.h"
 #include "web/partial_head.h"
 #include "web/request.h"
+#include "web/short_answer.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 /* A client that always has more to send must leave the others their turn: after so many requests of
  * one connection, and so many reads of what is only dropped. */
-enum { REQUESTS_AT_ONCE = 32, READS_AT_ONCE = 16 };
+enum { REQUESTS_AT_ONCE = 32, READS_AT_ONCE = 32, READ_SIZE = 8192 };
 
 /* What becomes of a connection after a step. */
 enum outcome {
@@ -20,6 +25,8 @@ enum outcome {
     OUTCOME_WAIT,   /* until more octets come; without a task */
     OUTCOME_CLOSE,  /* now */
     OUTCOME_LINGER, /* after what the client still sends has been read and dropped */
+    OUTCOME_LATE,   /* the time of the head is over */
+    OUTCOME_SHORT,  /* there is no memory for a request */
 };
 
 static void on_waiting(struct io *io);
@@ -32,9 +39,34 @@ static void set_deadline(struct connection *c, int64_t timeout_ms)
         timer_set(&c->server->loop->timers, &c->timer, c->deadline);
 }
 
+/* Idle is who has no task, and no part of a head that would be lost: such a connection can be closed to
+ * make room for another one. The list of the server has them in the order in which they became so. */
+static void become_idle(struct connection *c)
+{
+    struct server *server = c->server;
+    if (c->idle)
+        return;
+    c->idle = true;
+    list_remove(&c->node);
+    list_append(&server->connections, &c->node);
+    if (server->n_idle++ == 0)
+        server_may_accept(server);
+}
+
+static void end_idling(struct connection *c)
+{
+    struct server *server = c->server;
+    if (!c->idle)
+        return;
+    c->idle = false;
+    if (--server->n_idle == 0)
+        server_no_more_room(server);
+}
+
 static void destroy(struct connection *c)
 {
     struct server *server = c->server;
+    end_idling(c);
     timer_cancel(&c->timer);
     list_remove(&c->node);
     conn_close(&c->http);
@@ -70,6 +102,8 @@ static long read_head(struct connection *c, tepal_req *req)
             return 0;
         if (n == -ENOBUFS)
             return -431;
+        if (n == -ENOMEM)
+            return -ENOMEM;
         if (n <= 0)
             return TEPAL_ECLOSED;
     }
@@ -82,15 +116,18 @@ static bool has_input(const struct connection *c)
     return http->in_start < http->in_end || (http->stream.io.state & IO_READ) || c->partial;
 }
 
-/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. */
+/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. All that has come is
+ * in, so one whose time is over by now is late. */
 static enum outcome wait_for_head(struct connection *c, const struct h1_head *head)
 {
     struct http_conn *http = &c->http;
     if (conn_flush(http) < 0)
         return OUTCOME_CLOSE;
     bool begun = head && http->in_start < http->in_end;
+    if (begun && c->in_head && c->server->loop->now >= c->deadline)
+        return OUTCOME_LATE;
     if (begun && partial_head_keep(&c->partial, http, head) < 0)
-        return OUTCOME_CLOSE;
+        return OUTCOME_SHORT;
     if (!begun)
         set_deadline(c, c->server->options.keepalive_timeout_ms);
     else if (!c->in_head)
@@ -98,6 +135,14 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
     c->in_head = begun;
     /* More may have come while the output went. */
     return http->stream.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
+}
+
+/* Whether the client has not taken all yet that the system holds for it. What it may send meanwhile
+ * would make of a close a reset, which takes that away. */
+static bool has_unsent(const struct connection *c)
+{
+    int n = 0;
+    return ioctl(c->http.stream.io.fd, SIOCOUTQNSD, &n) == 0 && n > 0;
 }
 
 /* After the response: whether, and how, the connection goes on. */
@@ -117,7 +162,7 @@ static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
      * with it (RFC 9112 section 9.6). */
     bool unread = !req->body.done || req->refused || http->in_start < http->in_end ||
                   (http->stream.io.state & IO_READ);
-    return unread ? OUTCOME_LINGER : OUTCOME_CLOSE;
+    return unread || has_unsent(c) ? OUTCOME_LINGER : OUTCOME_CLOSE;
 }
 
 static enum outcome respond(struct connection *c, tepal_req *req)
@@ -128,10 +173,11 @@ static enum outcome respond(struct connection *c, tepal_req *req)
     c->in_head = false;
     c->n_requests++;
     c->task->describe_arg = req;
+    c->task->cancel_told = false;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
     if (server->access_log)
-        access_log_write(server->access_log, req, req->sending ? req->sending : res, req->start_us);
+        access_log_write(server->access_log, req, req->sending ? req->sending : res, rc);
     enum outcome outcome = after_response(c, req, rc);
     c->task->describe_arg = NULL;
     return outcome;
@@ -142,14 +188,16 @@ static enum outcome serve_one(struct connection *c)
 {
     tepal_req *req = request_new(c);
     if (!req)
-        return OUTCOME_CLOSE;
+        return OUTCOME_SHORT;
     enum outcome outcome;
     long rc = partial_head_restore(&c->partial, &c->http, &req->head);
     if (rc == 0)
         rc = read_head(c, req);
     if (rc == 0) {
         outcome = wait_for_head(c, &req->head);
-    } else if (rc < -1000 || rc == -ENOMEM) {
+    } else if (rc == -ENOMEM) {
+        outcome = OUTCOME_SHORT;
+    } else if (rc < -1000) {
         conn_flush(&c->http); /* who sends no more may still wait for what was asked before */
         outcome = OUTCOME_CLOSE;
     } else {
@@ -169,91 +217,230 @@ static enum outcome serve_one(struct connection *c)
     return outcome;
 }
 
+/* --- The end of the client ---------------------------------------------------------------------- */
+
+/* A client that has gone for good ends all that its request does. */
+static void cancel_work(struct connection *c)
+{
+    struct conn_work *work = c->http.work;
+    struct tepal_task *writer = c->http.stream.io.writer;
+    bool ended = work && work->peer_ended;
+    if (work)
+        work->peer_ended = false;
+    task_cancel(c->task);
+    /* A task of the request's group goes on writing to a client that has ended its side, although it
+     * has been cancelled. */
+    if (ended && writer && writer != c->task)
+        task_wake(writer, -ECANCELED);
+}
+
+/* Whether no more of the request will be read: all of it has been, or what has not will never come. As
+ * long as a large body is still to be read it is the handler that is late, and not the client that has
+ * gone. */
+static bool request_is_over(struct connection *c, tepal_req *req)
+{
+    int unread = 0;
+    if (!body_has_arrived(&req->body) && body_read_ahead(&req->body) < 0)
+        return false;
+    return body_has_arrived(&req->body) ||
+           (ioctl(c->http.stream.io.fd, FIONREAD, &unread) == 0 && unread == 0);
+}
+
+void connection_look_for_end(struct connection *c)
+{
+    const struct io *io = &c->http.stream.io;
+    struct conn_work *work = c->http.work;
+    tepal_req *req = c->task->describe_arg;
+    if (!req || (req->match.route && req->match.route->shield))
+        return;
+    if (io->state & IO_HUP) {
+        cancel_work(c);
+    } else if ((io->state & IO_EOF) && !work->peer_ended &&
+               !c->server->options.half_closed_clients && request_is_over(c, req)) {
+        work->peer_ended = true;
+        task_cancel(c->task);
+    }
+}
+
+/* Whether the client has reset the connection, as one that has gone does when it is written to. */
+static bool was_reset(const struct connection *c)
+{
+    struct pollfd p = { .fd = c->http.stream.io.fd };
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
+}
+
+/* Behind a request whose client has ended its side: the requests that it sent before it did so are
+ * served, unless it turns out to be gone. Returns whether to go on. */
+static bool go_on_after_end(struct connection *c)
+{
+    c->http.work->peer_ended = false;
+    c->task->cancelled = false;
+    return conn_flush(&c->http) == 0 && tepal_sleep_ms(0) == 0 && !was_reset(c);
+}
+
 /* --- The states of a connection --------------------------------------------------------------- */
+
+/* While the server ends, a client that has taken its answer and says nothing more is not waited for any
+ * longer than this. */
+enum { QUIET_MS = 1000 };
 
 /* Closing with an unread client: what it sends is dropped until it ends or the time is over. */
 static void on_lingering(struct io *io)
 {
     struct connection *c = CONTAINER_OF(io, struct connection, http.stream.io);
+    char dropped[READ_SIZE];
     ssize_t n;
     int left = READS_AT_ONCE;
     do {
-        c->http.in_start = c->http.in_end = 0;
-        n = conn_try_fill(&c->http);
+        n = io->state & IO_READ ? stream_try_read(&c->http.stream, dropped, sizeof(dropped))
+                                : -EAGAIN;
+        c->heard |= n > 0;
     } while (n > 0 && --left > 0);
-    if (n <= 0 && n != -EAGAIN) {
+    if (n <= 0 && n != -EAGAIN)
+        destroy(c);
+    else if (n > 0) /* goes on in on_timer() */
+        timer_set(&c->server->loop->timers, &c->timer, c->server->loop->now);
+}
+
+static bool is_lingering(const struct connection *c)
+{
+    return c->http.stream.io.fn == on_lingering;
+}
+
+/* Looks at a client that lingers while the server ends. */
+static void look_at_lingering(struct connection *c)
+{
+    int untaken = 0;
+    bool taken = ioctl(c->http.stream.io.fd, SIOCOUTQ, &untaken) < 0 || untaken == 0;
+    if (taken && !c->heard) {
         destroy(c);
         return;
     }
-    conn_release_input(&c->http);
-    if (n > 0) /* goes on in on_timer() */
-        timer_set(&c->server->loop->timers, &c->timer, c->server->loop->now);
+    c->heard = false;
+    timer_set(&c->server->loop->timers, &c->timer, c->server->loop->now + QUIET_MS);
 }
 
 static void linger(struct connection *c)
 {
     struct io *io = &c->http.stream.io;
-    if (c->server->closing || c->http.stream.ops->shutdown(&c->http.stream) < 0) {
+    struct server *server = c->server;
+    conn_release_input(&c->http);
+    if (c->http.stream.ops->shutdown(&c->http.stream) < 0) {
         destroy(c);
         return;
     }
     io->fn = on_lingering;
     c->in_head = false;
-    set_deadline(c, c->server->options.lingering_timeout_ms);
+    become_idle(c);
+    set_deadline(c, server->cancelled ? QUIET_MS : server->options.lingering_timeout_ms);
+    if (server->closing)
+        timer_set(&server->loop->timers, &c->timer, server->loop->now + QUIET_MS);
     on_lingering(io);
 }
 
-/* A task is at work: whoever waits on the stream goes on, and when the client has gone for good the
- * work is cancelled. */
+/* Ends a connection whose request cannot be served. */
+static void end_with(struct connection *c, int status)
+{
+    if (status == 503)
+        server_note_shortage(c->server);
+    short_answer(c, status);
+    linger(c);
+}
+
+/* Nothing is under way. */
+static void close_idle(struct connection *c)
+{
+    if (has_unsent(c))
+        linger(c);
+    else
+        destroy(c);
+}
+
+/* A task is at work: whoever waits on the stream goes on, and when the client has gone that is the end
+ * of the work. */
 static void on_working(struct io *io)
 {
     struct connection *c = CONTAINER_OF(io, struct connection, http.stream.io);
     stream_on_event(io);
-    if (UNLIKELY(io->state & IO_HUP))
-        task_cancel(c->task);
+    if (UNLIKELY(io->state & (IO_EOF | IO_HUP)))
+        connection_look_for_end(c);
 }
 
-/* Whether another request may begin: not at the end of the server, but for one whose head has
- * begun, and not when the client or the time of the server is gone. */
-static bool may_go_on(const struct connection *c)
+/* What becomes of the connection when its task ends. */
+static void settle_down(struct connection *c, enum outcome outcome)
 {
-    return !c->task->cancelled && !(c->server->closing && !c->in_head && !c->partial);
+    switch (outcome) {
+    case OUTCOME_WAIT:
+        conn_release_input(&c->http);
+        c->http.stream.io.fn = on_waiting;
+        if (c->in_head)
+            break;
+        become_idle(c);
+        if (c->server->closing)
+            close_idle(c);
+        break;
+    case OUTCOME_LINGER:
+        linger(c);
+        break;
+    case OUTCOME_LATE:
+        end_with(c, 408);
+        break;
+    case OUTCOME_SHORT:
+        end_with(c, 503);
+        break;
+    default:
+        destroy(c);
+    }
 }
 
 /* The task of a connection that has something to read. */
 static int work(void *arg)
 {
     struct connection *c = arg;
-    c->task = c->server->loop->current;
+    struct conn_work work = { 0 };
+    c->http.work = &work;
     c->task->locals = locals_share(c->server->locals);
     c->task->before_wait = conn_flush_some;
     c->task->before_wait_arg = &c->http;
     c->task->describe = request_describe;
-    c->http.stream.io.fn = on_working;
-    if (UNLIKELY(c->http.stream.io.state & IO_HUP)) /* it asked, and went: see on_working() */
-        task_cancel(c->task);
     enum outcome outcome;
     unsigned n = 0;
     do {
         if (UNLIKELY(++n % REQUESTS_AT_ONCE == 0))
             tepal_sleep_ms(0);
         outcome = has_input(c) ? serve_one(c) : wait_for_head(c, NULL);
-    } while (outcome == OUTCOME_NEXT && may_go_on(c));
-    if (outcome == OUTCOME_NEXT)
-        outcome = conn_flush(&c->http) < 0 ? OUTCOME_CLOSE : OUTCOME_LINGER;
+        if (UNLIKELY(work.peer_ended) && outcome == OUTCOME_NEXT && !go_on_after_end(c))
+            outcome = OUTCOME_CLOSE;
+        /* Not when the client, or the time of the server, is over. */
+    } while (outcome == OUTCOME_NEXT && !c->task->cancelled);
+    if (conn_flush(&c->http) < 0)
+        outcome = OUTCOME_CLOSE;
+    else if (outcome == OUTCOME_NEXT)
+        outcome = OUTCOME_LINGER;
     c->task->before_wait = NULL;
     c->task = NULL;
-    if (outcome == OUTCOME_WAIT) {
-        conn_release_input(&c->http);
-        c->http.stream.io.fn = on_waiting;
-        if (c->server->closing)
-            destroy(c);
-    } else if (outcome == OUTCOME_LINGER) {
-        linger(c);
-    } else {
-        destroy(c);
-    }
+    c->http.work = NULL;
+    memory_end_work(&c->server->memory);
+    settle_down(c, outcome);
     return 0;
+}
+
+/* Gives the connection a task. NULL: it has been refused. */
+static struct tepal_task *begin_work(struct connection *c)
+{
+    struct memory *memory = &c->server->memory;
+    bool room = memory_begin_work(memory);
+    struct tepal_task *task = room ? task_new(c->server->loop, work, c, "connection", 0) : NULL;
+    if (UNLIKELY(!task)) {
+        if (room)
+            memory_end_work(memory);
+        end_with(c, 503);
+        return NULL;
+    }
+    c->task = task;
+    c->http.stream.io.fn = on_working;
+    end_idling(c);
+    return task;
 }
 
 /* No task: the first octets of a request bring one. */
@@ -263,29 +450,23 @@ static void on_waiting(struct io *io)
     struct loop *loop = c->server->loop;
     if (!(io->state & IO_READ))
         return;
-    struct tepal_task *task = task_new(loop, work, c, "connection", 0);
-    if (UNLIKELY(!task)) {
-        destroy(c);
-        return;
-    }
-    task_run(loop, task);
+    struct tepal_task *task = begin_work(c);
+    if (LIKELY(task != NULL))
+        task_run(loop, task);
 }
 
-/* RFC 9110 section 15.5.9: the client may try again. */
-static void answer_timeout(struct connection *c)
+/* Before a connection that waits is given up: whether something has come that the loop has not seen yet.
+ * Then there is a task for it. */
+static bool has_arrived(struct connection *c)
 {
-    char text[256];
-    size_t len;
-    const char *common = server_common_fields(c->server, &len);
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 408 Request Timeout\r\n%.*sContent-Length: 0\r\n"
-                     "Connection: close\r\n\r\n",
-                     (int)len, common);
-    if (n < (int)sizeof(text)) {
-        struct iovec piece = { .iov_base = text, .iov_len = (size_t)n };
-        (void)!c->http.stream.ops->writev(&c->http.stream, &piece,
-                                          1); /* the close follows anyway */
-    }
+    char octet;
+    if (recv(c->http.stream.io.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+        return false;
+    c->http.stream.io.state |= IO_READ;
+    struct tepal_task *task = begin_work(c);
+    if (task)
+        task_start(c->server->loop, task);
+    return true;
 }
 
 static void on_timer(struct timer *timer)
@@ -294,14 +475,22 @@ static void on_timer(struct timer *timer)
     if (c->task)
         return; /* set again when the connection waits again */
     if (c->server->loop->now < c->deadline) {
-        timer_set(&c->server->loop->timers, timer, c->deadline);
-        if (c->http.stream.io.fn == on_lingering && (c->http.stream.io.state & IO_READ))
+        if (c->deadline != TEPAL_NEVER)
+            timer_set(&c->server->loop->timers, timer, c->deadline);
+        if (is_lingering(c) && (c->http.stream.io.state & IO_READ))
             on_lingering(&c->http.stream.io);
+        else if (is_lingering(c) && c->server->closing)
+            look_at_lingering(c);
         return;
     }
-    if (c->in_head)
-        answer_timeout(c);
-    destroy(c);
+    if (is_lingering(c))
+        destroy(c);
+    else if (has_arrived(c))
+        return;          /* it was in time: the process was held */
+    else if (c->in_head) /* RFC 9110 section 15.5.9: the client may try again */
+        end_with(c, 408);
+    else
+        close_idle(c);
 }
 
 int connection_open(struct server *server, int fd, const struct addr *peer)
@@ -321,20 +510,31 @@ int connection_open(struct server *server, int fd, const struct addr *peer)
     c->http.stream.io.fn = on_waiting;
     timer_init(&c->timer, on_timer);
     list_append(&server->connections, &c->node);
-    set_deadline(c, server->options.keepalive_timeout_ms);
+    become_idle(c);
+    set_deadline(c, server->options.head_timeout_ms);
     return 0;
+}
+
+bool connection_make_room(struct connection *c)
+{
+    if (!c->idle || (!is_lingering(c) && has_arrived(c)))
+        return false;
+    destroy(c);
+    return true;
 }
 
 void connection_end_gently(struct connection *c)
 {
-    if (!c->task)
-        destroy(c);
+    if (is_lingering(c))
+        look_at_lingering(c);
+    else if (!c->task && !c->in_head && !has_arrived(c))
+        close_idle(c);
 }
 
 void connection_cancel(struct connection *c)
 {
     if (c->task)
-        task_cancel(c->task);
+        cancel_work(c);
     else
         destroy(c);
 }

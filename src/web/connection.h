@@ -22,13 +22,24 @@ struct connection {
     struct addr_peer peer;
     uint32_t n_requests;
     bool in_head; /* the first octets of a head have come; deadline is that of its end */
+    bool idle;    /* it has no task, and no part of a head */
+    bool heard;   /* while it lingers: something has come since the last look */
 };
 
 /* Takes over a connected socket. Returns 0, or a negative errno, and then it is still the
  * caller's. */
 int connection_open(struct server *server, int fd, const struct addr *peer);
 
-/* Ends the connection as soon as it has answered what it is at. */
+/* While a request is under way: sees whether its client has gone, and ends the work if it has. A reset
+ * ends all; the end of the client's side, once the request has come whole, what the handler waits for:
+ * see app.h. */
+void connection_look_for_end(struct connection *connection);
+
+/* Closes the connection for the sake of another one if it is idle; one whose next request has come is
+ * served instead. Returns whether it was closed. */
+bool connection_make_room(struct connection *connection);
+
+/* Ends the connection as soon as it has answered what it is at, and what has come already. */
 void connection_end_gently(struct connection *connection);
 
 /* Ends it now; the request that runs is cancelled. */

@@ -4,23 +4,6 @@
 
 #include <errno.h>
 
-/* What stands in for a handler where no route has been found. */
-static tepal_res *not_routed(tepal_req *req)
-{
-    if (req->refused)
-        return tepal_error(req, req->refused, NULL);
-    if (req->error)
-        return NULL;
-    if (!req->match.path_exists)
-        return tepal_error(req, 404, NULL);
-    tepal_res *res = tepal_error(req, 405, NULL);
-    const char *allow =
-        router_allow(&req->app->router, &req->arena, req->target.path, req->target.path_len);
-    if (allow)
-        tepal_res_header(res, "Allow", "%s", allow);
-    return res;
-}
-
 /* A response in place of none, and of one that must not be sent. */
 static tepal_res *make_sure(tepal_req *req, tepal_res *res)
 {
@@ -29,8 +12,9 @@ static tepal_res *make_sure(tepal_req *req, tepal_res *res)
         int error = req->error ? req->error : task_check(loop_current, req->connection->task);
         return response_for_error(req, error);
     }
-    if (UNLIKELY(res->error < 0) && !res->head_sent)
-        return response_for_error(req, res->error);
+    int error = res->error < 0 ? res->error : res->missing;
+    if (UNLIKELY(error < 0) && !res->head_sent)
+        return response_for_error(req, error);
     return res;
 }
 
@@ -46,7 +30,7 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
 tepal_res *dispatch(tepal_req *req)
 {
     struct tepal_task *task = req->connection->task;
-    tepal_next next = { .handler = not_routed };
+    tepal_next next = { .handler = unrouted };
     int64_t deadline = task->deadline;
     if (!req->refused) {
         int rc = router_match(&req->app->router, &req->arena, tepal_req_method(req),
@@ -55,6 +39,8 @@ tepal_res *dispatch(tepal_req *req)
             request_fail(req, rc);
     }
     const struct route *route = req->match.route;
+    if (UNLIKELY(req->connection->http.stream.io.state & (IO_EOF | IO_HUP)))
+        connection_look_for_end(req->connection);
     if (route && !req->error) {
         next.handler = route->handler;
         task->name = route->pattern.source;

@@ -32,7 +32,7 @@ static enum page page_for(tepal_req *req)
     return best;
 }
 
-static tepal_res *make_page(tepal_req *req, int status, const char *message)
+static tepal_res *page_of(tepal_req *req, int status, const char *message)
 {
     const char *reason = http_status_reason(status), *escaped;
     switch (page_for(req)) {
@@ -52,6 +52,13 @@ static tepal_res *make_page(tepal_req *req, int status, const char *message)
                           strcmp(message, reason) == 0 ? "" : ": ",
                           strcmp(message, reason) == 0 ? "" : message);
     }
+}
+
+/* What another client would get is another page: caches must know (RFC 9110 section 12.5.5). */
+static tepal_res *make_page(tepal_req *req, int status, const char *message)
+{
+    tepal_res *res = page_of(req, status, message);
+    return res && tepal_res_add_header(res, "Vary", "Accept") == 0 ? res : NULL;
 }
 
 tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
@@ -83,11 +90,13 @@ static int status_of(int error)
     case TEPAL_ECHARSET:
         return 400;
     case -ETIMEDOUT:
+    case TEPAL_ESILENT:
         return 504;
     case -EBUSY:
     case -EAGAIN:
     case -EMFILE:
     case -ECANCELED:
+    case -ENOBUFS: /* max_memory */
         return 503;
     default:
         return 500;
@@ -103,13 +112,15 @@ tepal_res *response_for_error(tepal_req *req, int error)
     if (error == 0)
         tepal_log(TEPAL_LOG_ERROR, "%s %s: the handler returned no response", tepal_req_method(req),
                   tepal_req_target(req));
-    else if (status >= 500 && error != -ECANCELED)
+    else if (status >= 500 && error != -ECANCELED && error != TEPAL_ENOBODY && error != -ENOBUFS)
         tepal_log(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
                   tepal_error_text(error));
     tepal_res *res = tepal_error(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,
                                  tepal_error_text(error));
     if (!res)
         res = response_last_resort(req, status);
+    else if (error == -ENOBUFS)
+        tepal_res_header(res, "Retry-After", "1");
     return res;
 }
 

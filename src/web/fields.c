@@ -1,5 +1,6 @@
 /* The status and the fields of a response. What is set here has been checked, so what is sent is
  * well formed. */
+#include "base/log.h"
 #include "http/cookie.h"
 #include "http/field.h"
 #include "web/request.h"
@@ -7,7 +8,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <strings.h>
 
 int tepal_res_status(const tepal_res *res)
 {
@@ -46,7 +46,7 @@ static bool is_framing(enum http_field id)
 
 static bool has_name(const struct res_field *field, const char *name, size_t len)
 {
-    return field->name_len == len && strncasecmp(field->name, name, len) == 0;
+    return http_same_name(field->name, field->name_len, name, len);
 }
 
 static void remove_fields(tepal_res *res, const char *name, size_t len)
@@ -157,6 +157,12 @@ static int put_cookie(tepal_res *res, const char *name, const char *value,
     long len = cookie_write(NULL, 0, name, value, attributes);
     if (len < 0)
         return refuse(res, TEPAL_EFIELD);
+    const char *fault = cookie_fault(name, attributes);
+    if (fault) {
+        tepal_log(TEPAL_LOG_WARNING, "%s %s: the cookie %s is not set, browsers would drop it: %s",
+                  tepal_req_method(res->req), tepal_req_target(res->req), name, fault);
+        return -EINVAL;
+    }
     char *text = request_alloc_text(res->req, (size_t)len + 1);
     if (!text)
         return refuse(res, res->req->error);
@@ -194,6 +200,7 @@ int tepal_res_delete_cookie(tepal_res *res, const char *name, const tepal_cookie
     if (!res)
         return -EINVAL;
     struct cookie_attributes attributes = attributes_of(options);
+    attributes.secure |= name && cookie_name_is_secure(name);
     attributes.max_age = attributes.expires = 0;
     attributes.has_max_age = attributes.has_expires = true;
     return put_cookie(res, name, "", &attributes);

@@ -8,9 +8,17 @@
 
 struct arena;
 
+/* What was wrong with a call, for its author. */
+struct json_format_fault {
+    char why[120];
+    size_t at; /* octets of the format that were read */
+};
+
 /* Writes the JSON to the arena. Returns 0; -EILSEQ for a string that is no UTF-8 text; -EDOM for a
- * real that is no number; -EINVAL for a json_t that cannot be written; -ENOMEM when the arena had
- * no out->len octets. Values that the format takes over are released in any case. */
-int json_format(struct arena *arena, tepal_bytes *out, const char *format, va_list args);
+ * real that is no number; -EINVAL for a bad format, or a value that cannot be written; with *fault
+ * filled in; or -ENOMEM when the arena had no out->len octets. Values that the format takes over are
+ * released in any case, but for those behind the place where the format is bad. */
+int json_format(struct arena *arena, tepal_bytes *out, const char *format, va_list args,
+                struct json_format_fault *fault);
 
 #endif

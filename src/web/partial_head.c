@@ -61,6 +61,18 @@ long partial_head_restore(struct partial_head **partial, struct http_conn *conn,
     return 0;
 }
 
+bool partial_head_look(struct partial_head *kept, struct h1_head *head, const char **data,
+                       size_t *len)
+{
+    if (!kept)
+        return false;
+    *head = kept->head;
+    head->fields = kept->fields;
+    *data = (char *)kept->fields + head->n_fields * sizeof(head->fields[0]);
+    *len = kept->len;
+    return true;
+}
+
 void partial_head_free(struct partial_head *partial)
 {
     mem_free(partial);

@@ -17,6 +17,11 @@ int partial_head_keep(struct partial_head **partial, struct http_conn *conn,
 long partial_head_restore(struct partial_head **partial, struct http_conn *conn,
                           struct h1_head *head);
 
+/* What has come, where it is kept: the parser's state, with its fields, and the octets. Returns
+ * false when there is nothing. */
+bool partial_head_look(struct partial_head *partial, struct h1_head *head, const char **data,
+                       size_t *len);
+
 /* NULL is allowed. */
 void partial_head_free(struct partial_head *partial);
 

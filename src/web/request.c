@@ -3,6 +3,8 @@
 
 #include "async/group.h"
 #include "base/mem.h"
+#include "base/print.h"
+#include "web/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,6 +17,7 @@ tepal_req *request_new(struct connection *connection)
     struct arena arena;
     if (arena_init(&arena, &server->loop->chunks, server->options.max_request_memory) < 0)
         return NULL;
+    arena.budget = &server->memory.budget;
     tepal_req *req = arena_alloc(&arena, sizeof(*req));
     struct h1_field *fields = NULL;
     if (req)
@@ -40,8 +43,14 @@ tepal_req *request_new(struct connection *connection)
     req->group = NULL;
     req->sending = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
-    req->has_whole_body = req->body_taken = false;
+    req->query = NULL;
+    req->joined = NULL;
+    req->cookies = NULL;
+    req->has_whole_body = req->body_taken = req->continued = false;
+    req->read_failed = 0;
+    list_init(&req->collecting);
     req->json = NULL;
+    req->making_json = false;
     return req;
 }
 
@@ -52,9 +61,54 @@ void request_free(tepal_req *req)
         req->deferred = deferred->next;
         deferred->fn(deferred->arg);
     }
+    list_remove(&req->collecting);
+    struct memory *memory = &req->connection->server->memory;
     /* The struct lies in the arena that it holds. */
     struct arena arena = req->arena;
     arena_clear(&arena);
+    if (UNLIKELY(!list_is_empty(&memory->waiting)))
+        memory_released(memory);
+}
+
+/* Whether what is encoded in a part of the target is UTF-8 as a whole. */
+static bool is_encoded_text(const char *p, size_t len)
+{
+    enum { LONGEST = 4 * 3 }; /* a character of four octets */
+    for (size_t i = 0; i < len; i++) {
+        char octets[LONGEST];
+        if (p[i] != '%')
+            continue;
+        size_t n = uri_decode(octets, p + i, len - i < LONGEST ? len - i : LONGEST, false);
+        if ((unsigned char)octets[0] < 0x80)
+            continue;
+        size_t used = utf8_sequence(octets, n);
+        if (used == 0)
+            return false;
+        i += 3 * used - 1; /* the target itself has ASCII only */
+    }
+    return true;
+}
+
+/* Whether the target is one that can be served here. Returns 0 or a status. Text that is none is
+ * the client's fault, and is found before a handler trips over it. A URI of another scheme than the
+ * connection's is not ours to answer for (RFC 9110 section 7.4). */
+static int check_target(const tepal_req *req)
+{
+    const struct uri_target *target = &req->target;
+    const char *scheme = tepal_req_scheme(req);
+    if (target->high && (!is_encoded_text(target->path, target->path_len) ||
+                         !is_encoded_text(target->query, target->query_len)))
+        return 400;
+    if (target->scheme &&
+        !http_same_name(target->scheme, target->scheme_len, scheme, strlen(scheme)))
+        return 421;
+    return 0;
+}
+
+static void refuse_target(tepal_req *req, int status)
+{
+    req->refused = status;
+    req->target = (struct uri_target){ .path = "/", .path_len = 1 };
 }
 
 void request_head_complete(tepal_req *req)
@@ -66,22 +120,53 @@ void request_head_complete(tepal_req *req)
     h1_head_terminate(head, data);
     int rc = uri_parse_target(data + head->method, head->method_len, data + head->target,
                               head->target_len, &req->target);
-    if (rc < 0) {
-        req->refused = -rc;
-        req->target = (struct uri_target){ .path = "/", .path_len = 1 };
+    if (UNLIKELY(rc < 0))
+        refuse_target(req, -rc);
+    else if (UNLIKELY(req->target.high || req->target.scheme) && (rc = check_target(req)) != 0)
+        refuse_target(req, rc);
+    /* CONNECT: who hopes for a tunnel may send its octets before the answer; they are no requests.
+     */
+    else if (UNLIKELY(req->target.path_len == 0))
+        head->keep_alive = false;
+}
+
+/* Text in place of a head whose target is not known: the method if it is, and "/". */
+static void stand_in(tepal_req *req)
+{
+    static const char nothing[] = "UNKNOWN\0/";
+    struct h1_head *head = &req->head;
+    uint32_t len = head->method_len;
+    char *text = len > 0 ? arena_alloc_text(&req->arena, len + sizeof("\0/")) : NULL;
+    if (text) {
+        memcpy(text, req->data + head->method, len);
+        memcpy(text + len, "\0/", sizeof("\0/"));
     }
+    req->data = text ? text : nothing;
+    head->method = 0;
+    head->method_len = text ? len : 7;
+    head->target = head->method_len + 1;
+    head->target_len = 1;
 }
 
 void request_refuse(tepal_req *req, int status)
 {
-    static const char nothing[] = "UNKNOWN\0/";
-    struct h1_field *fields = req->head.fields;
-    h1_head_init(&req->head, false, fields);
-    req->data = nothing;
-    req->head.method_len = 7;
-    req->head.target = 8;
-    req->head.target_len = 1;
+    struct h1_head *head = &req->head;
     req->refused = status;
+    /* A field that was refused is in the index, but not among the fields. */
+    for (size_t id = 0; id < HTTP_FIELD_COUNT; id++)
+        if (head->known[id] > head->n_fields)
+            head->known[id] = 0;
+    head->framing = H1_BODY_NONE;
+    head->content_length = 0;
+    head->has_content_length = head->keep_alive = head->expect_continue = head->upgrade = false;
+    if (head->stage == H1_START_LINE)
+        head->minor = 0;
+    if (head->target_len == 0) {
+        stand_in(req);
+        return;
+    }
+    struct http_conn *http = &req->connection->http;
+    h1_head_terminate(head, http->in + (req->data - http->in));
 }
 
 int request_fail(tepal_req *req, int error)
@@ -91,12 +176,16 @@ int request_fail(tepal_req *req, int error)
     return error;
 }
 
-/* Why the arena gave nothing for size octets: its limit, or the system. */
+/* Why the arena gave nothing for size octets: its limit, that of all requests, or the system. */
 int request_no_memory(tepal_req *req, size_t size)
 {
     struct arena *arena = &req->arena;
+    const struct arena_budget *budget = arena->budget;
     size_t left = arena->limit > arena->used ? arena->limit - arena->used : 0;
-    return request_fail(req, size + 64 > left ? TEPAL_EREQUEST_MEMORY : -ENOMEM);
+    if (size + 64 > left)
+        return request_fail(req, TEPAL_EREQUEST_MEMORY);
+    bool all = budget->used > budget->max || size + 64 > budget->max - budget->used;
+    return request_fail(req, all ? -ENOBUFS : -ENOMEM);
 }
 
 void *request_alloc(tepal_req *req, size_t size)
@@ -121,7 +210,7 @@ char *request_vprintf(tepal_req *req, size_t *len, const char *format, va_list a
     va_copy(again, args);
     char *text = arena_vprintf(&req->arena, len, format, args);
     if (UNLIKELY(!text)) {
-        int n = vsnprintf(NULL, 0, format, again);
+        int n = print_vsnprintf(NULL, 0, format, again);
         request_no_memory(req, n > 0 ? (size_t)n + 1 : 0);
     }
     va_end(again);

@@ -5,6 +5,7 @@
 #define TEPAL_WEB_REQUEST_H
 
 #include "base/arena.h"
+#include "base/list.h"
 #include "conn/body.h"
 #include "http/h1_parse.h"
 #include "http/uri.h"
@@ -13,6 +14,10 @@
 #include "web/response.h"
 
 #include <tepal/req.h>
+
+struct query;
+struct joined_field;
+struct found_cookie;
 
 struct deferred {
     void (*fn)(void *arg);
@@ -36,10 +41,17 @@ struct tepal_req {
     struct deferred *deferred;
     tepal_group *group;
     tepal_res *sending;                              /* the response whose head has been sent */
-    const char *path, *host, *remote, *content_type; /* made when asked for */
+    const char *path, *host, *remote, *content_type; /* made when asked for, as the next three */
+    struct query *query;
+    struct joined_field *joined;
+    struct found_cookie *cookies;
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
+    bool continued;         /* 100 (Continue) has been sent */
+    struct list collecting; /* in the server's list, while it reads a large body */
+    int read_failed; /* the interruption of a read that may be tried again; it was recorded */
     json_t *json;
+    bool making_json;
     struct tepal_res last_resort; /* when there is no memory for another response */
 };
 
@@ -55,7 +67,9 @@ void request_head_complete(tepal_req *req);
 /* What the task of a request is at, for reports: "GET /todos/7 from 10.0.0.1". */
 void request_describe(void *req, char *text, size_t size);
 
-/* Makes the request one that could not be read: UNKNOWN / HTTP/1.0 without fields. */
+/* Makes the request one that could not be read. What the parser knows of it stays: the method, the
+ * target, the version and the fields before the fault; UNKNOWN / HTTP/1.0 in place of what is
+ * not known. It has no body. */
 void request_refuse(tepal_req *req, int status);
 
 /* Records the first cause of a failure. Returns error. */
@@ -74,6 +88,16 @@ int request_no_memory(tepal_req *req, size_t size);
 static inline bool request_is(const tepal_req *req, const char *method, size_t len)
 {
     return req->head.method_len == len && memcmp(req->data + req->head.method, method, len) == 0;
+}
+
+/* The handler of requests that have no route (unrouted.c). */
+tepal_res *unrouted(tepal_req *req);
+/* Whether the client keeps its body back until it is asked for it by 100 (Continue), as far as can be
+ * told: nothing of it has come (RFC 9110 section 10.1.1). */
+static inline bool request_awaits_continue(const tepal_req *req)
+{
+    return UNLIKELY(req->head.expect_continue) && req->head.framing != H1_BODY_NONE &&
+           !req->body.begun && !req->continued;
 }
 
 /* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */

@@ -6,17 +6,52 @@
 #include <errno.h>
 #include <string.h>
 
-/* A chunked body begins with this much room. */
+/* A body begins with this much room when it is chunked or large. */
 enum { FIRST_ROOM = 2048 };
 
-/* Reads on. Errors of the connection are said in the request's terms. */
+/* Octets of text that are looked at in one go. */
+enum { TEXT_STEP = 256 * 1024 };
+
+/* Waits for more of the body. This is the one place where a client is told to send it: when that is
+ * what it waits for, and no response has begun, into which the 100 would be mixed. */
+static int wait_for_body(tepal_req *req)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (request_awaits_continue(req) && !req->sending) {
+        int rc = body_try_fill(&req->body);
+        if (rc != -EAGAIN)
+            return rc;
+        rc = conn_write(req->body.conn, go_on, sizeof(go_on) - 1);
+        if (rc < 0)
+            return rc;
+        req->continued = true;
+    }
+    return body_fill(&req->body);
+}
+
+/* Reads on. Errors of the connection are said in the request's terms. What was recorded of a read that
+ * was interrupted is taken back when one goes well. */
 static int read_piece(tepal_req *req, tepal_bytes *piece)
 {
-    int rc = body_read(&req->body, piece);
+    int rc;
+    while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
+        rc = wait_for_body(req);
+        if (UNLIKELY(req->body.conn->stream.io.state & IO_EOF))
+            connection_look_for_end(req->connection);
+        if (rc < 0)
+            break;
+    }
+    if (rc == -ECONNRESET || rc == -EPIPE)
+        rc = TEPAL_ECLOSED;
     if (rc < 0) {
-        if (rc == -ECONNRESET || rc == -EPIPE)
-            rc = TEPAL_ECLOSED;
+        bool first = req->error == 0;
         request_fail(req, rc);
+        if (first && req->body.error == 0)
+            req->read_failed = rc;
+    } else if (UNLIKELY(req->read_failed != 0)) {
+        if (req->error == req->read_failed)
+            req->error = 0;
+        req->read_failed = 0;
     }
     return rc;
 }
@@ -39,7 +74,47 @@ static uint64_t max_body_of(const tepal_req *req)
     return route && route->max_body ? route->max_body : req->connection->server->options.max_body;
 }
 
-/* Collects the body at req->whole_body, in *room octets. */
+/* The piece stays where it is meanwhile: nobody reads on. */
+static int wait_for_memory(tepal_req *req, size_t size)
+{
+    memory_collect(req);
+    int rc = memory_wait(req, size);
+    return rc < 0 ? request_fail(req, rc) : 0;
+}
+
+/* A route that takes larger bodies than others has the memory for them. */
+static void raise_memory(tepal_req *req, uint64_t max)
+{
+    const struct server *server = req->connection->server;
+    if (!server->default_memory || max <= server->options.max_body || max == TEPAL_UNLIMITED)
+        return;
+    size_t limit = server_request_memory((size_t)max);
+    if (limit > req->arena.limit)
+        req->arena.limit = limit;
+}
+
+/* Makes room for len octets and a NUL. It doubles, but not beyond max octets. Returns 0 or an
+ * error. */
+static int make_room(tepal_req *req, size_t *room, size_t len, uint64_t max)
+{
+    tepal_bytes *body = &req->whole_body;
+    if (len < *room)
+        return 0;
+    size_t more = *room * 2 > len ? *room * 2 : len + 1;
+    if (more - 1 > max)
+        more = (size_t)max + 1;
+    int rc = more > MEMORY_SMALL ? wait_for_memory(req, more) : 0;
+    if (rc < 0)
+        return rc;
+    char *data = arena_resize(&req->arena, (char *)(uintptr_t)body->data, *room, more);
+    if (!data)
+        return request_no_memory(req, more - *room);
+    body->data = data;
+    *room = more;
+    return 0;
+}
+
+/* Collects the body at req->whole_body, in room octets. */
 static int collect(tepal_req *req, uint64_t max, size_t room)
 {
     tepal_bytes piece, *body = &req->whole_body;
@@ -47,14 +122,9 @@ static int collect(tepal_req *req, uint64_t max, size_t room)
     while ((rc = read_piece(req, &piece)) > 0) {
         if (piece.len > max - body->len)
             return request_fail(req, TEPAL_EBODY_SIZE);
-        if (body->len + piece.len >= room) {
-            size_t more = room * 2 > body->len + piece.len ? room * 2 : body->len + piece.len + 1;
-            char *data = arena_resize(&req->arena, (char *)(uintptr_t)body->data, room, more);
-            if (!data)
-                return request_no_memory(req, more);
-            body->data = data;
-            room = more;
-        }
+        rc = make_room(req, &room, body->len + piece.len, max);
+        if (rc < 0)
+            return rc;
         memcpy((char *)(uintptr_t)body->data + body->len, piece.data, piece.len);
         body->len += piece.len;
     }
@@ -72,19 +142,24 @@ const tepal_bytes *tepal_req_body(tepal_req *req)
         return NULL;
     }
     uint64_t max = max_body_of(req);
+    raise_memory(req, max);
     if (req->head.framing == H1_BODY_LENGTH && req->head.content_length > max) {
         request_fail(req, TEPAL_EBODY_SIZE);
         return NULL;
     }
-    /* Room for what has come, not for what is announced: a client that announces much and sends
-     * little costs little. */
-    uint64_t announced = (uint64_t)tepal_req_content_length(req);
-    size_t room = announced < 64 * 1024 ? (size_t)announced + 1 : FIRST_ROOM;
+    /* Room for what is announced: so much is counted, but the system gives it only as it comes. Bodies
+     * that each had a part and waited for the rest would wait for one another. */
+    size_t room = req->head.framing == H1_BODY_CHUNKED ? FIRST_ROOM
+                                                       : (size_t)tepal_req_content_length(req) + 1;
+    if (room > MEMORY_SMALL && wait_for_memory(req, room) < 0)
+        return NULL;
     char *data = request_alloc(req, room);
     if (!data)
         return NULL;
     req->body_taken = true;
     req->whole_body = (tepal_bytes){ .data = data };
+    if (req->head.framing == H1_BODY_LENGTH)
+        max = req->head.content_length;
     if (collect(req, max, room) < 0)
         return NULL;
     ((char *)(uintptr_t)req->whole_body.data)[req->whole_body.len] = '\0';
@@ -93,58 +168,34 @@ const tepal_bytes *tepal_req_body(tepal_req *req)
     return &req->whole_body;
 }
 
+/* Whether it is UTF-8, looked at in steps: others want their turn, too. Suspends where there is more
+ * than one. */
+static int check_text(const char *text, size_t len)
+{
+    while (len > TEXT_STEP) {
+        size_t step = TEXT_STEP;
+        while (step > TEXT_STEP - 3 && ((unsigned char)text[step] & 0xc0) == 0x80)
+            step--; /* to the beginning of a character */
+        if (!utf8_is_text(text, step))
+            return TEPAL_ECHARSET;
+        text += step;
+        len -= step;
+        int rc = tepal_sleep_ms(0);
+        if (rc < 0)
+            return rc;
+    }
+    return utf8_is_text(text, len) ? 0 : TEPAL_ECHARSET;
+}
+
 const char *tepal_req_text(tepal_req *req)
 {
     const tepal_bytes *body = tepal_req_body(req);
     if (!body)
         return NULL;
-    if (!utf8_is_text(body->data, body->len)) {
-        request_fail(req, TEPAL_ECHARSET);
+    int rc = check_text(body->data, body->len);
+    if (rc < 0) {
+        request_fail(req, rc);
         return NULL;
     }
     return body->data;
-}
-
-/* Whether the JSON text is nested no deeper than max: the parser recurses, and the stack is finite.
- */
-static bool depth_is_ok(const char *text, size_t len, size_t max)
-{
-    size_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        if (in_string && c == '\\')
-            i++;
-        else if (c == '"')
-            in_string = !in_string;
-        else if (!in_string && (c == '[' || c == '{') && ++depth > max)
-            return false;
-        else if (!in_string && (c == ']' || c == '}') && depth > 0)
-            depth--;
-    }
-    return true;
-}
-
-static void drop_json(void *json)
-{
-    json_decref(json);
-}
-
-json_t *tepal_req_json(tepal_req *req)
-{
-    if (req->json)
-        return req->json;
-    const tepal_bytes *body = tepal_req_body(req);
-    if (!body)
-        return NULL;
-    json_t *json = NULL;
-    if (depth_is_ok(body->data, body->len, req->connection->server->options.max_json_depth))
-        json = json_loadb(body->data, body->len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-    if (!json) {
-        request_fail(req, TEPAL_EJSON);
-        return NULL;
-    }
-    if (tepal_req_defer(req, drop_json, json) < 0)
-        return NULL;
-    return req->json = json;
 }

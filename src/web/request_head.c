@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 const char *tepal_req_method(const tepal_req *req)
 {
@@ -42,61 +41,6 @@ const char *tepal_req_path(tepal_req *req)
     return req->path = path;
 }
 
-const char *tepal_req_query_string(tepal_req *req)
-{
-    /* The query is the end of the target, so it is terminated already. */
-    return req->target.query ? req->target.query : "";
-}
-
-/* A part of the query, decoded. */
-static const char *decode(tepal_req *req, const char *text, size_t len)
-{
-    char *out = request_alloc_text(req, len + 1);
-    if (out)
-        out[uri_decode(out, text, len, true)] = '\0';
-    return out;
-}
-
-/* Whether the encoded name is this one. */
-static bool name_is(tepal_req *req, const struct uri_pair *pair, const char *name)
-{
-    if (!memchr(pair->name, '%', pair->name_len) && !memchr(pair->name, '+', pair->name_len))
-        return strlen(name) == pair->name_len && memcmp(name, pair->name, pair->name_len) == 0;
-    const char *decoded = decode(req, pair->name, pair->name_len);
-    return decoded && strcmp(decoded, name) == 0;
-}
-
-const char *tepal_req_query_nth(tepal_req *req, const char *name, size_t n)
-{
-    const char *rest = req->target.query;
-    size_t len = req->target.query_len;
-    struct uri_pair pair;
-    while (rest && uri_next_pair(&rest, &len, &pair))
-        if (name_is(req, &pair, name) && n-- == 0)
-            return decode(req, pair.value, pair.value_len);
-    return NULL;
-}
-
-const char *tepal_req_query(tepal_req *req, const char *name)
-{
-    return tepal_req_query_nth(req, name, 0);
-}
-
-bool tepal_req_each_query(tepal_req *req, size_t *at, const char **name, const char **value)
-{
-    if (!req->target.query || *at >= req->target.query_len)
-        return false;
-    const char *rest = req->target.query + *at;
-    size_t len = req->target.query_len - *at;
-    struct uri_pair pair;
-    if (!uri_next_pair(&rest, &len, &pair))
-        return false;
-    *at = req->target.query_len - len;
-    *name = decode(req, pair.name, pair.name_len);
-    *value = decode(req, pair.value, pair.value_len);
-    return *name && *value;
-}
-
 /* --- Fields ----------------------------------------------------------------------------------- */
 
 struct lookup {
@@ -119,7 +63,7 @@ static size_t find(const tepal_req *req, const struct lookup *what, size_t i)
         const struct h1_field *field = &head->fields[i];
         if (field->id == what->id && field->name_len == what->len &&
             (what->id != HTTP_FIELD_OTHER ||
-             strncasecmp(req->data + field->name, what->name, what->len) == 0))
+             http_same_name(req->data + field->name, field->name_len, what->name, what->len)))
             break;
     }
     return i;
@@ -139,24 +83,39 @@ const char *tepal_req_header_nth(const tepal_req *req, const char *name, size_t 
     return i < req->head.n_fields ? value_at(req, i) : NULL;
 }
 
+/* A value that was joined, kept for the next who asks. */
+struct joined_field {
+    size_t first; /* the index of its first field */
+    struct joined_field *next;
+    char text[];
+};
+
 /* The values of a field that is there several times, as one (RFC 9110 section 5.3). */
 static const char *joined(tepal_req *req, const struct lookup *what, size_t first)
 {
+    for (const struct joined_field *field = req->joined; field; field = field->next)
+        if (field->first == first)
+            return field->text;
     const char *between = what->id == HTTP_FIELD_COOKIE ? "; " : ", ";
     const struct h1_field *fields = req->head.fields;
     size_t size = 1, n = req->head.n_fields;
     for (size_t i = first; i < n; i = find(req, what, i + 1))
         size += fields[i].value_len + 2;
-    char *text = request_alloc_text(req, size), *p = text;
-    for (size_t i = first; text && i < n; i = find(req, what, i + 1)) {
+    struct joined_field *field = request_alloc(req, sizeof(*field) + size);
+    if (!field)
+        return NULL;
+    char *p = field->text;
+    for (size_t i = first; i < n; i = find(req, what, i + 1)) {
         if (i != first)
             p = stpcpy(p, between);
         memcpy(p, value_at(req, i), fields[i].value_len);
         p += fields[i].value_len;
     }
-    if (text)
-        *p = '\0';
-    return text;
+    *p = '\0';
+    field->first = first;
+    field->next = req->joined;
+    req->joined = field;
+    return field->text;
 }
 
 const char *tepal_req_header(tepal_req *req, const char *name)
@@ -182,21 +141,42 @@ bool tepal_req_each_header(const tepal_req *req, size_t *at, const char **name, 
     return true;
 }
 
+/* --- Cookies ---------------------------------------------------------------------------------- */
+
+/* One that has been asked for; it is not looked for again. */
+struct found_cookie {
+    struct found_cookie *next;
+    const char *name; /* where the request has it */
+    size_t name_len;
+    char value[];
+};
+
+static const char *keep_cookie(tepal_req *req, const struct cookie_pair *pair)
+{
+    struct found_cookie *cookie = request_alloc(req, sizeof(*cookie) + pair->value_len + 1);
+    if (!cookie)
+        return NULL;
+    cookie->name = pair->name;
+    cookie->name_len = pair->name_len;
+    memcpy(cookie->value, pair->value, pair->value_len);
+    cookie->value[pair->value_len] = '\0';
+    cookie->next = req->cookies;
+    req->cookies = cookie;
+    return cookie->value;
+}
+
 const char *tepal_req_cookie(tepal_req *req, const char *name)
 {
+    size_t name_len = strlen(name);
+    for (const struct found_cookie *cookie = req->cookies; cookie; cookie = cookie->next)
+        if (cookie->name_len == name_len && memcmp(cookie->name, name, name_len) == 0)
+            return cookie->value;
     const char *rest = tepal_req_header(req, "Cookie");
-    size_t len = rest ? strlen(rest) : 0, name_len = strlen(name);
+    size_t len = rest ? strlen(rest) : 0;
     struct cookie_pair pair;
-    while (rest && cookie_next(&rest, &len, &pair)) {
-        if (pair.name_len != name_len || memcmp(pair.name, name, name_len) != 0)
-            continue;
-        char *value = request_alloc_text(req, pair.value_len + 1);
-        if (value) {
-            memcpy(value, pair.value, pair.value_len);
-            value[pair.value_len] = '\0';
-        }
-        return value;
-    }
+    while (rest && cookie_next(&rest, &len, &pair))
+        if (pair.name_len == name_len && memcmp(pair.name, name, name_len) == 0)
+            return keep_cookie(req, &pair);
     return NULL;
 }
 

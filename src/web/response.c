@@ -1,6 +1,7 @@
 /* Making responses: text, HTML, octets, JSON values, redirects, streams. */
 #include "http/status.h"
 #include "http/uri.h"
+#include "web/json_writer.h"
 #include "web/request.h"
 
 #include <errno.h>
@@ -112,25 +113,29 @@ tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
 
 tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
 {
-    enum { FIRST_ROOM = 512 };
     if (!value) {
         request_fail(req, -ENOMEM);
         return NULL;
     }
-    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    struct json_writer w;
     tepal_res *res = response_new(req, status);
-    char *text = res ? request_alloc_text(req, FIRST_ROOM) : NULL;
-    if (text) {
-        response_set_type(res, "application/json");
-        res->len = json_dumpb(value, text, FIRST_ROOM, flags);
-        if (res->len > FIRST_ROOM && (text = request_alloc_text(req, res->len)))
-            res->len = json_dumpb(value, text, res->len, flags);
-        res->body = text;
+    if (res) {
+        json_writer_init(&w, &req->arena);
+        json_put_value(&w, value);
     }
     json_decref(value);
-    if (text && res->len == 0)
-        request_fail(req, -EINVAL);
-    return text && res->len > 0 ? res : NULL;
+    if (!res)
+        return NULL;
+    if (w.error < 0) {
+        if (w.error == -ENOMEM)
+            request_no_memory(req, w.len);
+        request_fail(req, w.error);
+        return NULL;
+    }
+    response_set_type(res, "application/json");
+    res->body = w.data;
+    res->len = w.len;
+    return res;
 }
 
 tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)

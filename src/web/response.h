@@ -26,8 +26,10 @@ struct tepal_res {
     const char *body; /* of a whole response */
     size_t len;
     struct res_field *fields, *last;
-    size_t fields_size;        /* octets that the fields take in a head */
-    int error;                 /* why the response must not be sent as it is */
+    size_t fields_size; /* octets that the fields take in a head */
+    int error;          /* why the response must not be sent as it is, or went wrong */
+    int missing;        /* why the latest piece was not written: it may still be */
+    unsigned n_pieces;
     bool stream;               /* the body is written piece by piece */
     bool close;                /* the connection ends with it */
     bool own_date, own_server; /* fields that take the place of the server's own */
@@ -35,6 +37,7 @@ struct tepal_res {
     bool head_sent;            /* head and body below are of a response that has begun */
     bool writing;              /* a task is in tepal_write() */
     bool chunked, bodiless;
+    bool broken;       /* it was broken off: not all of it has been sent */
     bool keep_alive;   /* the connection goes on, as far as the head has said */
     uint64_t declared; /* octets of the body */
     uint64_t written;  /* octets of the body so far */

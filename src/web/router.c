@@ -177,6 +177,7 @@ int router_add(struct router *router, const tepal_route *options, const char **w
     route->max_body = options->max_body;
     route->timeout_ms = options->timeout_ms;
     route->no_head = options->no_head;
+    route->shield = options->shield;
     route->method = mem_strdup(options->method);
     route->name = options->name ? mem_strdup(options->name) : NULL;
     if (!route->method || (options->name && !route->name))
@@ -380,6 +381,7 @@ const char *router_allow(const struct router *router, struct arena *arena, const
         .arena = arena, .method = "", .end = path + len, .match = &match, .methods = methods
     };
     descend(&walk, router->root, path + 1);
+    add_method(&walk, "OPTIONS"); /* which is answered for every route */
     qsort(methods, walk.n_methods, sizeof(*methods), compare_text);
     for (size_t i = 0; i < walk.n_methods; i++)
         size += strlen(methods[i]) + 2;

@@ -24,6 +24,7 @@ struct route {
     size_t max_body;    /* 0: the server's */
     int64_t timeout_ms; /* 0: none */
     bool no_head;
+    bool shield; /* a client that goes away does not end the handler */
 };
 
 /* A place in the tree: what may follow, and what ends here. */
@@ -55,7 +56,7 @@ int router_add(struct router *router, const tepal_route *route, const char **why
 int router_match(const struct router *router, struct arena *arena, const char *method,
                  const char *path, size_t len, struct router_match *match);
 
-/* Writes the methods that the path has, sorted and separated by ", ", to a new text in the arena;
+/* Writes the methods that the path has, and OPTIONS, sorted and separated by ", ", to a new text in the arena;
  * NULL when memory is short. */
 const char *router_allow(const struct router *router, struct arena *arena, const char *path,
                          size_t len);

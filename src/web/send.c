@@ -3,6 +3,7 @@
 #include "async/task.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "http/chunk.h"
 #include "http/h1_write.h"
 #include "http/status.h"
@@ -33,17 +34,28 @@ static bool may_keep_alive(tepal_res *res, bool early)
     struct body_reader *body = &req->body;
     if (body->done)
         return true;
-    /* A client that waits for 100 (Continue) may send the body, or not: nobody can know. And once
-     * it has its answer, no 100 may follow. */
-    if (body->send_continue || body->error < 0) {
-        body->send_continue = false;
+    /* A client that waits for 100 (Continue) may send the body, or not: nobody can know. */
+    if (request_awaits_continue(req) || body->error < 0)
         return false;
-    }
     if (early)
         return true;
     if (body_drop_received(body) < 0)
         return false;
     return body->framing != H1_BODY_LENGTH || body->left <= server->options.max_unread_body;
+}
+
+/* The length of a response that is whole: that of its body, or of what a HEAD or a 304 without one
+ * stands for, if that was declared. */
+static void settle_length(tepal_res *res, bool stands_for_other)
+{
+    if (res->has_length && res->len == 0 && stands_for_other)
+        return;
+    if (res->has_length && res->declared != res->len)
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body has %zu octets, not the declared %llu",
+                  tepal_req_method(res->req), tepal_req_target(res->req), res->len,
+                  (unsigned long long)res->declared);
+    res->declared = res->len;
+    res->has_length = res->status != 304;
 }
 
 /* Settles how the body is delimited, and what becomes of the connection. */
@@ -55,10 +67,8 @@ static void settle(tepal_res *res, bool early)
     res->keep_alive = may_keep_alive(res, early) && !tunnel;
     bool no_length = tunnel || http_status_is_bodiless(res->status);
     res->bodiless = head || no_length;
-    if (!res->stream) {
-        res->declared = res->len;
-        res->has_length = true;
-    }
+    if (!res->stream)
+        settle_length(res, head || res->status == 304);
     if (UNLIKELY(res->status == 205)) {
         /* RFC 9110 section 15.3.6: no content, and it says so. */
         res->bodiless = res->has_length = true;
@@ -66,9 +76,9 @@ static void settle(tepal_res *res, bool early)
         res->content_type = NULL;
     }
     if (no_length) {
-        /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it
-         * would be that of the representation, which is not known. */
-        res->has_length = false;
+        /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it is
+         * that of the representation, if that is known. */
+        res->has_length &= res->status == 304;
     } else if (!res->has_length) {
         /* HTTP/1.0 knows no chunks: there the body ends with the connection. */
         res->chunked = req->head.minor >= 1;
@@ -152,6 +162,16 @@ static char *write_head(char *p, const tepal_res *res)
     return h1_write_bytes(p, "\r\n", 2);
 }
 
+/* The head could not be written now: it can be another time, or that of another response. */
+static int head_interrupted(tepal_res *res, int rc)
+{
+    if (conn_was_interrupted(rc) && conn_of(res)->error == 0) {
+        res->head_sent = false;
+        res->req->sending = NULL;
+    }
+    return rc;
+}
+
 /* Writes the head, and the first len octets behind it if there is room. Returns 0, 1 when the
  * octets are written, too, or a negative error. */
 static int send_head(tepal_res *res, const char *body, size_t len, bool early)
@@ -160,6 +180,7 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
     settle(res, early);
     res->req->sending = res;
     res->head_sent = true;
+    conn_begin_message(conn);
     if (res->bodiless)
         len = 0;
     size_t room = head_room(res);
@@ -169,11 +190,12 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
         if (!head)
             return -ENOMEM;
         res->head_len = (uint32_t)(write_head(head, res) - head);
-        return conn_write(conn, head, res->head_len);
+        return head_interrupted(res, conn_write(conn, head, res->head_len));
     }
-    char *start = conn_output(conn, (uint32_t)(room + (together ? len : 0)));
-    if (UNLIKELY(!start))
-        return conn->error < 0 ? conn->error : -ENOMEM;
+    char *start;
+    int rc = conn_output(conn, (uint32_t)(room + (together ? len : 0)), &start);
+    if (UNLIKELY(rc < 0))
+        return head_interrupted(res, rc);
     char *p = write_head(start, res);
     res->head_len = (uint32_t)(p - start);
     if (together && len > 0)
@@ -185,21 +207,33 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
 static int send_whole(tepal_res *res)
 {
     int rc = send_head(res, res->body, res->len, false);
-    if (rc < 0)
-        return rc;
     if (rc == 0 && !res->bodiless)
         rc = conn_write(conn_of(res), res->body, res->len);
+    if (rc < 0)
+        return rc;
     res->written = res->bodiless ? 0 : res->len;
-    return rc < 0 ? rc : 0;
+    return 0;
+}
+
+/* What was cancelled in the middle must not look complete: the server ends, the client has reset the
+ * connection; or it has ended its side, and the handler has been told so in a wait of its own. */
+static bool was_cut(const tepal_res *res)
+{
+    const struct tepal_task *task = res->req->connection->task;
+    if (!res->head_sent || res->bodiless || !task->cancelled)
+        return false;
+    bool whole = res->has_length && res->written == res->declared;
+    return !conn_of(res)->work->peer_ended || (task->cancel_told && !whole);
 }
 
 /* The end of a stream. A body that is too short leaves nothing but to close. */
 static int finish_stream(tepal_res *res)
 {
-    /* What was cancelled in the middle must not look complete. */
-    if (res->head_sent && !res->bodiless && res->req->connection->task->cancelled)
+    if (was_cut(res))
         return -ECANCELED;
-    int rc = res->head_sent ? res->error : send_head(res, NULL, 0, false);
+    int rc = res->missing;
+    if (rc == 0)
+        rc = res->head_sent ? res->error : send_head(res, NULL, 0, false);
     if (rc < 0)
         return rc;
     if (!res->bodiless && res->chunked)
@@ -213,58 +247,87 @@ static int finish_stream(tepal_res *res)
     return 0;
 }
 
-/* Where the end of the connection is the end of the body, only a reset tells the client that it has
- * not got all of it. */
-static void break_off(const tepal_res *res)
+/* Ends what has begun instead of the response that was returned: it cannot be taken back, and must not
+ * look complete. Where there is no body its head was all there is. */
+static int end_other(tepal_res *begun)
 {
-    if (!res->head_sent || res->chunked || res->has_length || res->bodiless)
-        return;
-    conn_flush(conn_of(res));
-    stream_reset_at_close(&conn_of(res)->stream);
+    if (begun->bodiless)
+        return begun->error;
+    tepal_log(TEPAL_LOG_ERROR, "%s %s: a stream was begun and not returned",
+              tepal_req_method(begun->req), tepal_req_target(begun->req));
+    return -EPIPE;
+}
+
+/* A response that is broken off: of its body no more was written than the system has taken. */
+static void break_off(tepal_res *res)
+{
+    struct http_conn *conn = conn_of(res);
+    conn_flush(conn); /* what is whole of it still goes out, or is known not to */
+    /* Where the end of the connection is the end of the body, only a reset tells the client that it has
+     * not got all of it. */
+    if (res->head_sent && !res->chunked && !res->has_length && !res->bodiless)
+        stream_reset_at_close(&conn->stream);
+    uint64_t sent = res->head_sent ? conn_message_sent(conn) : 0;
+    uint64_t body = sent > res->head_len ? sent - res->head_len : 0;
+    res->broken = true;
+    if (!res->stream || body < res->written)
+        res->written = body;
 }
 
 int response_send(tepal_res *res)
 {
     tepal_req *req = res->req;
-    int rc = -EPIPE;
-    if (req->sending && req->sending != res) {
-        /* Another response has begun: it cannot be taken back, and must not look complete. */
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: a stream was begun and not returned",
-                  tepal_req_method(req), tepal_req_target(req));
+    int rc;
+    if (UNLIKELY(req->sending && req->sending != res)) {
         res = req->sending;
+        rc = end_other(res);
     } else {
         rc = res->stream ? finish_stream(res) : send_whole(res);
     }
+    /* One that has gone takes nothing any more. */
+    if (rc >= 0 && UNLIKELY(conn_of(res)->stream.io.state & (IO_EOF | IO_HUP)))
+        rc = conn_flush(conn_of(res));
     if (UNLIKELY(rc < 0)) {
         break_off(res);
         return rc;
     }
-    return res->keep_alive;
+    return res->keep_alive && !res->close; /* which may have been asked for after the head */
 }
 
 /* One piece of a stream's body, framed. */
 static int send_piece(tepal_res *res, const void *data, size_t len)
 {
-    struct http_conn *conn = conn_of(res);
-    int rc = 0;
-    if (res->chunked) {
-        char head[CHUNK_HEAD_MAX];
-        rc = conn_write(conn, head, chunk_write_head(head, len));
-    }
-    if (rc == 0)
-        rc = conn_write(conn, data, len);
-    if (rc == 0 && res->chunked)
-        rc = conn_write(conn, CHUNK_TAIL, sizeof(CHUNK_TAIL) - 1);
+    char head[CHUNK_HEAD_MAX];
+    struct iovec body = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
+    struct iovec framed[] = {
+        { .iov_base = head, .iov_len = res->chunked ? chunk_write_head(head, len) : 0 },
+        body,
+        { .iov_base = (void *)(uintptr_t)CHUNK_TAIL, .iov_len = sizeof(CHUNK_TAIL) - 1 },
+    };
+    int rc =
+        res->chunked ? conn_writev(conn_of(res), framed, 3) : conn_writev(conn_of(res), &body, 1);
     if (rc == 0)
         res->written += len;
     return rc;
 }
 
-static int write_piece(tepal_res *res, struct tepal_task *task, const void *data, size_t len)
+/* What a write must return before it does anything. A loop around it lets others run, and learns that
+ * it is over, also when there is nothing to write. Small pieces are collected: to let others run
+ * after each would send each by itself. */
+static int may_write(tepal_res *res, size_t len)
 {
-    int rc = res->head_sent ? 0 : send_head(res, NULL, 0, true);
-    if (rc >= 0)
-        rc = task_check(loop_current, task);
+    enum { PIECES_AT_ONCE = 64 };
+    struct http_conn *conn = conn_of(res);
+    if (len == 0 || res->bodiless || res->error < 0 || res->n_pieces++ % PIECES_AT_ONCE == 0)
+        return conn_may_wait(conn);
+    return conn_check(conn);
+}
+
+static int write_piece(tepal_res *res, const void *data, size_t len)
+{
+    int rc = may_write(res, len);
+    if (rc == 0 && !res->head_sent)
+        rc = send_head(res, NULL, 0, true);
     if (rc < 0)
         return rc;
     if (res->has_length && !res->bodiless && len > res->declared - res->written)
@@ -273,9 +336,24 @@ static int write_piece(tepal_res *res, struct tepal_task *task, const void *data
         rc = send_piece(res, data, len);
     /* What the connection's own task writes goes out when it next suspends; nobody sees to what
      * another one writes. */
-    if (rc >= 0 && task != res->req->connection->task)
+    if (rc >= 0 && loop_current->current != res->req->connection->task) {
         rc = conn_flush(conn_of(res));
-    return rc < 0 ? rc : 0;
+        if (conn_was_interrupted(rc) && conn_of(res)->error == 0) /* but the piece is written */
+            rc = 0;
+    }
+    return rc < 0 ? rc : res->bodiless ? TEPAL_ENOBODY : 0;
+}
+
+/* A body in which a piece is missing must not be ended as if it were whole. A piece of which nothing
+ * was written can still be, by another call. */
+static void note_result(tepal_res *res, int rc)
+{
+    if (rc == TEPAL_ELENGTH || rc == TEPAL_ENOBODY)
+        return;
+    bool again = conn_was_interrupted(rc) && rc != -ECANCELED && conn_of(res)->error == 0;
+    res->missing = rc;
+    if (rc < 0 && !again)
+        res->error = rc;
 }
 
 int tepal_write(tepal_res *res, const void *data, size_t len)
@@ -284,20 +362,20 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
         return -EINVAL;
     if (!res->stream)
         misuse("tepal_write", "the response was not made by tepal_stream()");
-    if (res->error < 0)
-        return res->error;
+    task_need("tepal_write");
+    int rc = res->error;
     if (res->req->sending && res->req->sending != res)
-        misuse("tepal_write", "another response to the same request has begun");
-    /* Two pieces that are on their way at once would be mixed up. */
-    if (res->writing)
-        return -EBUSY;
-    struct tepal_task *task = task_need("tepal_write");
+        rc = TEPAL_ESENT;
+    else if (res->writing) /* two pieces that are on their way at once would be mixed up */
+        rc = -EBUSY;
+    if (UNLIKELY(rc < 0)) {
+        int interrupted = conn_may_wait(conn_of(res));
+        return interrupted == -ECANCELED ? interrupted : rc;
+    }
     res->writing = true;
-    int rc = write_piece(res, task, data, len);
+    rc = write_piece(res, data, len);
     res->writing = false;
-    /* A body in which a piece is missing must not be ended as if it were whole. */
-    if (rc < 0 && rc != TEPAL_ELENGTH)
-        res->error = rc;
+    note_result(res, rc);
     return rc;
 }
 
@@ -309,19 +387,17 @@ int tepal_writef(tepal_res *res, const char *format, ...)
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(small, sizeof(small), format, args), rc = -EINVAL;
-    if (n >= 0 && (size_t)n < sizeof(small)) {
-        rc = tepal_write(res, small, (size_t)n);
-    } else if (n >= 0) {
-        /* Not from the arena: a stream may go on for ever. */
-        struct buf text;
-        buf_init(&text, SIZE_MAX / 2);
-        rc = buf_vprintf(&text, format, again);
-        if (rc == 0)
-            rc = tepal_write(res, text.data, text.len);
-        buf_clear(&text);
-    }
+    int n = print_vsnprintf(small, sizeof(small), format, args), rc = -EINVAL;
+    struct buf text; /* not from the arena: a stream may go on for ever */
+    buf_init(&text, SIZE_MAX / 2);
+    if (n >= 0)
+        rc = (size_t)n < sizeof(small) ? 0 : buf_vprintf(&text, format, again);
     va_end(again);
     va_end(args);
+    if (rc == 0)
+        rc = tepal_write(res, (size_t)n < sizeof(small) ? small : text.data, (size_t)n);
+    else if (res->error == 0) /* the body must not be ended without it as if it were whole */
+        res->error = rc;
+    buf_clear(&text);
     return rc;
 }

@@ -16,9 +16,10 @@ enum { CANCEL_COMPLAINT_MS = 10 * 1000 };
 int serve_open(tepal_app *app, const tepal_run_options *options)
 {
     tepal_run_options filled;
-    const char *why = tepal_app_error(app);
-    if (why || server_options(&filled, options, &why) < 0) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", why);
+    char why[SERVER_WHY_SIZE];
+    const char *error = tepal_app_error(app);
+    if (error || server_options(app, &filled, options, why) < 0) {
+        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error ? error : why);
         return -EINVAL;
     }
     if (app->server)
@@ -26,6 +27,7 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     struct server *server = server_new(app, &filled);
     if (!server)
         return -ENOMEM;
+    server->default_memory = !options || options->max_request_memory == 0;
     app->server = server;
     int rc = app_start(app);
     if (rc < 0) {

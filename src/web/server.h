@@ -7,6 +7,7 @@
 #include "http/date.h"
 #include "http/h1_parse.h"
 #include "net/addr.h"
+#include "web/memory.h"
 
 #include <tepal/run.h>
 
@@ -21,24 +22,37 @@ struct server {
     tepal_app *app;
     struct loop *loop;
     tepal_run_options options; /* with defaults filled in */
+    bool default_memory;       /* max_request_memory is the default, for options.max_body */
     struct h1_limits head_limits;
     struct conn_limits conn_limits;
     struct tepal_listener *listener; /* NULL: connections are attached one by one */
     struct access_log *access_log;   /* NULL: none */
+    struct memory memory;            /* of all requests */
     struct local *locals;            /* that each request begins with */
-    struct list connections;
-    size_t n_connections;
+    struct list connections; /* the idle ones among them in the order in which they became so */
+    size_t n_connections, n_idle;
     bool closing;              /* connections end with their present request */
+    bool cancelled;            /* and that has been cancelled: the time of the server is over */
     bool stopped;              /* tepal_app_stop() */
     struct tepal_task *waiter; /* for stopped, or for the last connection to end */
+    size_t n_short;            /* requests for which there was no memory */
+    int64_t short_said_at;     /* when that was last a line of the log; 0: never */
     /* The Date and Server fields of responses, and until when (in the loop's ms) they hold. */
     char *common_fields;
     size_t common_len;
     int64_t common_until;
 };
 
-/* Fills in the defaults. Returns 0, or -EINVAL with *why, a constant text. */
-int server_options(tepal_run_options *out, const tepal_run_options *in, const char **why);
+/* Room for why options are refused. */
+enum { SERVER_WHY_SIZE = 200 };
+
+/* Fills in the defaults. Returns 0, or -EINVAL when they do not fit each other, the loop's stacks, or
+ * the routes of the application; why names the option and its value. */
+int server_options(const tepal_app *app, tepal_run_options *out, const tepal_run_options *in,
+                   char why[SERVER_WHY_SIZE]);
+
+/* The default of max_request_memory for bodies of at most this size. */
+size_t server_request_memory(size_t max_body);
 
 /* A server with no connections. Returns NULL when memory is short. */
 struct server *server_new(tepal_app *app, const tepal_run_options *options);
@@ -47,8 +61,18 @@ void server_free(struct server *server);
 /* Begins to accept connections. Returns 0 or a negative errno. */
 int server_listen(struct server *server);
 
-/* Takes over a connected socket. Does not fail: when memory is short the socket is closed. */
+/* Takes over a connected socket. Does not fail: when memory is short the client is told so. */
 void server_attach(struct server *server, int fd, const struct addr *peer);
+
+/* There was no memory for a request: says so in the log, now and then. */
+void server_note_shortage(struct server *server);
+
+/* A connection has ended or become idle: another one may have its place. And: none is idle. */
+void server_may_accept(struct server *server);
+void server_no_more_room(struct server *server);
+
+/* Whether it is the socket of a connection of this server: a walk along all. */
+bool server_has_socket(const struct server *server, int fd);
 
 /* Called by connections that have ended. */
 void server_detached(struct server *server);

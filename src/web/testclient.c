@@ -1,7 +1,9 @@
-/* The test client: the real server on one end of a socket pair, and on the other a client that runs
- * the loop until it has what it waits for. */
+/* The test client: the real server on one end of a connection, and on the other a client that runs the
+ * loop until it has what it waits for. */
+#include "async/offload.h"
 #include "async/task.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/chunk.h"
@@ -9,16 +11,23 @@
 #include "web/application.h"
 #include "web/serve.h"
 #include "web/server.h"
+#include "web/testpeer.h"
 
+#include <tepal/inspect.h>
 #include <tepal/testing.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_REPLY = 256 * 1024 * 1024, MAX_FIELDS = 255, READ_SIZE = 64 * 1024 };
+
+/* How long, in real time, a reply may be waited for that is never whole, and something from outside. */
+enum { PATIENCE_MS = 60 * 1000, MOST_TURNS = 20 * 1000 };
 
 struct kept_reply {
     tepal_testreply reply; /* first: what the user holds */
@@ -33,10 +42,11 @@ struct kept_reply {
 struct tepal_testclient {
     struct loop loop;
     tepal_app *app;
-    int fd;         /* of the client's end; -1: not connected */
-    struct buf in;  /* received and not yet part of a reply */
-    bool at_end;    /* the server has closed */
-    bool no_memory; /* to receive what it has sent */
+    int fd;                     /* of the client's end; -1: not connected */
+    struct closed_peer *closed; /* its earlier ends */
+    struct buf in;              /* received and not yet part of a reply */
+    bool at_end;                /* the server has closed */
+    bool no_memory;             /* to receive what it has sent */
     struct kept_reply *replies;
 };
 
@@ -65,8 +75,10 @@ static int run_task(tepal_testclient *client, int (*fn)(tepal_testclient *))
     if (!task)
         return -ENOMEM;
     task_start(&client->loop, task);
-    while (!step.done)
+    while (!step.done) {
+        testpeer_answer(&client->closed);
         loop_turn(&client->loop, true);
+    }
     return step.result;
 }
 
@@ -101,7 +113,11 @@ tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *
     if (!client)
         return NULL;
     struct start start = { .app = app, .options = test_options(options), .result = -ENOMEM };
-    if (loop_open(&client->loop, start.options.stack_size) < 0) {
+    int rc = loop_open(&client->loop, start.options.stack_size);
+    if (rc < 0) {
+        tepal_log(TEPAL_LOG_ERROR, "no test client: %s",
+                  rc == -EBUSY ? "this thread has one that is not closed, or runs a loop"
+                               : tepal_error_text(rc));
         mem_free(client);
         return NULL;
     }
@@ -150,6 +166,7 @@ void tepal_testclient_close(tepal_testclient *client)
     tepal_testclient_disconnect(client);
     if (run_task(client, stop_app) < 0)
         misuse("tepal_testclient_close", "no memory to stop the application");
+    testpeer_clear(&client->closed);
     loop_finish(&client->loop);
     loop_close(&client->loop);
     free_replies(client);
@@ -160,27 +177,35 @@ void tepal_testclient_close(tepal_testclient *client)
 
 static int connect_client(tepal_testclient *client)
 {
-    int pair[2];
     if (client->fd >= 0)
         return 0;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
-    struct addr peer = { .un.sun_family = AF_UNIX };
-    server_attach(client->app->server, pair[1], &peer);
-    client->fd = pair[0];
+    int fd = testpeer_open(client->app->server);
+    if (fd < 0)
+        return fd;
+    client->fd = fd;
     client->at_end = false;
     return 0;
+}
+
+static bool receive_some(tepal_testclient *client);
+
+/* Lets everything happen that takes no time. A task that never waits is left at it after a while. */
+static void let_happen(tepal_testclient *client)
+{
+    for (int left = MOST_TURNS; left > 0; left--)
+        if (!receive_some(client) && !testpeer_answer(&client->closed) &&
+            !loop_turn(&client->loop, false))
+            return;
 }
 
 void tepal_testclient_disconnect(tepal_testclient *client)
 {
     if (client->fd < 0)
         return;
-    close(client->fd);
+    testpeer_close(&client->closed, client->fd);
     client->fd = -1;
     buf_clear(&client->in);
-    while (loop_turn(&client->loop, false))
-        continue;
+    let_happen(client);
 }
 
 void tepal_testclient_shutdown(tepal_testclient *client)
@@ -208,6 +233,40 @@ static bool receive_some(tepal_testclient *client)
     return true;
 }
 
+/* Whether a task waits for what is neither the clock's nor this client's. */
+static bool waits_for_others(const tepal_testclient *client)
+{
+    const struct loop *loop = &client->loop;
+    if (offload_is_busy(loop->offload) || loop->n_outside > 0)
+        return true;
+    for (const struct list *node = loop->tasks.next; node != &loop->tasks; node = node->next) {
+        const struct tepal_task *task = CONTAINER_OF(node, struct tepal_task, in_loop);
+        if (task->waiting && task->waits_fd >= 0 &&
+            !server_has_socket(client->app->server, task->waits_fd))
+            return true;
+    }
+    return false;
+}
+
+/* Lets the next thing happen; on the fake clock that is the next timer. Returns 0, or -EDEADLK when
+ * nothing can happen any more, and then says what all tasks wait for. */
+static int wait_for_next(tepal_testclient *client)
+{
+    struct loop *loop = &client->loop;
+    if (testpeer_answer(&client->closed) || loop_turn(loop, false))
+        return 0;
+    timers_fire(&loop->timers, loop->now); /* that of a cancelled timer is none */
+    struct pollfd poller = { .fd = loop->poller.fd, .events = POLLIN };
+    if (timers_next(&loop->timers) != INT64_MAX ||
+        (waits_for_others(client) && poll(&poller, 1, PATIENCE_MS) > 0)) {
+        loop_turn(loop, true);
+        return 0;
+    }
+    tepal_log(TEPAL_LOG_ERROR, "test client: no reply can come any more; what all tasks wait for:");
+    tepal_dump_tasks(NULL, NULL);
+    return -EDEADLK;
+}
+
 int tepal_testclient_send(tepal_testclient *client, const void *data, size_t len)
 {
     const char *p = data;
@@ -221,10 +280,9 @@ int tepal_testclient_send(tepal_testclient *client, const void *data, size_t len
             rc = -errno;
         }
         /* Let the server read, and do not let it wait for us. */
-        while (receive_some(client) || loop_turn(&client->loop, false))
-            continue;
-        if (n < 0 && rc == 0 && !loop_turn(&client->loop, true))
-            rc = -EPIPE;
+        let_happen(client);
+        if (n < 0 && rc == 0)
+            rc = wait_for_next(client);
     }
     return rc;
 }
@@ -234,8 +292,7 @@ void tepal_testclient_advance(tepal_testclient *client, int64_t ms)
     struct loop *loop = &client->loop;
     int64_t end = loop->now + ms;
     while (true) {
-        while (receive_some(client) || loop_turn(loop, false))
-            continue;
+        let_happen(client);
         int64_t next = timers_next(&loop->timers);
         if (next > end)
             break;
@@ -324,6 +381,40 @@ static int take_raw(tepal_testclient *client, struct kept_reply *kept, size_t le
     return 0;
 }
 
+static int64_t real_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Runs the loop until a reply is whole. Returns its length, or why there is none. */
+static long wait_for_reply(tepal_testclient *client, struct kept_reply *kept, const char *method,
+                           struct buf *body)
+{
+    int64_t until = real_ms() + PATIENCE_MS;
+    client->no_memory = false;
+    while (true) {
+        long len = parse_reply(client, kept, method, body);
+        if (len != 0)
+            return len > 0 ? len : TEPAL_EMESSAGE;
+        if (client->at_end || client->fd < 0)
+            return TEPAL_ECLOSED;
+        if (receive_some(client))
+            continue;
+        if (client->no_memory)
+            return -ENOMEM;
+        if (real_ms() > until) {
+            tepal_log(TEPAL_LOG_ERROR,
+                      "test client: a minute has passed, and the reply has no end");
+            return -ETIMEDOUT;
+        }
+        int rc = wait_for_next(client);
+        if (rc < 0)
+            return rc;
+    }
+}
+
 tepal_testreply *tepal_testclient_receive(tepal_testclient *client, const char *method)
 {
     struct kept_reply *kept = mem_zalloc(sizeof(*kept));
@@ -333,29 +424,19 @@ tepal_testreply *tepal_testclient_receive(tepal_testclient *client, const char *
     kept->next = client->replies;
     client->replies = kept;
     buf_init(&body, MAX_REPLY);
-    long len;
-    client->no_memory = false;
-    while ((len = parse_reply(client, kept, method, &body)) == 0 && !client->at_end &&
-           client->fd >= 0) {
-        if (receive_some(client))
-            continue;
-        if (client->no_memory) {
-            buf_clear(&body);
-            return NULL;
-        }
-        loop_turn(&client->loop, true);
-    }
+    long len = wait_for_reply(client, kept, method, &body);
     if (len > 0)
         kept->reply.status = kept->head.status;
-    if (take_raw(client, kept, len > 0 ? (size_t)len : client->in.len) < 0) {
+    else
+        kept->reply.error = (int)len;
+    if (len == -ENOMEM || take_raw(client, kept, len > 0 ? (size_t)len : client->in.len) < 0) {
         buf_clear(&body);
         return NULL;
     }
     kept->reply.body.len = body.len;
     kept->reply.body.data = mem_strndup(body.len ? body.data : "", body.len);
     buf_clear(&body);
-    while (receive_some(client) || loop_turn(&client->loop, false))
-        continue;
+    let_happen(client);
     kept->reply.closed = client->at_end;
     if (client->at_end && client->in.len == 0)
         tepal_testclient_disconnect(client);

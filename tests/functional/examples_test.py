@@ -256,6 +256,43 @@ class Ticks(unittest.TestCase):
 
 
 @unittest.skipUnless(os.path.exists(os.path.join(EXAMPLES, 'todo')), 'todo was not built')
+class Beat(unittest.TestCase):
+    def test_beats_until_the_end(self):
+        with Server('beat') as server:
+            wait_for('a beat', lambda: server.request('GET', '/').json()['beats'] > 0)
+        self.assertRegex(server.log(), r'the last of \d+ beats')
+
+
+class Bearer(unittest.TestCase):
+    def test_token(self):
+        with Server('bearer', '--token', 's3cret') as server:
+            def status(target, authorization=None):
+                headers = {'Authorization': authorization} if authorization else {}
+                return server.request('GET', target, headers=headers).status
+            self.assertEqual(status('/health'), 200)
+            for wrong in (None, 'Bearer', 'Bearer x', 'Bearer s3cret1', 'Bearer s3cre', 'Basic s3cret'):
+                self.assertEqual(status('/api/me', wrong), 401, wrong)
+            self.assertEqual(status('/api/nothing'), 401)
+            self.assertEqual(status('/api/me', 'bearer s3cret'), 200)
+            response = server.request('GET', '/api/me')
+            self.assertEqual(response.headers['WWW-Authenticate'], 'Bearer')
+
+    def test_without_a_token_it_does_not_start(self):
+        status, output = run('bearer', '--port', str(free_port()))
+        self.assertEqual(status, 1, output)
+        self.assertIn('--token is required', output)
+
+
+class Greeter(unittest.TestCase):
+    def test_its_own_test(self):
+        self.assertEqual(run('greeter', '--test'), (0, 'every test passed\n'))
+
+    def test_serves(self):
+        with Server('greeter') as server:
+            response = server.request('POST', '/hello', {'name': 'Ann'})
+            self.assertEqual(response.json(), {'greeting': 'hello', 'name': 'Ann'})
+
+
 class Todo(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -364,6 +401,47 @@ class Todo(unittest.TestCase):
             self.assertFalse(post.done())
             db.execute('COMMIT')
             self.assertEqual(post.result(20 * TIME_FACTOR).status, 201)
+
+    def test_readers_pass_while_the_file_is_locked(self):
+        with self.server() as server, contextlib.ExitStack() as stack:
+            db = stack.enter_context(contextlib.closing(sqlite3.connect(self.db, timeout=20)))
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor())
+            db.isolation_level = None
+            db.execute('BEGIN IMMEDIATE')
+            posts = [pool.submit(server.request, 'POST', '/api/todos', {'title': 'x'})
+                     for _ in range(3)]
+            self.assertEqual(server.request('GET', '/api/todos').json(), [])
+            self.assertFalse(any(post.done() for post in posts))
+            # However many wait, each has its answer after a time that does not add up.
+            self.assertEqual({post.result().status for post in posts}, {503})
+            db.execute('COMMIT')
+            self.assertEqual(server.request('POST', '/api/todos', {'title': 'x'}).status, 201)
+
+    def test_full_disk(self):
+        folder = os.path.dirname(self.db)
+        script = os.path.join(folder, 'on-a-small-disk')
+        mounted = 'mount -t tmpfs -o size=300k tmpfs %s' % folder
+        if subprocess.run(['unshare', '-rm', 'sh', '-c', mounted], check=False,
+                          stderr=subprocess.DEVNULL).returncode:
+            self.skipTest('no file system can be mounted here')
+        with open(script, 'w', encoding='utf-8') as file:
+            file.write('#!/bin/sh\nexec unshare -rm sh -c \'%s && exec "$0" "$@"\' %s "$@"\n'
+                       % (mounted, os.path.join(EXAMPLES, 'todo')))
+        os.chmod(script, 0o755)
+        with Server(script, '--db', self.db) as server:
+            for _ in range(1000):
+                response = server.request('POST', '/api/todos', {'title': 'x' * 200})
+                if response.status != 201:
+                    break
+            self.assertEqual((response.status, response.json()['error']), (507, 'the disk is full'))
+            self.assertIn('SQLite: database or disk is full', server.log())
+            self.assertEqual(server.request('GET', '/api/todos').status, 200)
+
+    def test_database_must_be_a_file(self):
+        for name in ('', ':memory:'):
+            status, output = run('todo', '--port', str(free_port()), '--db', name)
+            self.assertEqual(status, 1, output)
+            self.assertIn('the database must be a file', output)
 
     def test_file_that_cannot_be_opened(self):
         status, output = run('todo', '--port', str(free_port()), '--db', '/nowhere/x')

@@ -45,14 +45,77 @@ class Shutdown(unittest.TestCase):
             with self.subTest(how):
                 server = self.server()
                 never = self.client(server)
-                partial = self.client(server, get()[:-5])
                 idle = self.client(server, get('/sleep?ms=0'))
                 self.assertEqual(read_response(idle)[0], 200)
                 time.sleep(0.1 * SLOWNESS)
                 self.end(server, how)
                 self.ended(server)
-                for sock in (never, partial, idle):
+                for sock in (never, idle):
                     self.assertEqual(read_to_end(sock), b'')
+
+    def test_half_a_head_may_be_finished(self):
+        server = self.server()
+        request = get('/sleep?ms=0')
+        sock = self.client(server, request[:-5])
+        time.sleep(0.1 * SLOWNESS)
+        self.end(server)
+        wait_for('it accepts no more', lambda: self.refuses(server))
+        sock.sendall(request[-5:])
+        answer = read_to_end(sock)
+        self.assertTrue(answer.startswith(b'HTTP/1.1 200 OK\r\n'), answer)
+        self.assertIn(b'\r\nConnection: close\r\n', answer)
+        self.ended(server)
+
+    def test_what_waits_to_be_accepted_is_served(self):
+        """Connections and requests that come while the server is held, the signal too."""
+        server = self.server()
+        kept = self.client(server, get('/sleep?ms=0'))
+        self.assertEqual(read_response(kept)[0], 200)
+        server.process.send_signal(signal.SIGSTOP)
+        kept.sendall(get('/sleep?ms=0'))
+        socks = [self.client(server, get('/sleep?ms=0')) for _ in range(100)]
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        for sock in socks + [kept]:
+            answer = read_to_end(sock)
+            self.assertTrue(answer.startswith(b'HTTP/1.1 200 OK\r\n'), answer)
+        self.ended(server)
+
+    def answer_after_stop(self, request, more=b''):
+        """The octets of a large answer to a slow reader, while the server ends and more is sent."""
+        server = self.server()
+        sock = connect(server, rcvbuf=65536)
+        self.addCleanup(sock.close)
+        sock.sendall(request)
+        time.sleep(0.1 * SLOWNESS)
+        self.end(server)
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.send(more)
+        sock.settimeout(20 * TIME_FACTOR)
+        got = b''
+        while True:
+            data = sock.recv(20000)
+            if not data:
+                break
+            got += data
+            if len(got) < 1000000:
+                time.sleep(0.002)  # a client that is not the fastest
+        sock.close()
+        self.ended(server)
+        return len(got.partition(b'\r\n\r\n')[2])
+
+    def test_no_answer_is_cut_by_a_reset(self):
+        big = 'big?bytes=8388608&ms=300'
+        for name, request, more in (
+                ('body not read', post('/' + big, 'Content-Length: 400000', 'Connection: close')
+                 + b'y' * 200000, b''),
+                ('body still comes', post('/' + big, 'Content-Length: 4000000', 'Connection: close')
+                 + b'y' * 2000, b'y' * 100000),
+                ('next requests wait', get('/' + big) * 1000, b''),
+                ('next requests come', get('/' + big), get() * 1000)):
+            with self.subTest(name):
+                self.assertEqual(self.answer_after_stop(request, more), 8388608)
 
     def test_running_request_is_finished(self):
         for how in (signal.SIGTERM, signal.SIGINT):

@@ -3,9 +3,14 @@
  *   /sleep?ms=N            answers after N milliseconds
  *   /stream?ms=N&lines=M   M lines, one every N milliseconds; without lines: large ones without end
  *   /upload                reads the body piece by piece and tells how many octets it had
+ *   /big?ms=N&bytes=M      M octets at once, after N milliseconds; the body is not read
+ *   /flood                 small pieces without end and without a sleep
+ *   /poll, /events         wait for what never comes, the second in a stream that has begun
+ *   /shielded              the same, of a route that is shielded; until /release
+ *   /waiting               how many wait in the three
  *
  * Limits that a test wants small come from the environment: MAX_CONNECTIONS, SHUTDOWN_MS, WRITE_MS,
- * KEEPALIVE_MS. */
+ * KEEPALIVE_MS, HEAD_MS, BODY_MS; HALF_CLOSED=1 is half_closed_clients. */
 #include <tepal.h>
 
 #include <stdlib.h>
@@ -49,6 +54,62 @@ static tepal_res *upload(tepal_req *req)
     return rc < 0 ? NULL : tepal_text(req, 200, "%lld\n", total);
 }
 
+static tepal_res *big(tepal_req *req)
+{
+    size_t len = (size_t)number(req, "bytes", 0);
+    char *data = tepal_req_alloc(req, len);
+    int64_t ms = number(req, "ms", 0);
+    if (!data || (ms > 0 && tepal_sleep_ms(ms) < 0))
+        return NULL;
+    memset(data, 'x', len);
+    return tepal_data(req, 200, NULL, data, len);
+}
+
+static tepal_res *flood(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    while (tepal_writef(res, "x\n") == 0)
+        continue;
+    return res;
+}
+
+static tepal_event news;
+static int n_waiting;
+
+static int wait_for_news(void)
+{
+    n_waiting++;
+    int rc = tepal_event_wait(&news);
+    n_waiting--;
+    return rc;
+}
+
+static tepal_res *poll_news(tepal_req *req)
+{
+    int rc = wait_for_news();
+    return rc < 0 ? tepal_fail(req, rc) : tepal_text(req, 200, "news\n");
+}
+
+static tepal_res *events(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/event-stream");
+    tepal_writef(res, ": hello\n\n");
+    if (wait_for_news() == 0)
+        tepal_writef(res, "data: news\n\n");
+    return res;
+}
+
+static tepal_res *release(tepal_req *req)
+{
+    tepal_event_set(&news);
+    return tepal_empty(req, 204);
+}
+
+static tepal_res *waiting(tepal_req *req)
+{
+    return tepal_text(req, 200, "%d\n", n_waiting);
+}
+
 static int64_t setting(const char *name)
 {
     const char *value = getenv(name);
@@ -61,6 +122,16 @@ int main(int argc, char **argv)
     tepal_get(app, "/sleep", sleep_some);
     tepal_get(app, "/stream", stream_lines);
     tepal_post(app, "/upload", upload);
+    tepal_any(app, "/big", big);
+    tepal_get(app, "/flood", flood);
+    tepal_any(app, "/poll", poll_news);
+    tepal_get(app, "/events", events);
+    tepal_get(app, "/release", release);
+    tepal_get(app, "/waiting", waiting);
+    tepal_routes(
+        app, (tepal_route[]){
+                 { .method = "GET", .pattern = "/shielded", .handler = poll_news, .shield = true },
+                 { 0 } });
     return tepal_run_args(app, argc, argv,
                           &(tepal_run_options){
                               .no_access_log = true,
@@ -68,5 +139,8 @@ int main(int argc, char **argv)
                               .shutdown_timeout_ms = setting("SHUTDOWN_MS"),
                               .write_timeout_ms = setting("WRITE_MS"),
                               .keepalive_timeout_ms = setting("KEEPALIVE_MS"),
+                              .head_timeout_ms = setting("HEAD_MS"),
+                              .body_timeout_ms = setting("BODY_MS"),
+                              .half_closed_clients = setting("HALF_CLOSED") != 0,
                           });
 }

@@ -24,7 +24,13 @@ static void target(const char *method, const char *in, size_t len)
     char *path = fuzz_copy(parts.path, parts.path_len);
     size_t n = uri_decode(path, path, parts.path_len, false);
     REQUIRE(!memchr(path, '\0', n) && !memchr(path, '\r', n) && !memchr(path, '\n', n));
+    bool high = false;
+    for (size_t i = 0; i < n; i++)
+        high |= (unsigned char)path[i] > 0x7f;
     free(path);
+    REQUIRE(parts.high || !high);
+    for (size_t i = 0; i < len; i++)
+        REQUIRE((unsigned char)in[i] < 0x80);
 }
 
 static void host(const char *in, size_t len)

@@ -76,7 +76,7 @@ static int living_tasks(void *arg)
     assert_string_equal(told.names[0], "much");
     assert_int_equal(use->n_tasks, 1);
     assert_true(use->max_used > MUCH && use->max_used < use->size);
-    assert_int_equal(use->size, STACK_DEFAULT_SIZE - STACK_GUARD_SIZE);
+    assert_int_equal(use->size, STACK_DEFAULT_SIZE);
     use = take_census("little");
     assert_int_equal(use->n_tasks, 2);
     assert_in_range(use->max_used, sizeof(struct tepal_task), MUCH / 2);

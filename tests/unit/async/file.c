@@ -2,11 +2,13 @@
  * test removes: so no temporary file is left. */
 #include "misuse.h"
 
+#include "async/file_save.h"
 #include "async/offload.h"
 #include "base/mem.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -482,10 +484,10 @@ static int block_thread(void *arg)
 
 static int offload_block(void *arg)
 {
-    return tepal_offload(block_thread, arg);
+    return offload_own(block_thread, arg, "block");
 }
 
-/* Takes the only thread away. */
+/* Takes the only thread for files away. */
 static tepal_group *block_pool(void)
 {
     blocked = may_go = false;
@@ -670,6 +672,84 @@ static void closing_always_works(void **state)
     assert_int_equal(run(close_when_busy, NULL), 0);
 }
 
+static int block_all(void *arg)
+{
+    return tepal_offload(block_thread, arg);
+}
+
+/* The program's calls wait for what a task does after it has used files, and closed one. */
+static int use_files_when_busy(void *arg)
+{
+    enum { CALLS = 8 };
+    (void)arg;
+    put_file(path, "as it was", 9);
+    tepal_file *file = open_file(O_RDWR);
+    blocked = may_go = false;
+    tepal_offload_options options = { .max_threads = 2, .max_queue = CALLS - 2 };
+    assert_int_equal(tepal_offload_configure(&options), 0);
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < CALLS; i++)
+        assert_int_equal(tepal_spawn(group, block_all, NULL, NULL), 0);
+    settle();
+    assert_int_equal(tepal_offload(block_thread, NULL), -EBUSY);
+    assert_int_equal(tepal_file_write(file, "AS", 2, 0), 0);
+    assert_int_equal(tepal_file_size(file), 9);
+    assert_int_equal(tepal_file_close(file), 0);
+    char *data;
+    assert_int_equal(tepal_file_load(path, 100, &data), 9);
+    assert_memory_equal(data, "AS it was", 9);
+    free(data);
+    assert_int_equal(tepal_file_save(path, "saved", 5, NULL), 0);
+    unblock_pool(group);
+    return 0;
+}
+
+static void files_do_not_wait_for_the_program(void **state)
+{
+    (void)state;
+    assert_int_equal(run(use_files_when_busy, NULL), 0);
+}
+
+static int order[4], n_ordered;
+
+struct ordered {
+    tepal_file *file; /* to be closed; NULL: to be loaded */
+    int number;
+};
+
+static int do_in_order(void *arg)
+{
+    struct ordered *o = arg;
+    char *data = NULL;
+    int rc = o->file ? tepal_file_close(o->file) : (int)tepal_file_load(path, 100, &data);
+    free(data);
+    order[n_ordered++] = o->number;
+    return rc < 0 ? rc : 0;
+}
+
+static int close_before_others(void *arg)
+{
+    (void)arg;
+    put_file(path, "x", 1);
+    struct ordered all[3] = { { NULL, 0 }, { NULL, 1 }, { open_file(O_RDONLY), 2 } };
+    n_ordered = 0;
+    tepal_group *group = block_pool(), *users = tepal_group_new();
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(tepal_spawn(users, do_in_order, &all[i], NULL), 0);
+    settle();
+    unblock_pool(group);
+    assert_int_equal(tepal_group_wait(users), 0);
+    tepal_group_close(users);
+    assert_int_equal(order[0], 2);
+    return 0;
+}
+
+static void closing_comes_first(void **state)
+{
+    (void)state;
+    assert_int_equal(run(close_before_others, NULL), 0);
+}
+
 static int read_slowly(void *arg)
 {
     char buffer[10];
@@ -709,7 +789,7 @@ static int run_short(void *arg)
     char *data;
     put_file(path, "as it was", 9);
     assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 1 }), 0);
-    assert_int_equal(tepal_offload(fail_in_thread, &none), 0);
+    assert_int_equal(offload_own(fail_in_thread, &none, "test"), 0);
     mem_fail_nth(1, 0);
     assert_int_equal(tepal_file_open(&file, path, NULL), -ENOMEM);
     assert_null(file);
@@ -717,12 +797,12 @@ static int run_short(void *arg)
     assert_int_equal(tepal_file_save(path, "x", 1, NULL), -ENOMEM);
     mem_fail_nth(0, 0);
     /* What is loaded gets its memory in the thread. */
-    assert_int_equal(tepal_offload(fail_in_thread, &first), 0);
+    assert_int_equal(offload_own(fail_in_thread, &first, "test"), 0);
     assert_int_equal(tepal_file_load(path, 100, &data), -ENOMEM);
     assert_null(data);
-    assert_int_equal(tepal_offload(fail_in_thread, &second), 0);
+    assert_int_equal(offload_own(fail_in_thread, &second, "test"), 0);
     assert_int_equal(tepal_file_load("/dev/zero", 100000, &data), -ENOMEM); /* when it grows */
-    assert_int_equal(tepal_offload(fail_in_thread, &none), 0);
+    assert_int_equal(offload_own(fail_in_thread, &none, "test"), 0);
     /* No descriptors. */
     struct rlimit old, tight;
     int next = dup(0);
@@ -752,6 +832,166 @@ static void out_of_memory_and_descriptors(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* --- Processes that die in the middle of it ------------------------------------------------------ */
+
+static int count_files(void)
+{
+    int n = 0;
+    DIR *dir = opendir(folder);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n - 2;
+}
+
+/* Saves without an end; each time it begins it says so. */
+static int save_for_ever(void *arg)
+{
+    enum { LEN = 1 << 20 };
+    char *data = calloc(1, LEN);
+    while (true) {
+        assert_int_equal(write(*(int *)arg, "x", 1), 1);
+        int rc = tepal_file_save(path, data, LEN, &(tepal_file_save_options){ .no_sync = true });
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static int save_once(void *arg)
+{
+    (void)arg;
+    return tepal_file_save(path, "x", 1, NULL);
+}
+
+/* Kills savers at any moment. */
+static void kill_savers(int n)
+{
+    for (int i = 0; i < n; i++) {
+        int ends[2], status;
+        char octet;
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            loop_current = NULL;
+            _exit(tepal_main(save_for_ever, &ends[1]) < 0);
+        }
+        assert_int_equal(read(ends[0], &octet, 1), 1);
+        usleep((useconds_t)(i * 100));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+static void killed_savers_leave_nothing(void **state)
+{
+    (void)state;
+    for (int named = 0; named < 2; named++) {
+        file_save_named = named;
+        kill_savers(RUNNING_ON_VALGRIND ? 3 : 20);
+        assert_true(count_files() <= 2); /* never more than one besides */
+        assert_int_equal(run(save_once, NULL), 0);
+        assert_int_equal(count_files(), 1);
+        unlink(path);
+    }
+    file_save_named = false;
+}
+
+/* Where files have names from the beginning: what is locked is another process' own, and a name that
+ * cannot be had is passed over. */
+static void others_are_left_alone(void **state)
+{
+    (void)state;
+    char names[3][200];
+    int fds[2];
+    file_save_named = true;
+    /* How it is called: what is left by a save that was killed before it began. */
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const char *p = "file"; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 0x100000001b3u;
+    for (int i = 0; i < 3; i++)
+        snprintf(names[i], sizeof(names[i]), "%s/.tepal-%016llx-%02x", folder,
+                 (unsigned long long)hash, i);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = open(names[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fds[i] >= 0);
+    }
+    assert_int_equal(flock(fds[0], LOCK_EX), 0);
+    assert_int_equal(run(save_once, NULL), 0);
+    assert_int_equal(access(names[0], F_OK), 0);  /* in use */
+    assert_int_equal(access(names[1], F_OK), -1); /* left over */
+    assert_int_equal(count_files(), 2);
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    assert_int_equal(run(save_once, NULL), 0);
+    assert_int_equal(count_files(), 1);
+    for (int named = 0; named < 2; named++) { /* a folder has the name */
+        file_save_named = named;
+        assert_int_equal(mkdir(names[0], 0700), 0);
+        assert_int_equal(run(save_once, NULL), 0);
+        assert_int_equal(rmdir(names[0]), 0);
+        assert_int_equal(count_files(), 1);
+    }
+    file_save_named = false;
+}
+
+static int save_named_too(void *arg)
+{
+    file_save_named = true;
+    int rc = save_and_replace(arg);
+    rc = rc ? rc : save_modes(arg);
+    rc = rc ? rc : save_elsewhere(arg);
+    rc = rc ? rc : save_in_vain(arg);
+    unlink(path);
+    rc = rc ? rc : save_at_once(arg);
+    file_save_named = false;
+    return rc;
+}
+
+static void saves_with_names_from_the_beginning(void **state)
+{
+    (void)state;
+    assert_int_equal(run(save_named_too, NULL), 0);
+}
+
+static int load_without_path(void *arg)
+{
+    char *data;
+    (void)arg;
+    return (int)tepal_file_load(NULL, 1, &data);
+}
+
+static int save_nothing_null(void *arg)
+{
+    (void)arg;
+    return tepal_file_save(path, NULL, 1, NULL);
+}
+
+static int read_nothing_null(void *arg)
+{
+    char octet;
+    (void)arg;
+    return (int)tepal_file_read(NULL, &octet, 1, 0);
+}
+
+static int open_nothing_null(void *arg)
+{
+    tepal_file *file;
+    (void)arg;
+    return tepal_file_open(&file, NULL, NULL);
+}
+
+static void null_is_misuse(void **state)
+{
+    (void)state;
+    expect_misuse(load_without_path, "tepal_file_load: the path is NULL");
+    expect_misuse(save_nothing_null, "tepal_file_save: data is NULL");
+    expect_misuse(read_nothing_null, "tepal_file_read: the file is NULL");
+    expect_misuse(open_nothing_null, "tepal_file_open: the path is NULL");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -763,12 +1003,18 @@ int main(void)
         TEST(saves_anywhere),
         TEST(a_failed_save_leaves_the_old_file),
         TEST(saves_are_atomic),
+        TEST(saves_with_names_from_the_beginning),
+        TEST(killed_savers_leave_nothing),
+        TEST(others_are_left_alone),
+        TEST(null_is_misuse),
         TEST(reads_and_writes_anywhere),
         TEST(flags_and_errors),
         TEST(many_tasks_at_once),
         TEST(every_call_can_be_interrupted),
         TEST(cancelled_anywhere),
         TEST(closing_always_works),
+        TEST(files_do_not_wait_for_the_program),
+        TEST(closing_comes_first),
         TEST(closing_a_file_in_use_is_misuse),
         TEST(out_of_memory_and_descriptors),
     };

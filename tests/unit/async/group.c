@@ -361,15 +361,107 @@ static void out_of_memory(void **state)
     assert_int_equal(run_fake(fail_allocations, NULL), 0);
 }
 
+/* --- Copies of arguments ---------------------------------------------------------------------- */
+
+struct letter {
+    char octets[1000];
+    size_t size;
+};
+
+static int n_right;
+
+/* The copy is there from beginning to end, whatever else lies on the stack. */
+static int read_letter(void *arg)
+{
+    struct letter *letter = arg;
+    assert_int_equal((uintptr_t)arg % _Alignof(max_align_t), 0);
+    volatile char frame[5000];
+    for (size_t i = 0; i < sizeof(frame); i++)
+        frame[i] = 9;
+    assert_int_equal(tepal_sleep_ms(1), 0);
+    for (size_t i = 0; i < sizeof(letter->octets); i++)
+        assert_int_equal(letter->octets[i], (char)letter->size);
+    letter->octets[0] = (char)frame[0]; /* it is the task's own */
+    n_right++;
+    return 0;
+}
+
+/* The argument is a local variable of a function that has returned when the task runs. */
+static NO_INLINE void send_letter(tepal_group *group, size_t number)
+{
+    struct letter letter = { .size = number };
+    memset(letter.octets, (int)number, sizeof(letter.octets));
+    tepal_spawn_options options = { .arg_size = sizeof(letter),
+                                    .stack_size = number % 3 == 0 ? 32 * 1024 : 0 };
+    assert_int_equal(tepal_spawn(group, read_letter, &letter, &options), 0);
+    memset(&letter, 0, sizeof(letter));
+}
+
+static int sum_up(void *arg)
+{
+    const unsigned char *octets = arg;
+    n_right += octets[0];
+    return 0;
+}
+
+/* Half of the stack may be taken by it, and no more. */
+static void check_arg_limit(tepal_group *group, size_t stack_size)
+{
+    size_t half = (stack_size ? stack_size : STACK_DEFAULT_SIZE) / 2;
+    unsigned char *large = malloc(half + 1);
+    memset(large, 1, half + 1);
+    for (size_t size = half - 1; size <= half + 1; size++) {
+        tepal_spawn_options options = { .arg_size = size, .stack_size = stack_size };
+        int rc = tepal_spawn(group, sum_up, large, &options);
+        assert_int_equal(rc, size <= half ? 0 : -EINVAL);
+    }
+    free(large);
+    assert_int_equal(tepal_group_wait(group), 0);
+}
+
+static int copy_arguments(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    n_right = 0;
+    for (size_t i = 0; i < 50; i++)
+        send_letter(group, i);
+    assert_int_equal(tepal_group_wait(group), 0);
+    assert_int_equal(n_right, 50);
+    n_right = 0;
+    check_arg_limit(group, 0);
+    check_arg_limit(group, 64 * 1024);
+    assert_int_equal(n_right, 4);
+    size_t n_tasks = loop_current->n_tasks;
+    tepal_spawn_options options = { .arg_size = 1 };
+    assert_int_equal(tepal_spawn(group, sum_up, NULL, &options), -EINVAL);
+    options.arg_size = SIZE_MAX;
+    assert_int_equal(tepal_spawn(group, sum_up, &options, &options), -EINVAL);
+    assert_int_equal(loop_current->n_tasks, n_tasks);
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void arguments_are_copied(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(copy_arguments, NULL), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(wait_returns_the_first_error),     TEST(wait_can_be_interrupted),
-        TEST(close_cancels_and_joins),          TEST(cancelled_groups_take_no_more),
-        TEST(a_task_may_cancel_its_group),      TEST(options_of_spawn),
-        TEST(groups_may_grow_while_waited_for), TEST(out_of_memory),
+        TEST(wait_returns_the_first_error),
+        TEST(wait_can_be_interrupted),
+        TEST(close_cancels_and_joins),
+        TEST(cancelled_groups_take_no_more),
+        TEST(a_task_may_cancel_its_group),
+        TEST(options_of_spawn),
+        TEST(arguments_are_copied),
+        TEST(groups_may_grow_while_waited_for),
+        TEST(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Tests of blocking calls in threads. Nothing here depends on how fast a thread is: what must be
  * under way is held there by a gate until the test opens it. */
-#include "in_loop.h"
+#include "misuse.h"
 
 #include "async/offload.h"
 #include "base/mem.h"
@@ -703,6 +703,11 @@ static int call_shielded(void *arg)
     return offload_shielded(store_thread, arg);
 }
 
+static int gate_of_library(void *arg)
+{
+    return offload_own(pass_gate, arg, "test");
+}
+
 static int shield(void *arg)
 {
     pthread_t thread = pthread_self();
@@ -715,7 +720,10 @@ static int shield(void *arg)
     /* No room in the queue: here and now. */
     tepal_offload_options options = { .max_threads = 1, .max_queue = 1 };
     assert_int_equal(tepal_offload_configure(&options), 0);
-    group = start(2);
+    group = tepal_group_new();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tepal_spawn(group, gate_of_library, &numbers[i], NULL), 0);
+    settle();
     await_inside(1);
     assert_int_equal(offload_shielded(store_thread, &thread), 33);
     assert_true(pthread_equal(thread, pthread_self()));
@@ -759,6 +767,142 @@ static void signals_stay_with_the_program(void **state)
     assert_int_equal(run(check_masks, NULL), 0);
 }
 
+/* --- Threads that have nothing to do, calls that have no thread --------------------------------- */
+
+/* Time flies for threads that wait for work. */
+static bool time_flies;
+
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *m, const struct timespec *until)
+{
+    static const struct timespec past;
+    bool flies = __atomic_load_n(&time_flies, __ATOMIC_SEQ_CST);
+    return pthread_cond_clockwait(cond, m, CLOCK_MONOTONIC, flies ? &past : until);
+}
+
+static int count_threads(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/task");
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static int let_threads_idle(void *arg)
+{
+    (void)arg;
+    int two = 2, none = count_threads();
+    for (int round = 0; round < 3; round++) {
+        __atomic_store_n(&time_flies, false, __ATOMIC_SEQ_CST);
+        set_gate(false);
+        tepal_group *group = start(5);
+        await_inside(5);
+        assert_int_equal(count_threads(), none + 5);
+        __atomic_store_n(&time_flies, true, __ATOMIC_SEQ_CST);
+        set_gate(true);
+        assert_int_equal(tepal_group_wait(group), 0);
+        tepal_group_close(group);
+        while (count_threads() > none)
+            assert_int_equal(tepal_sleep_ms(1), 0);
+        assert_int_equal(tepal_offload(square, &two), 4);
+    }
+    for (int i = 0; i < times(300); i++) /* while threads come and go */
+        assert_int_equal(tepal_offload(square, &two), 4);
+    __atomic_store_n(&time_flies, false, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static void idle_threads_end(void **state)
+{
+    (void)state;
+    assert_int_equal(run(let_threads_idle, NULL), 0);
+}
+
+static char said[512];
+static int n_said;
+
+static void keep_said(void *arg, enum tepal_log_level level, const char *text)
+{
+    (void)arg;
+    assert_int_equal(level, TEPAL_LOG_WARNING);
+    snprintf(said, sizeof(said), "%s", text);
+    n_said++;
+}
+
+/* Lets the timers of the next ms milliseconds fire; more than before. */
+static void pass_time(int64_t ms)
+{
+    timers_fire(&loop_current->timers, loop_current->now + ms);
+}
+
+static int all_run(void *arg)
+{
+    (void)arg;
+    n_said = 0;
+    tepal_log_set(keep_said, NULL);
+    tepal_group *group = start(2);
+    await_inside(2);
+    pass_time(10000);
+    assert_int_equal(n_said, 0); /* nobody waits */
+    tepal_log_set(NULL, NULL);
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    return 0;
+}
+
+static int stand_still(void *arg)
+{
+    (void)arg;
+    n_said = 0;
+    tepal_log_set(keep_said, NULL);
+    assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 2 }), 0);
+    tepal_group *group = start(2);
+    await_inside(2);
+    tepal_group *more = start(3);
+    pass_time(2000);
+    assert_int_equal(n_said, 0);
+    pass_time(4000);
+    assert_int_equal(n_said, 1);
+    assert_non_null(strstr(said, "no thread has been free for 3 s: 3 calls of tepal_offload() "
+                                 "wait, 2 run"));
+    pass_time(20000);
+    assert_int_equal(n_said, 1); /* and not again at once */
+    tepal_log_set(NULL, NULL);
+    set_gate(true);
+    assert_int_equal(tepal_group_wait(group), 0);
+    assert_int_equal(tepal_group_wait(more), 0);
+    tepal_group_close(group);
+    tepal_group_close(more);
+    return 0;
+}
+
+static void a_queue_that_stands_still_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(run(all_run, NULL), 0);
+    set_gate(false);
+    assert_int_equal(run(stand_still, NULL), 0);
+}
+
+static int offload_nothing(void *arg)
+{
+    return tepal_offload(NULL, arg);
+}
+
+static int abandon_nothing(void *arg)
+{
+    return tepal_offload_abandonable(NULL, arg, NULL, NULL);
+}
+
+static void no_function_is_misuse(void **state)
+{
+    (void)state;
+    expect_misuse(offload_nothing, "tepal_offload: fn is NULL");
+    expect_misuse(abandon_nothing, "tepal_offload_abandonable: fn is NULL");
+}
+
 static int fail_allocations(void *arg)
 {
     int two = 2;
@@ -771,7 +915,7 @@ static int fail_allocations(void *arg)
     mem_fail_nth(0, 0);
     assert_int_equal(tepal_offload(square, &two), 4);
     assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 64 }), 0);
-    tepal_group *group = start(8); /* as many as there is room for without allocating */
+    tepal_group *group = start(8);
     await_inside(8);
     tepal_group *more = tepal_group_new();
     int three = 3;
@@ -840,6 +984,9 @@ int main(void)
         PARCELS(abandonable_calls_fail),
         TEST(shielded_calls),
         TEST(signals_stay_with_the_program),
+        TEST(idle_threads_end),
+        TEST(a_queue_that_stands_still_is_told),
+        TEST(no_function_is_misuse),
         TEST(failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,11 +5,14 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+
+enum { OWN_SIZE = 8192 }; /* of a signal stack, as programs have it */
 
 static int depth_reached;
 
@@ -98,10 +101,23 @@ static int in_child(void (*body)(void), char *text, size_t size)
     return status;
 }
 
+/* The report is a line as those of the log. */
+static bool is_stamped(const char *text)
+{
+    char year[5];
+    time_t now = time(NULL);
+    struct tm tm;
+    localtime_r(&now, &tm);
+    strftime(year, sizeof(year), "%Y", &tm);
+    return strncmp(text, year, 4) == 0 && text[4] == '-' && text[10] == ' ' && text[13] == ':' &&
+           strncmp(text + 19, " error: task ", 13) == 0;
+}
+
 static void expect_report(void (*body)(void))
 {
     char text[1000];
     int status = in_child(body, text, sizeof(text));
+    assert_true(is_stamped(text));
     assert_non_null(strstr(text, "task \"greedy\" overflowed its stack of 64 KiB"));
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGSEGV);
@@ -161,8 +177,8 @@ static void named_with_canary(void **state)
     guard = STACK_GUARD_CANARY;
     victim = spoil_canary;
     int status = in_child(in_main_thread, text, sizeof(text));
-    assert_non_null(strstr(text, "greedy"));
-    assert_non_null(strstr(text, "overflowed its stack"));
+    assert_true(is_stamped(text));
+    assert_non_null(strstr(text, "task \"greedy\" overflowed its stack of 64 KiB"));
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
@@ -213,6 +229,220 @@ static void own_handlers_are_kept(void **state)
     assert_int_equal(WEXITSTATUS(status), 7);
 }
 
+static void with_own_signal_stack(void)
+{
+    stack_t own = { .ss_sp = malloc(OWN_SIZE), .ss_size = OWN_SIZE };
+    sigaltstack(&own, NULL);
+    tepal_main(run_victim, NULL);
+}
+
+static void own_signal_stacks_serve(void **state)
+{
+    (void)state;
+    skip_where_faults_are_not_ours();
+    guard = STACK_GUARD_MPROTECT;
+    expect_report(with_own_signal_stack);
+}
+
+/* --- Large frames ----------------------------------------------------------------------------- */
+
+/* Written from its low end on, as by memset(), which is far below the stack. */
+static NO_INLINE int fill_megabyte(void)
+{
+    volatile char large[1024 * 1024];
+    for (size_t i = 0; i < sizeof(large); i += 512)
+        large[i] = 1;
+    return large[0];
+}
+
+/* Written at its low end only. */
+static NO_INLINE int touch_a_little(void)
+{
+    volatile char large[400 * 1024];
+    large[0] = large[100] = 1;
+    return large[0];
+}
+
+static int use_large_frame(void *arg)
+{
+    (void)arg;
+    (void)tepal_sleep_ms(0);
+    return stack_size >= 256 * 1024 ? touch_a_little() : fill_megabyte();
+}
+
+/* Tasks of the pool, which have neighbours. */
+static int run_forty(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    tepal_spawn_options options = { .name = "greedy" };
+    for (int i = 0; i < 40; i++)
+        if (tepal_spawn(group, victim, arg, &options) < 0)
+            return -1;
+    int rc = tepal_group_wait(group);
+    tepal_group_close(group);
+    return rc;
+}
+
+static void in_the_pool(void)
+{
+    tepal_main(run_forty, NULL);
+}
+
+static void large_frames_are_named(void **state)
+{
+    (void)state;
+    char text[1000];
+    skip_where_faults_are_not_ours();
+    victim = use_large_frame;
+    guard = STACK_GUARD_MPROTECT;
+    expect_report(in_main_thread);
+    for (size_t size = 64 * 1024; size <= 256 * 1024; size *= 4) {
+        stack_size = size;
+        int status = in_child(in_the_pool, text, sizeof(text));
+        assert_non_null(strstr(text, "error: task \"greedy\" overflowed its stack of 256 KiB"));
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGSEGV);
+    }
+}
+
+/* Beyond every guard and mapping, where only the stack pointer tells. */
+static NO_INLINE int touch_far_below(void)
+{
+    volatile char large[200 * 1024 * 1024];
+    large[0] = 1;
+    return large[0];
+}
+
+static int use_huge_frame(void *arg)
+{
+    (void)arg;
+    char *low = loop_current->current->stack->low;
+    munmap(low - 201 * 1024 * 1024, 190 * 1024 * 1024); /* be there what may */
+    return touch_far_below();
+}
+
+static void frames_beyond_all_guards(void **state)
+{
+    (void)state;
+    skip_where_faults_are_not_ours();
+    victim = use_huge_frame;
+    guard = STACK_GUARD_MPROTECT;
+    expect_report(in_main_thread);
+}
+
+/* --- What is the program's -------------------------------------------------------------------- */
+
+static bool handler_is(void (*handler)(int))
+{
+    struct sigaction now;
+    assert_int_equal(sigaction(SIGSEGV, NULL, &now), 0);
+    return now.sa_handler == handler;
+}
+
+static int put_own_in_place(void *arg)
+{
+    stack_t *own = arg;
+    assert_false(handler_is(SIG_DFL) || handler_is(on_fault)); /* that of the loop */
+    signal(SIGSEGV, on_fault);
+    return sigaltstack(own, NULL);
+}
+
+static int return_zero(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* What was there is there again, and what the program has put in place meanwhile stays there. */
+static void the_programs_stays(void)
+{
+    stack_t now, own = { .ss_sp = malloc(OWN_SIZE), .ss_size = OWN_SIZE };
+    signal(SIGSEGV, on_fault);
+    for (int i = 0; i < 2; i++) {
+        if (tepal_main(return_zero, NULL) != 0 || !handler_is(on_fault))
+            _exit(1);
+        if (sigaltstack(NULL, &now) < 0 || !(now.ss_flags & SS_DISABLE))
+            _exit(2);
+    }
+    signal(SIGSEGV, SIG_DFL);
+    for (int i = 0; i < 2; i++) {
+        if (tepal_main(i == 0 ? put_own_in_place : return_zero, &own) != 0 || !handler_is(on_fault))
+            _exit(3);
+        if (sigaltstack(NULL, &now) < 0 || (now.ss_flags & SS_DISABLE) || now.ss_sp != own.ss_sp)
+            _exit(4);
+    }
+    raise(SIGSEGV);
+}
+
+static void host_is_left_alone(void **state)
+{
+    (void)state;
+    char text[1000];
+    skip_where_faults_are_not_ours();
+    int status = in_child(the_programs_stays, text, sizeof(text));
+    assert_string_equal(text, "the program's own handler\n");
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
+/* A signal that somebody sends is no fault: it does what it would do without us. */
+static int send_to_itself(void *arg)
+{
+    (void)arg;
+    kill(getpid(), SIGSEGV);
+    return 0;
+}
+
+static void sent_signals_arrive(void **state)
+{
+    (void)state;
+    char text[1000];
+    skip_where_faults_are_not_ours();
+    victim = send_to_itself;
+    int status = in_child(in_main_thread, text, sizeof(text));
+    assert_string_equal(text, "");
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+}
+
+/* A handler of the program's that mends what was wrong, as those of virtual machines do. */
+static void *to_mend;
+
+static void mend(int signal)
+{
+    (void)signal;
+    mprotect(to_mend, 4096, PROT_READ | PROT_WRITE);
+}
+
+static int write_to_mend(void *arg)
+{
+    (void)arg;
+    *(volatile char *)to_mend = 1;
+    return 0;
+}
+
+static void with_mending_handler(void)
+{
+    to_mend = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    signal(SIGSEGV, mend);
+    if (tepal_main(run_victim, NULL) != 0 || !handler_is(mend))
+        _exit(1);
+    if (tepal_main(return_zero, NULL) != 0 || !handler_is(mend))
+        _exit(2);
+}
+
+static void handlers_may_mend(void **state)
+{
+    (void)state;
+    char text[1000];
+    skip_where_faults_are_not_ours();
+    victim = write_to_mend;
+    int status = in_child(with_mending_handler, text, sizeof(text));
+    assert_string_equal(text, "");
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* A deep but bounded recursion is nobody's business. */
 static int recurse_within(void *arg)
 {
@@ -237,8 +467,12 @@ static void enough_is_enough(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(named_with_madvise),          TEST(named_with_mprotect),   TEST(named_with_canary),
-        TEST(other_faults_are_left_alone), TEST(own_handlers_are_kept), TEST(enough_is_enough),
+        TEST(named_with_madvise),     TEST(named_with_mprotect),
+        TEST(named_with_canary),      TEST(other_faults_are_left_alone),
+        TEST(own_handlers_are_kept),  TEST(own_signal_stacks_serve),
+        TEST(large_frames_are_named), TEST(frames_beyond_all_guards),
+        TEST(host_is_left_alone),     TEST(sent_signals_arrive),
+        TEST(handlers_may_mend),      TEST(enough_is_enough),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

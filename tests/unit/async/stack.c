@@ -24,6 +24,17 @@ static bool is_accessible(const char *p)
     return read(probe_ends[0], &c, 1) == 1;
 }
 
+static int count_mappings(void)
+{
+    int c, n = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    assert_non_null(f);
+    while ((c = getc(f)) != EOF)
+        n += c == '\n';
+    fclose(f);
+    return n;
+}
+
 static size_t n_resident(const struct stack *stack)
 {
     static unsigned char pages[1024];
@@ -32,6 +43,11 @@ static size_t n_resident(const struct stack *stack)
     for (size_t i = 0; i < len / 4096; i++)
         n += pages[i] & 1;
     return n;
+}
+
+static bool is_intact(const struct stack *stack)
+{
+    return stack_is_intact(stack, stack->low);
 }
 
 static void touch(struct stack *stack)
@@ -44,6 +60,7 @@ static int setup(void **state)
 {
     (void)state;
     stack_pool_init(&pool, 0);
+    guard_set_max_mappings(0);
     return pipe(probe_ends);
 }
 
@@ -66,8 +83,8 @@ static void lay_out(void **state)
     assert_int_equal(a->size, STACK_DEFAULT_SIZE);
     assert_int_equal(b->size, STACK_DEFAULT_SIZE); /* the pool's own size is from the pool */
     assert_true(a->pooled && b->pooled);
-    assert_true((size_t)(a->top - a->low) > STACK_DEFAULT_SIZE - STACK_GUARD_SIZE - 4096);
-    memset(a->low, 1, (size_t)(a->top - a->low)); /* all of it may be written */
+    assert_int_equal(a->top - a->low, STACK_DEFAULT_SIZE); /* the guard is beside it */
+    memset(a->low, 1, (size_t)(a->top - a->low));          /* all of it may be written */
     memset(b->low, 2, (size_t)(b->top - b->low));
     assert_int_equal(a->low[100], 1);
     stack_give(&pool, a);
@@ -95,16 +112,17 @@ static void check_guards(enum stack_guard kind)
         assert_true(is_accessible(stacks[i]->low));
         assert_true(is_accessible(stacks[i]->top - 1));
         assert_int_equal(is_accessible(stacks[i]->low - 1), !guarded);
-        assert_int_equal(is_accessible(stacks[i]->low - STACK_GUARD_SIZE), !guarded);
+        assert_true(stacks[i]->guard_size >= STACK_GUARD_SIZE);
+        assert_int_equal(is_accessible(stacks[i]->low - stacks[i]->guard_size), !guarded);
         touch(stacks[i]);
-        assert_true(stack_is_intact(stacks[i]));
+        assert_true(is_intact(stacks[i]));
     }
     for (int round = 0; round < 2; round++) { /* the guard outlives the use */
         for (int i = 0; i < 70; i++)
             stack_give(&pool, stacks[i]);
         for (int i = 0; i < 70; i++) {
             stacks[i] = stack_take(&pool, 0);
-            assert_true(stack_is_intact(stacks[i]));
+            assert_true(is_intact(stacks[i]));
             if (kind != STACK_GUARD_CANARY)
                 assert_false(is_accessible(stacks[i]->low - 1));
         }
@@ -128,7 +146,6 @@ static void guards_by_mprotect(void **state)
     pool.guard = STACK_GUARD_MPROTECT;
     check_guards(STACK_GUARD_MPROTECT);
     assert_true(pool.n_mprotected > 0);
-    assert_true(pool.max_mprotected >= 1);
 }
 
 static void guards_by_canary(void **state)
@@ -137,36 +154,81 @@ static void guards_by_canary(void **state)
     pool.guard = STACK_GUARD_CANARY;
     check_guards(STACK_GUARD_CANARY);
     struct stack *stack = stack_take(&pool, 0);
-    assert_true(stack_is_intact(stack));
+    assert_true(is_intact(stack));
     stack->low[3] ^= 1;
-    assert_false(stack_is_intact(stack));
+    assert_false(is_intact(stack));
     stack->low[3] ^= 1;
     stack_give(&pool, stack);
 }
 
-/* Near vm.max_map_count the pool goes on without guards. */
+static size_t count_kind(struct stack_pool *of, enum stack_guard kind, int n)
+{
+    size_t count = 0;
+    for (int i = 0; i < n; i++)
+        count += stack_take(of, 0)->guard == kind;
+    return count;
+}
+
+/* All pools of the process share what there is, leave half of it to the program, and go on without
+ * guards then. */
 static void few_mappings_left(void **state)
 {
     (void)state;
-    pool.guard = STACK_GUARD_MPROTECT;
-    pool.max_mprotected = 5;
-    struct stack *stacks[40];
-    int n[3] = { 0 };
-    for (int i = 0; i < 40; i++) {
-        stacks[i] = stack_take(&pool, 0);
-        n[stacks[i]->guard]++;
+    enum { ROOM = 2000 };
+    struct stack_pool others[3];
+    size_t before = guard_count(), mapped = (size_t)count_mappings(), n_own = 0;
+    guard_set_max_mappings(2 * (mapped + ROOM));
+    for (int i = 0; i < 3; i++) {
+        stack_pool_init(&others[i], 0);
+        others[i].guard = STACK_GUARD_MPROTECT;
+        assert_int_equal(count_kind(&others[i], STACK_GUARD_MADVISE, ROOM / 2), 0);
+        n_own += others[i].n_mprotected;
     }
-    assert_int_equal(n[STACK_GUARD_MPROTECT], 5);
-    assert_int_equal(n[STACK_GUARD_CANARY], 35);
-    for (int i = 0; i < 40; i++)
-        stack_give(&pool, stacks[i]);
-    /* A stack of its own size gives its guard back. */
-    pool.n_mprotected = 4;
+    size_t n_guards = guard_count() - before;
+    assert_int_equal(n_guards, n_own);
+    if (!SANITIZED && !RUNNING_ON_VALGRIND) { /* they map for themselves meanwhile */
+        assert_in_range(n_guards, ROOM / 2 - 100, ROOM / 2);
+        assert_in_range(count_mappings(), mapped + ROOM - 200, mapped + ROOM + 100);
+    }
+    assert_true(others[2].n_mprotected < ROOM / 2); /* the others have canaries */
+    for (int i = 0; i < 3; i++)
+        stack_pool_clear(&others[i]);
+    assert_int_equal(guard_count(), before);
+}
+
+/* A stack of its own size gives its guard back. */
+static void budget_comes_back(void **state)
+{
+    (void)state;
+    size_t before = guard_count();
+    pool.guard = STACK_GUARD_MPROTECT;
     struct stack *own = stack_take(&pool, 100000);
     assert_int_equal(own->guard, STACK_GUARD_MPROTECT);
-    assert_int_equal(pool.n_mprotected, 5);
+    assert_int_equal(guard_count(), before + 1);
     stack_give(&pool, own);
-    assert_int_equal(pool.n_mprotected, 4);
+    assert_int_equal(guard_count(), before);
+    guard_set_max_mappings(1); /* less than there are already */
+    own = stack_take(&pool, 100000);
+    assert_int_equal(own->guard, STACK_GUARD_CANARY);
+    assert_int_equal(guard_count(), before);
+    stack_give(&pool, own);
+    guard_set_max_mappings(0);
+    own = stack_take(&pool, 100000);
+    assert_int_equal(own->guard, STACK_GUARD_MPROTECT);
+    stack_give(&pool, own);
+}
+
+/* The first stacks have large guards, and all of them where those cost nothing but address space. */
+static void large_guards_for_the_first(void **state)
+{
+    (void)state;
+    size_t n = STACK_LARGE_GUARDS + 64, n_large = 0;
+    for (size_t i = 0; i < n; i++)
+        n_large += stack_take(&pool, 0)->guard_size >= STACK_LARGE_GUARD_SIZE;
+    assert_int_equal(n_large, STACK_LARGE_GUARDS);
+    struct stack *own = stack_take(&pool, 64 * 1024);
+    assert_true(own->guard_size >= STACK_LARGE_GUARD_SIZE);
+    stack_give(&pool, own);
 }
 
 static void last_in_first_out(void **state)
@@ -183,37 +245,85 @@ static void last_in_first_out(void **state)
         stack_give(&pool, stacks[i]);
 }
 
-/* After a burst only max_warm stacks keep their memory, and they are the ones that are used. */
-static void cools(void **state)
+static size_t count_resident(struct stack **stacks, int n)
+{
+    size_t warm = 0;
+    for (int i = 0; i < n; i++) {
+        warm += n_resident(stacks[i]) > (stacks[i]->guard == STACK_GUARD_CANARY);
+        assert_true(is_intact(stacks[i]));
+    }
+    return warm;
+}
+
+static void take_and_touch(struct stack **stacks, int n)
+{
+    for (int i = 0; i < n; i++) {
+        stacks[i] = stack_take(&pool, 0);
+        touch(stacks[i]);
+        assert_true(n_resident(stacks[i]) >= 60);
+    }
+}
+
+static void give_all(struct stack **stacks, int n)
+{
+    for (int i = 0; i < n; i++)
+        stack_give(&pool, stacks[i]);
+}
+
+/* A wave's stacks are warm for the next one. Those that no wave has used for a whole period give
+ * their memory back, some at a time, and the ones that are used meanwhile are not among them. */
+static void cools_what_rests(void **state)
 {
     (void)state;
-    static struct stack *stacks[200];
+    static struct stack *stacks[300], *wave[100];
     for (int kind = STACK_GUARD_MPROTECT; kind <= STACK_GUARD_CANARY; kind++) {
         stack_pool_clear(&pool);
         pool.guard = (enum stack_guard)kind;
-        for (int i = 0; i < 200; i++) {
-            stacks[i] = stack_take(&pool, 0);
-            touch(stacks[i]);
-            assert_true(n_resident(stacks[i]) >= 56);
-        }
-        for (int i = 0; i < 200; i++)
-            stack_give(&pool, stacks[i]);
-        size_t n_warm = 0;
-        for (int i = 0; i < 200; i++) {
-            if (n_resident(stacks[i]) > (kind == STACK_GUARD_CANARY))
-                n_warm++;
-            assert_true(stack_is_intact(stacks[i]));
-        }
-        assert_int_equal(n_warm, pool.max_warm);
-        assert_int_equal(n_warm, pool.n_warm);
+        take_and_touch(stacks, 300);
+        give_all(stacks, 300);
+        assert_true(stack_pool_is_warm(&pool));
+        assert_false(stack_pool_cool(&pool, 1000)); /* all were used in this period */
+        assert_int_equal(count_resident(stacks, 300), 300);
+        idle_begin_period(&pool.idle);
+        take_and_touch(wave, 100);
+        give_all(wave, 100);
+        assert_true(stack_pool_cool(&pool, 150));
+        assert_int_equal(count_resident(stacks, 300), 150);
+        assert_false(stack_pool_cool(&pool, 50)); /* the 100 that were used stay */
+        assert_int_equal(count_resident(stacks, 300), 100);
+        idle_begin_period(&pool.idle);
+        assert_false(stack_pool_cool(&pool, 1000));
+        assert_int_equal(count_resident(stacks, 300), STACK_KEEP_WARM);
+        assert_false(stack_pool_is_warm(&pool));
         for (int i = 0; i < 100; i++) { /* from now on one at a time: always the same, and warm */
             struct stack *stack = stack_take(&pool, 0);
-            assert_true(n_resident(stack) > 56);
+            assert_true(n_resident(stack) >= 60);
             stack_give(&pool, stack);
-            assert_ptr_equal(stack, pool.warm);
-            assert_true(n_resident(stack) > 56);
+            assert_ptr_equal(stack, pool.idle.items[pool.idle.n - 1]);
         }
+        take_and_touch(stacks, 300); /* the cold ones are as good as new */
+        give_all(stacks, 300);
     }
+}
+
+/* However large the wave was, only so many keep their memory. */
+static void warm_within_bounds(void **state)
+{
+    (void)state;
+    if (RUNNING_ON_VALGRIND)
+        skip(); /* it would take minutes */
+    enum { N = STACK_MAX_WARM + 100 };
+    struct stack **stacks = malloc(N * sizeof(*stacks));
+    for (int i = 0; i < N; i++) {
+        stacks[i] = stack_take(&pool, 0);
+        assert_non_null(stacks[i]);
+    }
+    give_all(stacks, STACK_MAX_WARM);
+    assert_int_equal(idle_warm(&pool.idle), STACK_MAX_WARM);
+    give_all(stacks + STACK_MAX_WARM, 100);
+    assert_int_equal(idle_warm(&pool.idle), STACK_MAX_WARM);
+    assert_int_equal(pool.idle.n, N + (32 - N % 32) % 32);
+    free(stacks);
 }
 
 static void own_size(void **state)
@@ -227,6 +337,7 @@ static void own_size(void **state)
         assert_non_null(stack);
         size_t size = stack->size;
         assert_true(size >= sizes[i] && size >= STACK_MIN_SIZE && size % 4096 == 0);
+        assert_true((size_t)(stack->top - stack->low) > size - 4096);
         assert_true(size <= sizes[i] + STACK_MIN_SIZE);
         stack->low[0] = stack->top[-1] = 1;
         assert_int_equal(pool.n_used, 1);
@@ -256,17 +367,6 @@ static void size_of_the_pool(void **state)
         stack_give(&other, stack);
         stack_pool_clear(&other);
     }
-}
-
-static int count_mappings(void)
-{
-    int c, n = 0;
-    FILE *f = fopen("/proc/self/maps", "r");
-    assert_non_null(f);
-    while ((c = getc(f)) != EOF)
-        n += c == '\n';
-    fclose(f);
-    return n;
 }
 
 static void check_many(int n)
@@ -393,11 +493,11 @@ static void refreshed(void **state)
             stack_refresh(stack, stack->top - depth);
             assert_in_range(stack_used(stack), depth, depth + 1024);
             assert_int_equal(stack->top[-(ptrdiff_t)depth], 1); /* what lies above stays */
-            assert_true(stack_is_intact(stack));
+            assert_true(is_intact(stack));
         }
         stack_refresh(stack, stack->low + 100); /* nothing, or next to it */
         stack_refresh(stack, stack->low + 600);
-        assert_true(stack_is_intact(stack));
+        assert_true(is_intact(stack));
         assert_true(is_accessible(stack->low));
         stack_give(&pool, stack);
     }
@@ -413,8 +513,11 @@ int main(void)
         TEST(guards_by_mprotect),
         TEST(guards_by_canary),
         TEST(few_mappings_left),
+        TEST(budget_comes_back),
+        TEST(large_guards_for_the_first),
         TEST(last_in_first_out),
-        TEST(cools),
+        TEST(cools_what_rests),
+        TEST(warm_within_bounds),
         TEST(own_size),
         TEST(size_of_the_pool),
         TEST(twenty_thousand),

@@ -167,10 +167,11 @@ static void reset_and_clear(void **state)
     assert_null(__asan_region_is_poisoned(again, 100));
     assert_true(__asan_address_is_poisoned(again + 100));
 #endif
+    size_t n_idle = pool.idle.n;
     arena_clear(&arena);
-    assert_int_equal(pool.n_free, 1);
+    assert_int_equal(pool.idle.n, n_idle + 1);
     arena_clear(&arena); /* twice does no harm */
-    assert_int_equal(pool.n_free, 1);
+    assert_int_equal(pool.idle.n, n_idle + 1);
 }
 
 static void resize(void **state)
@@ -193,6 +194,51 @@ static void resize(void **state)
     assert_null(arena_resize(&arena, far, FIRST, LIMIT)); /* over the limit: old stays */
     assert_memory_equal(far, "0123456789", 10);
     assert_memory_equal(other, "oooooooooo", 10);
+}
+
+/* What is large moves as a whole, and leaves nothing behind: a body that grows by doubling costs
+ * what it is, not twice as much. */
+static void resize_large(void **state)
+{
+    (void)state;
+    size_t size = 5000;
+    arena_alloc(&arena, FIRST);
+    char *p = arena_resize(&arena, NULL, 0, size);
+    size_t before = arena.used - size;
+    for (; size < LIMIT / 2; size *= 2) {
+        p[0] = 'a';
+        p[size - 1] = 'z';
+        arena_alloc(&arena, 100); /* others come between */
+        p = arena_resize(&arena, p, size, 2 * size);
+        assert_non_null(p);
+        assert_true(is_aligned(p));
+        assert_int_equal(p[0], 'a');
+        assert_int_equal(p[size - 1], 'z');
+    }
+    assert_in_range(arena.used, before + size, before + size + 32 * 1024);
+    assert_null(arena_resize(&arena, p, size, LIMIT));
+    assert_null(arena_resize(&arena, p, size, SIZE_MAX));
+    mem_fail_nth(1, 0);
+    assert_null(arena_resize(&arena, p, size, size + 1000));
+    assert_int_equal(p[0], 'a');
+    assert_non_null(arena_resize(&arena, p, size, size + 1000));
+}
+
+/* What is elsewhere counts as what is here. */
+static void charges(void **state)
+{
+    (void)state;
+    assert_true(arena_charge(&arena, LIMIT - FIRST - 20000));
+    assert_false(arena_charge(&arena, 20001));
+    assert_null(arena_alloc(&arena, 30000));
+    assert_true(arena_charge(&arena, 20000));
+    assert_true(arena_charge(&arena, 0));
+    assert_false(arena_charge(&arena, 1));
+    assert_false(arena_charge(&arena, SIZE_MAX));
+    arena_discharge(&arena, 40000);
+    assert_non_null(arena_alloc(&arena, 30000));
+    arena_reset(&arena);
+    assert_int_equal(arena.used, FIRST);
 }
 
 static char *print(size_t *len, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -232,9 +278,12 @@ static void out_of_memory(void **state)
 {
     (void)state;
     struct arena other;
+    struct block_pool empty;
+    block_pool_init(&empty, FIRST, 1);
     mem_fail_nth(1, 0);
-    assert_int_equal(arena_init(&other, &pool, LIMIT), -ENOMEM);
+    assert_int_equal(arena_init(&other, &empty, LIMIT), -ENOMEM);
     arena_clear(&other); /* of one that could not begin */
+    block_pool_clear(&empty);
     char *p = arena_alloc(&arena, FIRST);
     mem_fail_nth(1, 1);
     assert_null(arena_alloc(&arena, 1));
@@ -253,9 +302,10 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(alignment), TEST(text_is_packed), TEST(zalloc_is_zeroed), TEST(nothing_overlaps),
-        TEST(limit),     TEST(absurd_sizes),   TEST(zero_size),        TEST(reset_and_clear),
-        TEST(resize),    TEST(formatted_text), TEST(out_of_memory),
+        TEST(alignment),     TEST(text_is_packed), TEST(zalloc_is_zeroed), TEST(nothing_overlaps),
+        TEST(limit),         TEST(absurd_sizes),   TEST(zero_size),        TEST(reset_and_clear),
+        TEST(resize),        TEST(resize_large),   TEST(charges),          TEST(formatted_text),
+        TEST(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

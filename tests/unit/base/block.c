@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "base/poison.h"
 
+#include <sys/mman.h>
+
 static void last_in_first_out(void **state)
 {
     (void)state;
@@ -16,11 +18,11 @@ static void last_in_first_out(void **state)
     memset(b, 2, 100);
     block_give(&pool, a);
     block_give(&pool, b);
-    assert_int_equal(pool.n_free, 2);
+    size_t n_idle = pool.idle.n;
     size_t before = mem_count();
     assert_ptr_equal(block_take(&pool), b);
     assert_ptr_equal(block_take(&pool), a);
-    assert_int_equal(pool.n_free, 0);
+    assert_int_equal(pool.idle.n, n_idle - 2);
     memset(a, 1, 100); /* all of it may be touched again */
     memset(b, 2, 100);
     assert_int_equal(mem_count(), before);
@@ -28,27 +30,66 @@ static void last_in_first_out(void **state)
     block_give(&pool, b);
     block_give(&pool, NULL);
     block_pool_clear(&pool);
-    assert_int_equal(pool.n_free, 0);
-    assert_null(pool.free);
+    assert_int_equal(pool.idle.n, 0);
+    assert_int_equal(pool.n, 0);
 }
 
-static void keeps_no_more_than_max_free(void **state)
+/* Where a checker watches, each block is one of the heap, and none is made before it is asked for. */
+static bool is_checked(void)
+{
+#ifdef TEPAL_ASAN
+    return true;
+#else
+    return RUNNING_ON_VALGRIND;
+#endif
+}
+
+static size_t count_present(char **blocks, size_t n, size_t size)
+{
+    size_t count = 0;
+    unsigned char resident[4];
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(mincore(blocks[i], size, resident), 0);
+        count += resident[0] & resident[(size + 4095) / 4096 - 1] & 1;
+    }
+    return count;
+}
+
+/* What was not used for a period gives its memory back, but for as many as are to keep it. */
+static void cools_what_rests(void **state)
 {
     (void)state;
+    enum { N = 100, SIZE = 16 * 1024, KEEP = 5 };
     struct block_pool pool;
-    block_pool_init(&pool, 64, 3);
-    void *blocks[10];
-    for (int i = 0; i < 10; i++)
+    char *blocks[N];
+    if (is_checked())
+        skip();
+    block_pool_init(&pool, SIZE, KEEP);
+    for (int i = 0; i < N; i++) {
         assert_non_null(blocks[i] = block_take(&pool));
-    for (int i = 0; i < 10; i++) {
-        block_give(&pool, blocks[i]);
-        assert_true(pool.n_free <= 3);
+        memset(blocks[i], i, SIZE);
     }
-    assert_int_equal(pool.n_free, 3);
-    block_pool_clear(&pool);
-    block_pool_init(&pool, 64, 0); /* a pool that keeps nothing */
-    block_give(&pool, block_take(&pool));
-    assert_int_equal(pool.n_free, 0);
+    assert_false(block_pool_is_warm(&pool));
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(blocks[i][0], i);
+        assert_int_equal(blocks[i][SIZE - 1], i);
+        block_give(&pool, blocks[i]);
+    }
+    assert_true(block_pool_is_warm(&pool));
+    assert_false(block_pool_cool(&pool, N));
+    assert_int_equal(count_present(blocks, N, SIZE), N);
+    idle_begin_period(&pool.idle);
+    assert_true(block_pool_cool(&pool, 40));
+    assert_int_equal(count_present(blocks, N, SIZE), N - 40);
+    assert_false(block_pool_cool(&pool, N));
+    assert_int_equal(count_present(blocks, N, SIZE), KEEP);
+    assert_false(block_pool_is_warm(&pool));
+    for (int i = 0; i < N; i++) { /* all can be used again */
+        assert_non_null(blocks[i] = block_take(&pool));
+        memset(blocks[i], 1, SIZE);
+    }
+    for (int i = 0; i < N; i++)
+        block_give(&pool, blocks[i]);
     block_pool_clear(&pool);
 }
 
@@ -93,7 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(last_in_first_out),
-        cmocka_unit_test(keeps_no_more_than_max_free),
+        cmocka_unit_test(cools_what_rests),
         cmocka_unit_test(poisons_what_is_free),
         cmocka_unit_test(out_of_memory),
     };

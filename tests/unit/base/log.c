@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char last[5000];
@@ -70,6 +71,23 @@ static void escapes_control_octets(void **state)
         { "\0\x01\x1f \x7e\x7f", 6, "\\x00\\x01\\x1f ~\\x7f" },
         { "\x1b[31mred", 8, "\\x1b[31mred" },
         { "caf\xc3\xa9 \\x", 8, "caf\xc3\xa9 \\x" },
+        { "\xe2\x82\xac \xf0\x9f\x98\x80", 8, "\xe2\x82\xac \xf0\x9f\x98\x80" },
+        /* What is a line end, a command or a turn of the direction to those who read it. */
+        { "a\xc2\x85z", 4, "a\\xc2\\x85z" },     /* U+0085 */
+        { "\xc2\x9b[31m", 6, "\\xc2\\x9b[31m" }, /* CSI */
+        { "\xc2\xa0", 2, "\xc2\xa0" },           /* U+00A0, the first that is none */
+        { "\xe2\x80\xa8\xe2\x80\xa9", 6, "\\xe2\\x80\\xa8\\xe2\\x80\\xa9" },
+        { "\xe2\x80\xae", 3, "\\xe2\\x80\\xae" }, /* U+202E */
+        { "\xe2\x81\xa6", 3, "\\xe2\\x81\\xa6" }, /* U+2066 */
+        { "\xd8\x9c", 2, "\\xd8\\x9c" },          /* U+061C */
+        /* What is no UTF-8. */
+        { "\x9b[31m\xff", 6, "\\x9b[31m\\xff" },
+        { "\xc0\x8a", 2, "\\xc0\\x8a" },
+        { "\xe0\x80\x8a", 3, "\\xe0\\x80\\x8a" },
+        { "\xed\xa0\x80", 3, "\\xed\\xa0\\x80" },
+        { "\xf4\x90\x80\x80", 4, "\\xf4\\x90\\x80\\x80" },
+        { "\xe2\x82", 2, "\\xe2\\x82" },
+        { "\xe2\x82(", 3, "\\xe2\\x82(" },
     };
     char out[64];
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -82,6 +100,9 @@ static void escapes_control_octets(void **state)
     assert_string_equal(out, "a\\x0a");
     assert_int_equal(log_escape(out, 5, "a\nbc", 4), 1);
     assert_string_equal(out, "a");
+    assert_int_equal(log_escape(out, 4, "a\xe2\x82\xac", 4), 1);
+    assert_string_equal(out, "a");
+    assert_int_equal(log_escape(out, 5, "a\xe2\x82\xac", 4), 4);
     assert_int_equal(log_escape(out, 1, "abc", 3), 0);
     assert_string_equal(out, "");
     tepal_log(TEPAL_LOG_ERROR, "%s", "peer says: \r\nforged");
@@ -124,16 +145,23 @@ static void log_two_lines(void)
     tepal_log(TEPAL_LOG_ERROR, "two");
 }
 
+/* The time in UTC, with milliseconds, whatever the zone of the program. */
 static void standard_error_is_the_default(void **state)
 {
     (void)state;
     tepal_log_set(NULL, NULL);
+    setenv("TZ", "Pacific/Marquesas", 1);
+    time_t before = time(NULL);
     const char *text = caught_stderr(log_two_lines);
-    int year, length = 0;
-    assert_int_equal(
-        sscanf(text, "%4d-%*2d-%*2d %*2d:%*2d:%*2d warning: one\\x0a\n%n", &year, &length), 1);
+    unsetenv("TZ");
+    struct tm tm = { 0 };
+    int ms, length = 0;
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    assert_non_null(rest);
+    assert_true(timegm(&tm) >= before && timegm(&tm) <= time(NULL));
+    assert_int_equal(sscanf(rest, ".%3dZ warning: one\\x0a\n%n", &ms, &length), 1);
     assert_true(length > 0);
-    assert_string_equal(text + length + strlen("2026-01-01 00:00:00 "), "error: two\n");
+    assert_string_equal(rest + length + strlen("2026-01-01T00:00:00.000Z "), "error: two\n");
 }
 
 static void misuse_ends_the_program(void **state)
@@ -151,11 +179,16 @@ static void misuse_ends_the_program(void **state)
         misuse("tepal_x", "was used wrongly");
     }
     close(ends[1]);
-    ssize_t n = read(ends[0], text, sizeof(text) - 1);
-    text[n > 0 ? n : 0] = '\0';
+    size_t len = 0;
+    ssize_t n;
+    while ((n = read(ends[0], text + len, sizeof(text) - 1 - len)) > 0)
+        len += (size_t)n;
+    text[len] = '\0';
     close(ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_string_equal(text, "tepal: tepal_x: was used wrongly\n");
+    /* An emulator of another processor may have a last word of its own behind it. */
+    static const char message[] = "tepal: tepal_x: was used wrongly\n";
+    assert_memory_equal(text, message, strlen(message));
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }

@@ -150,13 +150,44 @@ static void refused(void **state)
     assert_int_equal(cookie_write(out, 64, "a", "b", &no_domain), -EINVAL);
 }
 
+/* What browsers drop, RFC 6265bis section 5.7. */
+static void dropped(void **state)
+{
+    static const struct {
+        const char *name;
+        struct cookie_attributes attributes;
+        const char *fault;
+    } rows[] = {
+        { "a", { 0 }, NULL },
+        { "a", { .same_site = COOKIE_SAME_SITE_NONE, .secure = true }, NULL },
+        { "a", { .same_site = COOKIE_SAME_SITE_NONE }, "SameSite=None must be secure" },
+        { "a", { .partitioned = true, .secure = true }, NULL },
+        { "a", { .partitioned = true }, "Partitioned must be secure" },
+        { "__Secure-a", { .secure = true, .domain = "a", .path = "/x" }, NULL },
+        { "__Secure-a", { 0 }, "a name with this prefix must be secure" },
+        { "__secure-a", { 0 }, "a name with this prefix must be secure" },
+        { "__Secure", { 0 }, NULL },
+        { "__Host-a", { .secure = true, .path = "/" }, NULL },
+        { "__Host-a", { .path = "/" }, "a name with this prefix must be secure" },
+        { "__HOST-a",
+          { .secure = true, .path = "/", .domain = "a" },
+          "__Host- must have no domain" },
+        { "__Host-a", { .secure = true, .path = "/x" }, "__Host- must have the path \"/\"" },
+        { "__Host-a", { .secure = true }, "__Host- must have the path \"/\"" },
+        { "x__Host-a", { 0 }, NULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *fault = cookie_fault(rows[i].name, &rows[i].attributes);
+        assert_string_equal(fault ? fault : "", rows[i].fault ? rows[i].fault : "");
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reading),
-        cmocka_unit_test(nul_is_a_control),
-        cmocka_unit_test(writing),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(reading), cmocka_unit_test(nul_is_a_control), cmocka_unit_test(writing),
+        cmocka_unit_test(refused), cmocka_unit_test(dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

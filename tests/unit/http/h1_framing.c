@@ -79,7 +79,17 @@ static void transfer_encoding(void **state)
           INPUT(POST TE ": \xa0"
                         "chunked\r\n\r\n"),
           .status = 400 },
-        { "two lines", INPUT(POST TE ": gzip\r\n" TE ": chunked\r\n\r\n"), .status = 400 },
+        { "two lines are one list", INPUT(POST TE ": gzip\r\n" TE ": chunked\r\n\r\n"),
+          .status = 501 },
+        { "three lines", INPUT(POST TE ": gzip\r\nx: y\r\n" TE ": a, b\r\n" TE ": chunked\r\n\r\n"),
+          .status = 501 },
+        { "two lines, chunked first", INPUT(POST TE ": chunked\r\n" TE ": gzip\r\n\r\n"),
+          .status = 400 },
+        { "two lines, none chunked", INPUT(POST TE ": gzip\r\n" TE ": deflate\r\n\r\n"),
+          .status = 400 },
+        { "two lines, one empty", INPUT(POST TE ":\r\n" TE ": chunked\r\n\r\n"), .status = 400 },
+        { "two lines and a length", INPUT(POST TE ": gzip\r\n" CL ": 5\r\n" TE ": chunked\r\n\r\n"),
+          .status = 400 },
         { "two lines, the same", INPUT(POST TE ": chunked\r\n" TE ": chunked\r\n\r\n"),
           .status = 400 },
         { "HTTP/1.0, 9112 6.1", INPUT("POST / HTTP/1.0\r\n" TE ": chunked\r\n\r\n"),
@@ -120,8 +130,7 @@ static void host(void **state)
 static void singletons(void **state)
 {
     static const char *const names[] = {
-        "Content-Location", "Content-Range", "Content-Type", "ETag",
-        "Max-Forwards",     "Server",        "User-Agent",
+        "Content-Location", "Content-Range", "Content-Type", "ETag", "Max-Forwards",
     };
     static const struct h1_limits limits = H1_CHECK_LIMITS;
     (void)state;
@@ -132,6 +141,19 @@ static void singletons(void **state)
         struct h1_row row = { names[i], input, (size_t)len, .status = 400 };
         h1_check(&row, false, &limits);
     }
+}
+
+/* They say nothing about what the request is: crawlers and proxies send two. */
+static void repeated(void **state)
+{
+    static const struct h1_row rows[] = {
+        { "User-Agent", INPUT(POST "User-Agent: b\r\nUser-Agent: c\r\n\r\n"),
+          .text = POST_TEXT "none keep Host=(a) User-Agent=(b) User-Agent=(c)" },
+        { "Server", INPUT(POST "Server: b\r\nServer: c\r\n\r\n"),
+          .text = POST_TEXT "none keep Host=(a) Server=(b) Server=(c)" },
+    };
+    (void)state;
+    h1_check_all(rows, COUNT(rows), false);
 }
 
 static void connection(void **state)
@@ -226,7 +248,7 @@ static void responses(void **state)
           .status = 400 },
         { "both", INPUT("HTTP/1.1 200 OK\r\n" CL ": 5\r\n" TE ": chunked\r\n\r\n"), .status = 400 },
         { "two codings", INPUT("HTTP/1.1 200 OK\r\n" TE ": gzip\r\n" TE ": chunked\r\n\r\n"),
-          .status = 400 },
+          .status = 501 },
         { "not implemented", INPUT("HTTP/1.1 200 OK\r\n" TE ": gzip, chunked\r\n\r\n"),
           .status = 501 },
         { "HTTP/1.0 chunked", INPUT("HTTP/1.0 200 OK\r\n" TE ": chunked\r\n\r\n"), .status = 400 },
@@ -298,9 +320,9 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(content_length), cmocka_unit_test(transfer_encoding),
         cmocka_unit_test(host),           cmocka_unit_test(singletons),
-        cmocka_unit_test(connection),     cmocka_unit_test(expect),
-        cmocka_unit_test(responses),      cmocka_unit_test(response_to),
-        cmocka_unit_test(lists),
+        cmocka_unit_test(repeated),       cmocka_unit_test(connection),
+        cmocka_unit_test(expect),         cmocka_unit_test(responses),
+        cmocka_unit_test(response_to),    cmocka_unit_test(lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

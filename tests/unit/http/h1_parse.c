@@ -206,7 +206,9 @@ static void line_limit(void **state)
     check_limit("20 of 20", false, "GET /567890 HTTP/1.0\r\n\r\n", &limits, 0);
     check_limit("21 of 20", false, "GET /5678901 HTTP/1.0\r\n\r\n", &limits, 414);
     check_limit("empty lines do not count", false, "\r\nGET /567890 HTTP/1.0\r\n\r\n", &limits, 0);
-    check_limit("endless method", false, "GETGETGETGETGETGETGETGET", &limits, 414);
+    check_limit("endless method", false, "GETGETGETGETGETGETGETGET", &limits, 501);
+    check_limit("19 of 20 are method", false, "GETGETGETGETGETGETG / HTTP/1.0", &limits, 414);
+    check_limit("20 of 20 are method", false, "GETGETGETGETGETGETGE / HTTP/1.0", &limits, 501);
     check_limit("endless target", false, "GET /aaaaaaaaaaaaaaaaaaaaaaaaaa", &limits, 414);
     check_limit("20 of 20, response", true, "HTTP/1.0 200 4567890\r\n\r\n", &limits, 0);
     check_limit("21 of 20, response", true, "HTTP/1.0 200 45678901\r\n\r\n", &limits, 414);
@@ -225,7 +227,7 @@ static void head_limit(void **state)
     (void)state;
     for (uint32_t max = 1; max < 30; max++) {
         struct h1_limits limits = { 1000, max, 5 };
-        int status = max >= 24 ? 0 : max >= 14 ? 431 : 414;
+        int status = max >= 24 ? 0 : max >= 14 ? 431 : max > 3 ? 414 : 501;
         check_limit("of the whole head", false, head, &limits, status);
     }
     struct h1_limits limits = { 1000, 24, 5 };

@@ -39,7 +39,12 @@ static void good_targets(void **state)
         { "GET", "/a?b?c", "-|-|/a|b?c" },
         { "GET", "//a.example/b", "-|-|//a.example/b|-" }, /* a path, 9112 3.2.1 */
         { "GET", "/%41%2f%2E%2e", "-|-|/%41%2f%2E%2e|-" },
-        { "GET", "/caf\xc3\xa9?\xff", "-|-|/caf\xc3\xa9|\xff" },
+        { "GET", "/caf%c3%a9?%ff", "-|-|/caf%c3%a9|%ff" },
+        { "GET", "/a[]?a|b\"<>^`{}\\[]", "-|-|/a[]|a|b\"<>^`{}\\[]" },
+        { "GET", "/?%", "-|-|/|%" }, /* browsers send it as it was typed */
+        { "GET", "/?q=100%&r=%zz%4", "-|-|/|q=100%&r=%zz%4" },
+        { "GET", "/?%u0041", "-|-|/|%u0041" },
+        { "GET", "http://a?50%", "http|a|/|50%" },
         { "GET", "/a|b\"<>^`{}\\", "-|-|/a|b\"<>^`{}\\|-" },
         { "GET", "/?a=%0d%0a", "-|-|/|a=%0d%0a" },
         { "GET", "/a:b@c", "-|-|/a:b@c|-" },
@@ -109,8 +114,11 @@ static void bad_targets(void **state)
         { "GET", "/%4" },
         { "GET", "/%zz" },
         { "GET", "/%4g" },
-        { "GET", "/?%" },
-        { "GET", "/?%u0041" },
+        { "GET", "/caf\xc3\xa9" },
+        { "GET", "/\x80" },
+        { "GET", "/?\xff" },
+        { "GET", "http://caf\xc3\xa9/" },
+        { "GET", "/%?%" },
         { "GET", "/%00" },
         { "GET", "/a%0d" },
         { "GET", "/a%0Ab" },
@@ -140,6 +148,26 @@ static void bad_targets(void **state)
     }
     assert_int_equal(uri_parse_target("GET", 3, "/a\0b", 4, &parts), -400);
     assert_int_equal(uri_parse_target("GET", 3, "/?\n", 3, &parts), -400);
+}
+
+/* Whoever wants text has to look at what is encoded, and only where there is something. */
+static void high_octets(void **state)
+{
+    static const struct {
+        const char *target;
+        bool high;
+    } rows[] = {
+        { "/", false },    { "/%20%7f?%41", false }, { "/%80", true },     { "/%c3%a9", true },
+        { "/?%ff", true }, { "/?a=b%C3", true },     { "/a?%&%8", false }, { "*", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct uri_target parts;
+        size_t len = strlen(rows[i].target);
+        assert_int_equal(uri_parse_target("OPTIONS", 7, rows[i].target, len, &parts), 0);
+        if (parts.high != rows[i].high)
+            fail_msg("%s", rows[i].target);
+    }
 }
 
 static void hosts(void **state)
@@ -365,10 +393,10 @@ static void pairs(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_targets), cmocka_unit_test(bad_targets),
-        cmocka_unit_test(hosts),        cmocka_unit_test(decoding),
-        cmocka_unit_test(encoding),     cmocka_unit_test(there_and_back),
-        cmocka_unit_test(pairs),
+        cmocka_unit_test(good_targets),   cmocka_unit_test(bad_targets),
+        cmocka_unit_test(high_octets),    cmocka_unit_test(hosts),
+        cmocka_unit_test(decoding),       cmocka_unit_test(encoding),
+        cmocka_unit_test(there_and_back), cmocka_unit_test(pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Tests of socket addresses. */
 #include "../check.h"
 
+#include "base/mem.h"
 #include "net/addr.h"
 
 #include <arpa/inet.h>
@@ -64,6 +65,9 @@ static void to_text(void **state)
     (void)state;
     static const char *const rows[][2] = {
         { "127.0.0.1", "127.0.0.1" },
+        { "0.0.0.0", "0.0.0.0" },
+        { "9.10.99.100", "9.10.99.100" },
+        { "255.255.255.255", "255.255.255.255" },
         { "::1", "::1" },
         { "::ffff:1.2.3.4", "1.2.3.4" }, /* IPv4 that came in by IPv6 */
         { "::1.2.3.4", "::1.2.3.4" },
@@ -198,11 +202,12 @@ static void to_public_and_back(void **state)
 static void look_up(void **state)
 {
     (void)state;
-    struct addr addrs[4];
-    assert_int_equal(addr_lookup(addrs, 4, "127.0.0.1", 80), 1);
+    struct addr *addrs;
+    assert_int_equal(addr_lookup(&addrs, "127.0.0.1", 80), 1);
     assert_int_equal(addrs[0].in.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
     assert_int_equal(ntohs(addrs[0].in.sin_port), 80);
-    int n = addr_lookup(addrs, 4, NULL, 65535); /* for listening: all of this machine */
+    mem_free(addrs);
+    int n = addr_lookup(&addrs, NULL, 65535); /* for listening: all of this machine */
     assert_in_range(n, 1, 2);
     for (int i = 0; i < n; i++) {
         struct addr_peer peer = addr_to_peer(&addrs[i]);
@@ -210,13 +215,18 @@ static void look_up(void **state)
         for (int k = 0; k < 16; k++)
             assert_int_equal(peer.bytes[k], 0);
     }
-    assert_int_equal(addr_lookup(addrs, 1, NULL, 80), 1); /* no more than asked for */
-    assert_int_equal(addr_lookup(addrs, 4, "::1", 80), 1);
+    mem_free(addrs);
+    assert_int_equal(addr_lookup(&addrs, "::1", 80), 1);
     assert_int_equal(addrs[0].sa.sa_family, AF_INET6);
-    assert_int_equal(addr_lookup(addrs, 4, "256.256.256.256", 80), -EHOSTUNREACH);
-    assert_int_equal(addr_lookup(addrs, 4, "not a name", 80), -EHOSTUNREACH);
-    n = addr_lookup(addrs, 4, "localhost", 80);
+    mem_free(addrs);
+    assert_int_equal(addr_lookup(&addrs, "256.256.256.invalid", 80), TEPAL_ENONAME);
+    assert_int_equal(addr_lookup(&addrs, "not a name", 80), TEPAL_ENONAME);
+    mem_fail_nth(1, 0);
+    assert_int_equal(addr_lookup(&addrs, "localhost", 80), -ENOMEM);
+    mem_fail_nth(0, 0);
+    n = addr_lookup(&addrs, "localhost", 80);
     assert_true(n > 0);
+    mem_free(addrs);
 }
 
 int main(void)

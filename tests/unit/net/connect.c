@@ -460,6 +460,93 @@ static int connect_by_dns(void *arg)
     return 0;
 }
 
+static bool has_ipv6(void)
+{
+    uint16_t port;
+    int fd = listen_on("::1", 1, &port);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* A name server that is silent about one family does not hold the other one up. */
+static int connect_to_half(void *arg)
+{
+    static const char *const hosts[] = { "four.test", "six.test", "four.test" };
+    static const char *const addrs[] = { "127.0.0.1", "::1", "127.0.0.1" };
+    (void)arg;
+    use_server(&server, (tepal_dns_options){ .timeout_ms = 60000 });
+    for (int i = 0; i < 3; i++) {
+        uint16_t port;
+        tepal_conn *stream;
+        if (i == 1 && !has_ipv6())
+            continue;
+        int listener = listen_on(addrs[i], 5, &port);
+        int64_t before = tepal_now_ms();
+        assert_int_equal(tepal_connect(&stream, hosts[i], port, NULL), 0);
+        assert_true(tepal_now_ms() - before < 30000); /* mostly 50 ms */
+        talk(stream, listener);
+        tepal_conn_close(stream);
+        close(listener);
+    }
+    assert_int_equal(loop_current->n_outside, 0);
+    return 0;
+}
+
+static int release_server(void *arg)
+{
+    (void)arg;
+    while (!server.holds || server.n_queries == 0)
+        assert_int_equal(tepal_sleep_ms(1), 0);
+    assert_int_equal(tepal_sleep_ms(100), 0); /* the first attempt has failed by then, or not */
+    server.released = true;
+    return 0;
+}
+
+/* The only address that answers comes after the others have failed, or while they are tried. */
+static int connect_to_late(void *arg)
+{
+    uint16_t port;
+    tepal_conn *stream;
+    (void)arg;
+    if (!has_ipv6())
+        return 0;
+    int listener = listen_on("::1", 5, &port);
+    for (int i = 0; i < 2; i++) {
+        server.released = false;
+        use_server(&server, (tepal_dns_options){ 0 });
+        tepal_group *group = tepal_group_new();
+        assert_int_equal(tepal_spawn(group, release_server, NULL, NULL), 0);
+        assert_int_equal(tepal_connect(&stream, i ? "later.test" : "late.test", port, NULL), 0);
+        talk(stream, listener);
+        tepal_conn_close(stream);
+        assert_int_equal(tepal_group_wait(group), 0);
+        tepal_group_close(group);
+    }
+    /* It never comes: what the attempts have said is the result. */
+    use_server(&server, (tepal_dns_options){ .timeout_ms = 200, .tries = 20 });
+    assert_int_equal(tepal_connect(&stream, "four.test", port, NULL), -ECONNREFUSED);
+    close(listener);
+    return 0;
+}
+
+static void halves_of_names(void **state)
+{
+    /* 192.0.2.1 is for documentation: nobody is there, and mostly nobody says so. */
+    static const struct record zone[] = {
+        { .name = "four.test", .addrs = { "127.0.0.1" }, .ttl = 60, .trick = TRICK_SILENT6 },
+        { .name = "six.test", .addrs = { "::1" }, .ttl = 60, .trick = TRICK_SILENT4 },
+        { .name = "late.test", .addrs = { "127.0.0.1", "::1" }, .trick = TRICK_LATE6 },
+        { .name = "later.test", .addrs = { "192.0.2.1", "::1" }, .trick = TRICK_LATE6 },
+        { NULL },
+    };
+    (void)state;
+    dns_server_start(&server, zone);
+    assert_int_equal(run(connect_to_half, NULL), 0);
+    assert_int_equal(run(connect_to_late, NULL), 0);
+    dns_server_stop(&server);
+}
+
 static void names(void **state)
 {
     static const struct record zone[] = {
@@ -582,9 +669,13 @@ static void failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(over_tcp), cmocka_unit_test(can_be_interrupted),
-        cmocka_unit_test(racing),   cmocka_unit_test(options),
-        cmocka_unit_test(names),    cmocka_unit_test(over_unix_sockets),
+        cmocka_unit_test(over_tcp),
+        cmocka_unit_test(can_be_interrupted),
+        cmocka_unit_test(racing),
+        cmocka_unit_test(options),
+        cmocka_unit_test(names),
+        cmocka_unit_test(halves_of_names),
+        cmocka_unit_test(over_unix_sockets),
         cmocka_unit_test(failures),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

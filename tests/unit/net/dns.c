@@ -1,7 +1,9 @@
 /* Tests of names: what is a name, what is asked for and how often, how long it is kept, and what
  * happens when name servers fail, lie or say nothing. */
+#include "../async/misuse.h"
 #include "dns_server.h"
 
+#include "net/dns_channel.h"
 #include "net/dns.h"
 
 #include <ares.h>
@@ -210,6 +212,17 @@ static const struct record zone[] = {
     { .name = "a.b", .addrs = { "192.0.2.20" }, .ttl = 10 },
     { .name = "a.b.outer.test", .addrs = { "192.0.2.21" }, .ttl = 10 },
     { .name = "*.wild.test", .addrs = { "192.0.2.22" }, .ttl = 3600 },
+    { .name = "four-only.test", .addrs = { "192.0.2.30" }, .ttl = 10, .trick = TRICK_SILENT6 },
+    { .name = "six-only.test", .addrs = { "2001:db8::30" }, .ttl = 10, .trick = TRICK_SILENT4 },
+    { .name = "half.inner.test", .rcode = 3, .trick = TRICK_SILENT6 },
+    { .name = "half.outer.test", .addrs = { "192.0.2.31" }, .ttl = 10 },
+    { .name = "broken.inner.test", .rcode = 2 },
+    { .name = "broken.outer.test", .addrs = { "192.0.2.32" }, .ttl = 10 },
+    { .name = "shut.inner.test", .rcode = 5 },
+    { .name = "shut.outer.test", .addrs = { "192.0.2.33" }, .ttl = 10 },
+    { .name = "down.inner.test", .rcode = 2 },
+    { .name = "quiet.inner.test", .trick = TRICK_SILENT },
+    { .name = "quiet.outer.test", .addrs = { "192.0.2.34" }, .ttl = 10 },
     { NULL },
 };
 
@@ -325,6 +338,155 @@ static int search(void *arg)
     return 0;
 }
 
+/* A server that answers in one domain, but not with a name, does not end the search. One that is
+ * silent does: each further domain would take as long again. */
+static int search_on(void *arg)
+{
+    static const char *const domains[] = { "inner.test", "outer.test" };
+    (void)arg;
+    use_server(&server, (tepal_dns_options){ .search = domains, .n_search = 2 });
+    expect_addr("broken", "192.0.2.32");
+    expect_addr("shut", "192.0.2.33");
+    expect_error("down", TEPAL_EDNS); /* and not "no such name": nobody knows */
+    /* That there is no such name goes for both families. */
+    expect_addr("half", "192.0.2.31");
+    use_server(&server, (tepal_dns_options){
+                            .search = domains, .n_search = 2, .timeout_ms = 60, .tries = 1 });
+    expect_error("quiet", TEPAL_EDNS);
+    return 0;
+}
+
+/* One family is answered, the other never: what is there is given after a while. */
+static int one_family(void *arg)
+{
+    (void)arg;
+    use_server(&server, (tepal_dns_options){ .timeout_ms = 100, .tries = 30 });
+    expect_addr("four-only.test", "192.0.2.30");
+    expect_addr("four-only.test", "192.0.2.30");
+    expect_addr("six-only.test", "2001:db8::30");
+    assert_true(server.n_silent < 10);
+    /* Nobody waits for what is still asked. */
+    assert_int_equal(tepal_dns_configure(NULL), 0);
+    use_server(&server, (tepal_dns_options){ 0 });
+    expect_addr("four.test", "192.0.2.4");
+    return 0;
+}
+
+struct question {
+    const char *host;
+    int result;
+    tepal_addr addr;
+};
+
+static int ask(void *arg)
+{
+    struct question *q = arg;
+    q->result = -1;
+    q->result = tepal_resolve(&q->addr, 1, q->host, NULL);
+    return 0;
+}
+
+static tepal_group *start(struct question *questions, int n, const char *host)
+{
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < n; i++) {
+        questions[i] = (struct question){ .host = host };
+        assert_int_equal(tepal_spawn(group, ask, &questions[i], NULL), 0);
+    }
+    settle();
+    return group;
+}
+
+/* The system gets other search domains while names are looked up, and while nobody does. */
+static int change_system(void *arg)
+{
+    char file[] = "/tmp/tepal-resolv-XXXXXX";
+    int fd = mkstemp(file);
+    (void)arg;
+    assert_true(fd >= 0);
+    dns_resolv_conf = file;
+    dprintf(fd, "search inner.test\n");
+    tepal_dns_options options = { .servers = &server.addr, .n_servers = 1, .timeout_ms = 20000 };
+    assert_int_equal(tepal_dns_configure(&options), 0);
+    options = (tepal_dns_options){ 0 }; /* it has a copy */
+    expect_addr("host", "192.0.2.18");
+    struct question waiting;
+    tepal_group *group = start(&waiting, 1, "quiet");
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(pwrite(fd, "search outer.test\n# changed\n", 28, 0), 28);
+    assert_int_equal(tepal_sleep_ms(1001), 0);
+    expect_addr("host", "192.0.2.19");
+    assert_int_equal(tepal_group_wait(group), 0); /* it was asked again, in the other domain */
+    assert_int_equal(waiting.result, 1);
+    tepal_group_close(group);
+    /* The file goes: then there are no domains. */
+    unlink(file);
+    close(fd);
+    assert_int_equal(tepal_sleep_ms(1001), 0);
+    expect_error("host", TEPAL_ENONAME);
+    dns_resolv_conf = NULL;
+    return 0;
+}
+
+static void the_system_changes(void **state)
+{
+    (void)state;
+    for (int fake = 0; fake < 2; fake++)
+        run_served(change_system, zone, fake);
+}
+
+static int resolve_nothing(void *arg)
+{
+    tepal_addr addr;
+    (void)arg;
+    return tepal_resolve(&addr, 1, NULL, NULL);
+}
+
+static int resolve_nowhere(void *arg)
+{
+    (void)arg;
+    return tepal_resolve(NULL, 1, "host.test", NULL);
+}
+
+static void null_is_misuse(void **state)
+{
+    (void)state;
+    expect_misuse(resolve_nothing, "tepal_resolve: the host is NULL");
+    expect_misuse(resolve_nowhere, "tepal_resolve: addrs is NULL");
+}
+
+static void order(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        { "127.0.0.1", "::1" },         /* by precedence */
+        { "::1", "127.0.0.1" },         /* and that is no accident */
+        { "2001:db8::1", "127.0.0.1" }, /* what cannot be reached comes last; or by scope */
+    };
+    int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    struct addr addr;
+    assert_int_equal(addr_from_ip(&addr, "::1", 1), 0);
+    bool has_v6 = fd >= 0 && connect(fd, &addr.sa, addr.len) == 0;
+    close(fd);
+    for (int i = 0; i < 3 && has_v6; i++) {
+        tepal_addr addrs[2];
+        char text[TEPAL_ADDR_TEXT_SIZE];
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(tepal_addr_parse(&addrs[k], rows[i][k], 0), 0);
+        dns_order(addrs, 2);
+        assert_string_equal(tepal_addr_text(&addrs[0], text, sizeof(text)),
+                            i < 2 ? "::1" : "127.0.0.1");
+    }
+    /* Equals stay as they came. */
+    tepal_addr same[20];
+    for (int i = 0; i < 20; i++)
+        same[i] = (tepal_addr){ .family = AF_INET, .ip = { 127, 0, 0, (uint8_t)(20 - i) } };
+    dns_order(same, 20);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(same[i].ip[3], 20 - i);
+    dns_order(same, 0);
+}
+
 static void asking(void **state)
 {
     (void)state;
@@ -335,6 +497,8 @@ static void asking(void **state)
         run_served(forged, zone, fake);
         run_served(nobody, zone, fake);
         run_served(search, zone, fake);
+        run_served(search_on, zone, fake);
+        run_served(one_family, zone, fake);
     }
 }
 
@@ -447,31 +611,6 @@ static void cache(void **state)
 }
 
 /* --- Several who ask -------------------------------------------------------------------------- */
-
-struct question {
-    const char *host;
-    int result;
-    tepal_addr addr;
-};
-
-static int ask(void *arg)
-{
-    struct question *q = arg;
-    q->result = -1;
-    q->result = tepal_resolve(&q->addr, 1, q->host, NULL);
-    return 0;
-}
-
-static tepal_group *start(struct question *questions, int n, const char *host)
-{
-    tepal_group *group = tepal_group_new();
-    for (int i = 0; i < n; i++) {
-        questions[i] = (struct question){ .host = host };
-        assert_int_equal(tepal_spawn(group, ask, &questions[i], NULL), 0);
-    }
-    settle();
-    return group;
-}
 
 static int share(void *arg)
 {
@@ -644,6 +783,8 @@ static int bad_options(void *arg)
         if (i == 1)
             use_server(&server, (tepal_dns_options){ 0 });
     }
+    assert_int_equal(tepal_dns_configure(&(tepal_dns_options){ .n_servers = 1 }), -EINVAL);
+    assert_int_equal(tepal_dns_configure(&(tepal_dns_options){ .n_search = 1 }), -EINVAL);
     tepal_dns_flush();
     expect_addr("four.test", "192.0.2.4");
     (void)arg;
@@ -714,8 +855,14 @@ int main(void)
     /* The library does not do this: it is for the whole process, which may use c-ares itself. */
     ares_library_init_mem(ARES_LIB_INIT_ALL, mem_alloc, mem_free, mem_resize);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_queries), cmocka_unit_test(asking),    cmocka_unit_test(cache),
-        cmocka_unit_test(together),        cmocka_unit_test(shortages),
+        cmocka_unit_test(without_queries),
+        cmocka_unit_test(asking),
+        cmocka_unit_test(cache),
+        cmocka_unit_test(together),
+        cmocka_unit_test(shortages),
+        cmocka_unit_test(order),
+        cmocka_unit_test(the_system_changes),
+        cmocka_unit_test(null_is_misuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,9 @@ enum record_trick {
     TRICK_SILENT,      /* never answers */
     TRICK_SILENT_ONCE, /* does not answer its first two queries, A and AAAA */
     TRICK_LATE,        /* answers when the test says so: server.released */
+    TRICK_SILENT4,     /* never answers for A */
+    TRICK_SILENT6,     /* never answers for AAAA */
+    TRICK_LATE6,       /* answers for AAAA when the test says so, without holding others up */
     TRICK_TRUNCATED,   /* over UDP: "ask by TCP" */
     TRICK_GARBAGE,     /* octets that are no message, and then nothing */
     TRICK_CUT,         /* the answer without its last octets */
@@ -43,13 +46,13 @@ struct dns_server {
     pthread_t thread;
     atomic_int n_queries; /* for A records: one for each name, when both families are asked for */
     atomic_int n_queries6, n_silent;
-    atomic_int n_tcp, n_open; /* connections */
-    atomic_bool released;
-};
-
-struct packet {
-    uint8_t data[4096];
-    size_t len;
+    atomic_int n_tcp, n_open;    /* connections */
+    atomic_bool released, holds; /* holds: an answer that is late */
+    struct packet {
+        uint8_t data[4096];
+        size_t len;
+    } held;
+    struct addr held_to;
 };
 
 static inline void put(struct packet *p, const void *data, size_t len)
@@ -172,7 +175,11 @@ static inline bool is_dropped(struct dns_server *server, const struct record *r,
         send_packet(server, &p, to);
         return true;
     }
-    if (r->trick == TRICK_SILENT || (r->trick == TRICK_SILENT_ONCE && server->n_silent < 2)) {
+    char name[300];
+    unsigned type;
+    read_question(query, name, &type);
+    if (r->trick == TRICK_SILENT || r->trick == (type == 1 ? TRICK_SILENT4 : TRICK_SILENT6) ||
+        (r->trick == TRICK_SILENT_ONCE && server->n_silent < 2)) {
         server->n_silent++;
         return true;
     }
@@ -233,6 +240,15 @@ static inline void serve_udp(struct dns_server *server)
     for (int i = 0; r->trick == TRICK_FLOOD && i < 80; i++)
         sendto(server->udp, "flood", 5, 0, &from.sa, from.len);
     make_answer(&out, r, &query, false);
+    char name[300];
+    unsigned type;
+    read_question(&query, name, &type);
+    if (r->trick == TRICK_LATE6 && type != 1) {
+        server->held = out;
+        server->held_to = from;
+        server->holds = true;
+        return;
+    }
     send_packet(server, &out, &from);
 }
 
@@ -269,9 +285,13 @@ static inline void *dns_server_main(void *arg)
         struct pollfd fds[] = { { .fd = server->stop[0], .events = POLLIN },
                                 { .fd = server->udp, .events = POLLIN },
                                 { .fd = server->tcp, .events = POLLIN } };
-        poll(fds, 3, -1);
+        poll(fds, 3, server->holds ? 1 : -1);
         if (fds[0].revents)
             return NULL;
+        if (server->holds && server->released) {
+            send_packet(server, &server->held, &server->held_to);
+            server->holds = false;
+        }
         if (fds[1].revents)
             serve_udp(server);
         if (fds[2].revents)

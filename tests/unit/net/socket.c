@@ -308,6 +308,32 @@ static void silent_peers_are_probed(void **state)
     assert_int_equal(run(keepalive, NULL), 0);
 }
 
+/* The system gives up: not to be taken for a deadline of the task's. */
+static int write_to_a_silent_peer(void *arg)
+{
+    static char data[1 << 20];
+    int fds[2], rc = 0, ms = 100;
+    char octet;
+    connect_fds(AF_INET, fds);
+    tepal_conn *stream = open_stream(fds[0]);
+    assert_int_equal(setsockopt(fds[0], IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)), 0);
+    while (rc == 0)
+        rc = tepal_conn_write(stream, data, sizeof(data));
+    assert_int_equal(rc, TEPAL_ESILENT);
+    assert_int_equal(tepal_conn_write(stream, data, 1), -EPIPE);
+    assert_int_equal(tepal_conn_read(stream, &octet, 1), 0);
+    tepal_conn_close(stream);
+    close(fds[1]);
+    (void)arg;
+    return 0;
+}
+
+static void the_system_gives_up(void **state)
+{
+    (void)state;
+    assert_int_equal(run(write_to_a_silent_peer, NULL), 0);
+}
+
 static int open_fds(void *arg)
 {
     tepal_conn *stream = arg;
@@ -319,6 +345,8 @@ static int open_fds(void *arg)
     mem_fail_nth(1, 0);
     assert_int_equal(tepal_conn_open_fd(&stream, fds[0]), -ENOMEM);
     mem_fail_nth(0, 0);
+    assert_int_equal(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0); /* as it was */
+    assert_int_equal(socket_option(fds[0], SO_KEEPALIVE), 0);
     assert_int_equal(tepal_conn_open_fd(&stream, fds[0]), 0);
     assert_int_equal(tepal_conn_read(stream, buffer, 16), 5);
     assert_int_equal(tepal_conn_write(stream, "hi", 2), 0);
@@ -360,6 +388,7 @@ int main(void)
         cmocka_unit_test(embedded_streams),
         cmocka_unit_test(own_and_peer_address),
         cmocka_unit_test(silent_peers_are_probed),
+        cmocka_unit_test(the_system_gives_up),
         cmocka_unit_test(sockets_of_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -400,40 +400,6 @@ static void waits_have_limits(void **state)
 
 /* --- Two tasks on one stream ------------------------------------------------------------------ */
 
-static int second_reader_and_writer(void *arg)
-{
-    tepal_conn *ends[2];
-    char buffer[10];
-    connect_streams(*(int *)arg, ends);
-    tepal_group *readers = tepal_group_new(), *writers = tepal_group_new();
-    assert_int_equal(tepal_spawn(readers, read_once, ends[0], NULL), 0);
-    assert_int_equal(tepal_spawn(writers, write_for_ever, ends[0], NULL), 0);
-    settle();
-    assert_int_equal(tepal_conn_read(ends[0], buffer, 10), -EBUSY);
-    assert_int_equal(tepal_conn_write(ends[0], "x", 1), -EBUSY);
-    assert_int_equal(tepal_conn_writev(ends[0], &(tepal_bytes){ "x", 1 }, 1), -EBUSY);
-    /* Also when it could go on, and only has not had its turn yet. */
-    ends[0]->io.state |= IO_READ | IO_WRITE;
-    assert_int_equal(tepal_conn_read(ends[0], buffer, 10), -EBUSY);
-    assert_int_equal(tepal_conn_write(ends[0], "x", 1), -EBUSY);
-    /* The first ones are not disturbed, and the place is free when they have ended. */
-    assert_int_equal(tepal_conn_write(ends[1], "abc", 3), 0);
-    assert_int_equal(tepal_group_wait(readers), 0);
-    tepal_group_close(writers);
-    tepal_group_close(readers);
-    assert_int_equal(tepal_conn_write(ends[1], "de", 2), 0);
-    assert_int_equal(tepal_conn_read(ends[0], buffer, 10), 2);
-    tepal_conn_close(ends[0]);
-    tepal_conn_close(ends[1]);
-    return 0;
-}
-
-static void second_ones_are_refused(void **state)
-{
-    (void)state;
-    each_family(second_reader_and_writer);
-}
-
 /* A reader and a writer may use a stream at once; closing other streams in the same turn does not
  * disturb them. */
 static int chat(void *arg)
@@ -482,11 +448,15 @@ static void many_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reads_what_was_written),          TEST(half_closed),
-        TEST(large_writes_with_back_pressure), TEST(writev_of_many_pieces),
-        TEST(sendfile_sends_parts_of_files),   TEST(the_peer_goes),
-        TEST(every_call_can_be_interrupted),   TEST(waits_have_limits),
-        TEST(second_ones_are_refused),         TEST(many_at_once),
+        TEST(reads_what_was_written),
+        TEST(half_closed),
+        TEST(large_writes_with_back_pressure),
+        TEST(writev_of_many_pieces),
+        TEST(sendfile_sends_parts_of_files),
+        TEST(the_peer_goes),
+        TEST(every_call_can_be_interrupted),
+        TEST(waits_have_limits),
+        TEST(many_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,11 @@ static void bad_options(void **state)
         }
         tepal_tls_close(tls);
     }
+    /* What tepal_tls_new() returns for want of memory. */
+    assert_int_equal(tepal_tls_status(NULL), -ENOMEM);
+    assert_int_equal(tepal_tls_reload(NULL), -ENOMEM);
+    assert_int_equal(tepal_tls_add_certificate(NULL, crt, key), -ENOMEM);
+    assert_string_equal(tepal_tls_error(NULL), tepal_error_text(-ENOMEM));
     tepal_tls_close(NULL);
 }
 
@@ -188,6 +193,7 @@ static int choose_by_name(void *arg)
     assert_int_equal(tepal_tls_add_certificate(server, "/nonexistent", NULL), -ENOENT);
     assert_int_equal(tepal_tls_add_certificate(server, certificate_file("ca", "crt"), NULL),
                      TEPAL_ECERTIFICATE);
+    assert_int_equal(tepal_tls_add_certificate(server, NULL, NULL), -EINVAL);
     assert_int_equal(tepal_tls_status(server), 0);
     assert_int_equal(tepal_tls_reload(server), 0);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -263,13 +269,9 @@ static int reload(void *arg)
     assert_memory_equal(expect_secure(&new).peer_sha256, first, 32);
     close_pair(&new);
     assert_int_equal(tepal_tls_reload(server), 0);
-    /* Sessions are still good, and have the peer's old certificate. */
+    /* Sessions are over, or they would have the peer's old certificate. */
     open_pair(&new, client, server, "localhost");
-    assert_true(expect_secure(&new).resumed);
-    close_pair(&new);
-    tepal_tls_close(client);
-    client = new_client();
-    open_pair(&new, client, server, "localhost");
+    assert_false(expect_secure(&new).resumed);
     assert_memory_not_equal(expect_secure(&new).peer_sha256, first, 32);
     close_pair(&new);
     /* A failure leaves it as it is. */
@@ -308,7 +310,8 @@ static SSL_SESSION *new_session(int version)
 
 static bool take(struct tls_sessions *sessions, const char *key, SSL_SESSION *expected)
 {
-    SSL_SESSION *session = tls_sessions_take(sessions, key);
+    int64_t until;
+    SSL_SESSION *session = tls_sessions_take(sessions, key, &until);
     assert_ptr_equal(session, expected);
     SSL_SESSION_free(session);
     return session != NULL;
@@ -325,27 +328,32 @@ static void sessions_are_kept_by_host(void **state)
     /* With TLS 1.3 each is used once, the newest first, and two are kept. */
     assert_false(take(&sessions, "a", NULL));
     for (int i = 0; i < 3; i++)
-        assert_true(tls_sessions_keep(&sessions, "a", all[i]));
+        assert_true(tls_sessions_keep(&sessions, "a", all[i], INT64_MAX));
     assert_false(take(&sessions, "b", NULL));
     assert_true(take(&sessions, "a", all[2]));
     assert_true(take(&sessions, "a", all[1]));
     assert_false(take(&sessions, "a", NULL));
     assert_int_equal(sessions.n_hosts, 0);
     /* With TLS 1.2 again and again. */
-    assert_true(tls_sessions_keep(&sessions, "old", all[4]));
+    assert_true(tls_sessions_keep(&sessions, "old", all[4], INT64_MAX));
     assert_true(take(&sessions, "old", all[4]));
-    assert_true(tls_sessions_keep(&sessions, "a", all[3]));
+    assert_true(tls_sessions_keep(&sessions, "a", all[3], INT64_MAX));
     assert_int_equal(sessions.n_hosts, 2);
     /* The least recently used host goes. */
     assert_true(take(&sessions, "old", all[4]));
-    assert_true(tls_sessions_keep(&sessions, "c", new_session(TLS1_3_VERSION)));
+    assert_true(tls_sessions_keep(&sessions, "c", new_session(TLS1_3_VERSION), INT64_MAX));
     assert_int_equal(sessions.n_hosts, 2);
     assert_false(take(&sessions, "a", NULL));
     assert_true(take(&sessions, "old", all[4]));
+    /* What is not good any more is not given out. */
+    assert_true(tls_sessions_keep(&sessions, "late", new_session(TLS1_3_VERSION), 1));
+    assert_true(tls_sessions_keep(&sessions, "late", new_session(TLS1_2_VERSION), 1));
+    assert_false(take(&sessions, "late", NULL));
+    assert_int_equal(sessions.n_hosts, 1);
     /* A failure keeps nothing. */
     SSL_SESSION *unkept = new_session(TLS1_3_VERSION);
     mem_fail_nth(1, 0);
-    assert_false(tls_sessions_keep(&sessions, "d", unkept));
+    assert_false(tls_sessions_keep(&sessions, "d", unkept, INT64_MAX));
     mem_fail_nth(0, 0);
     SSL_SESSION_free(unkept);
     tls_sessions_clear(&sessions);
@@ -353,6 +361,36 @@ static void sessions_are_kept_by_host(void **state)
 }
 
 /* --- Memory ----------------------------------------------------------------------------------- */
+
+/* A certificate that cannot be added for want of memory leaves no trace. */
+static void adding_is_all_or_nothing(void **state)
+{
+    (void)state;
+    make_identity(&(struct identity){
+        .name = "many", .issuer = "ca", .names = "DNS:1.m,DNS:2.m,DNS:3.m,DNS:4.m,DNS:5.m" });
+    for (size_t n = 1;; n++) {
+        tepal_tls *server = new_server("server");
+        struct tls_sites before = server->sites;
+        mem_fail_nth(n, 0);
+        int rc = tepal_tls_add_certificate(server, certificate_file("many", "pem"), NULL);
+        bool failed = mem_failures() > 0;
+        mem_fail_nth(0, 0);
+        assert_int_equal(rc, failed ? -ENOMEM : 0);
+        if (failed) {
+            assert_int_equal(server->sites.n_sites, before.n_sites);
+            assert_int_equal(server->sites.n_names, before.n_names);
+            assert_int_equal(server->sites.by_name.used, before.by_name.used);
+            assert_memory_equal(server->sites.digest, before.digest, TLS_DIGEST_SIZE);
+            assert_null(tls_sites_find(&server->sites, "1.m"));
+            assert_int_equal(
+                tepal_tls_add_certificate(server, certificate_file("many", "pem"), NULL), 0);
+        }
+        assert_non_null(tls_sites_find(&server->sites, "5.m"));
+        tepal_tls_close(server);
+        if (!failed)
+            return;
+    }
+}
 
 static void memory_is_short(void **state)
 {
@@ -389,6 +427,7 @@ int main(void)
         TLS_TEST(the_kind_of_key_chooses_the_certificate),
         TLS_TEST(reloading),
         TLS_TEST(sessions_are_kept_by_host),
+        TLS_TEST(adding_is_all_or_nothing),
         TLS_TEST(memory_is_short),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);

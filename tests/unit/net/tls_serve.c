@@ -112,6 +112,58 @@ static void failed_handshakes_end_one_connection(void **state)
     assert_int_equal(run(refused, NULL), 0);
 }
 
+static char told[4][512];
+static int n_told;
+
+static void keep_told(void *arg, enum tepal_log_level level, const char *text)
+{
+    (void)arg;
+    if (level == TEPAL_LOG_INFO && n_told < 4)
+        snprintf(told[n_told++], sizeof(told[0]), "%s", text);
+}
+
+static void fail_handshake(struct service *s, const char *octets)
+{
+    tepal_conn *stream;
+    char octet;
+    assert_int_equal(connect_to(s, &stream, "127.0.0.1", NULL), 0);
+    assert_int_equal(tepal_conn_write(stream, octets, strlen(octets)), 0);
+    assert_int_equal(tepal_conn_shutdown(stream), 0);
+    while (tepal_conn_read(stream, &octet, 1) > 0)
+        continue;
+    tepal_conn_close(stream);
+}
+
+/* The first one has a line; those that follow at once are counted in the next. */
+static int told_in_log(void *arg)
+{
+    struct service s = { .n_served = 0 };
+    start(&s);
+    tepal_log_set(keep_told, NULL);
+    n_told = 0;
+    fail_handshake(&s, ""); /* only looks whether the port is open */
+    assert_int_equal(n_told, 0);
+    for (int i = 0; i < 5; i++)
+        fail_handshake(&s, "GET / HTTP/1.1\r\n\r\n");
+    assert_int_equal(n_told, 1);
+    assert_non_null(strstr(told[0], "the TLS handshake with 127.0.0.1:"));
+    assert_non_null(strstr(told[0], " failed: http request"));
+    assert_int_equal(tepal_sleep_ms(10 * 1000), 0);
+    fail_handshake(&s, "\x16\x03\x01");
+    tepal_log_set(NULL, NULL);
+    assert_int_equal(n_told, 2);
+    assert_non_null(strstr(told[1], "; 4 more since the last such line"));
+    stop(&s);
+    (void)arg;
+    return 0;
+}
+
+static void failed_handshakes_are_told(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(told_in_log, NULL), 0);
+}
+
 /* A client that says nothing has its time, and no more. */
 static int silent(void *arg)
 {
@@ -171,9 +223,8 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TLS_TEST(both_sides_encrypt),
-        TLS_TEST(failed_handshakes_end_one_connection),
-        TLS_TEST(handshakes_have_their_time),
+        TLS_TEST(both_sides_encrypt),         TLS_TEST(failed_handshakes_end_one_connection),
+        TLS_TEST(failed_handshakes_are_told), TLS_TEST(handshakes_have_their_time),
         TLS_TEST(bad_contexts_do_not_serve),
     };
     return cmocka_run_group_tests(tests, setup, remove_certificates);

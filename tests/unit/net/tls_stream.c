@@ -767,6 +767,43 @@ static void keys_are_updated(void **state)
     assert_int_equal(run_fake(key_updates, NULL), 0);
 }
 
+/* A peer that wants to be answered, and does not read the answers, gets only so much memory. */
+static int flood_of_updates(void *arg)
+{
+    (void)arg;
+    struct raw_pair p;
+    char buffer[16];
+    int small = 4096;
+    ssize_t n = -EAGAIN;
+    raw_pair_open(&p, false, 0);
+    raw_pair_shake(&p);
+    raw_send(&p.raw, SIZE_MAX);
+    settle();
+    assert_int_equal(p.h.result, 0);
+    assert_int_equal(setsockopt(p.stream->io.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    for (int i = 0; i < 1000 && n == -EAGAIN; i++) {
+        for (int k = 0; k < 20; k++) {
+            assert_true(SSL_key_update(p.raw.ssl, SSL_KEY_UPDATE_REQUESTED));
+            assert_int_equal(SSL_do_handshake(p.raw.ssl), 1);
+        }
+        raw_send(&p.raw, SIZE_MAX);
+        settle();
+        n = stream_try_read(p.stream, buffer, 16);
+        assert_true(p.stream->tls->unsent.len <= TLS_MAX_UNSENT);
+    }
+    assert_int_equal(n, TEPAL_ETLS);
+    assert_int_equal(tepal_conn_write(p.stream, "x", 1), TEPAL_ETLS);
+    assert_non_null(strstr(tepal_conn_tls_error(p.stream), "makes us answer"));
+    raw_pair_close(&p);
+    return 0;
+}
+
+static void a_flood_of_key_updates_ends_the_connection(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(flood_of_updates, NULL), 0);
+}
+
 static int write_hello(void *arg)
 {
     return tepal_conn_write(arg, "hello", 5);
@@ -885,6 +922,7 @@ int main(void)
         TLS_TEST(the_end_waits_for_a_slow_peer),
         TLS_TEST(memory_is_short),
         TLS_TEST(keys_are_updated),
+        TLS_TEST(a_flood_of_key_updates_ends_the_connection),
         TLS_TEST(writing_while_half_a_ticket_has_come),
         TLS_TEST(renegotiation_is_refused),
     };

@@ -1,6 +1,7 @@
 /* Tests of the access log. */
 #include "web_check.h"
 
+#include <locale.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,7 +65,7 @@ static void each_atom(void **state)
         const char *format, *line;
     } rows[] = {
         { "%%", "%\n" },
-        { "%a", "-\n" }, /* a Unix socket has no address */
+        { "%a", "127.0.0.1\n" },
         { "%r", "GET /1499?q=1 HTTP/1.1\n" },
         { "%s", "201\n" },
         { "%b", "4\n" },
@@ -121,9 +122,39 @@ static void the_default(void **state)
     const char *const headers[] = { "Referer: http://a/", "User-Agent: test/1.0", NULL };
     tepal_testclient_request(client, "GET", "/0", headers, NULL);
     const char *line = lines();
-    assert_memory_equal(line, "- [", 3);
+    assert_memory_equal(line, "127.0.0.1 [", 11);
     assert_string_equal(strchr(line, ']'),
                         "] \"GET /0 HTTP/1.1\" 201 4 \"http://a/\" \"test/1.0\"\n");
+}
+
+/* Months and decimals are the same everywhere, as is the zone's form. */
+static void no_locale(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "de_DE.UTF-8", "tr_TR.UTF-8", "fr_FR.UTF-8", "C" };
+    static const struct {
+        const char *zone, *offset;
+    } zones[] = { { "XXX-5:30", " +0530] " }, { "XXX9:30", " -0930] " }, { "UTC0", " +0000] " } };
+    for (size_t i = 0; i < 4; i++) {
+        setlocale(LC_ALL, names[i]); /* where it is installed */
+        serve("%t %Tf");
+        get("/1250");
+        const char *line = lines();
+        struct tm tm;
+        setlocale(LC_ALL, "C");
+        assert_non_null(strptime(line, "[%d/%b/%Y:%H:%M:%S %z] 1.250000\n", &tm));
+        again();
+    }
+    for (size_t i = 0; i < 3; i++) {
+        setenv("TZ", zones[i].zone, 1);
+        tzset();
+        serve("%t %s");
+        get("/0");
+        assert_non_null(strstr(lines(), zones[i].offset));
+        again();
+    }
+    unsetenv("TZ");
+    tzset();
 }
 
 /* Neither a line nor a field of one can be forged. */
@@ -132,7 +163,11 @@ static void escaping(void **state)
     (void)state;
     serve("\"%r\" \"%{User-Agent}i\"");
     ask("GET", "/0?\"x\\", "User-Agent: a\" \"b\\\tc\x80", NULL);
-    assert_string_equal(lines(), "\"GET /0?\\\"x\\\\ HTTP/1.1\" \"a\\\" \\\"b\\\\\\x09c\x80\"\n");
+    assert_string_equal(lines(), "\"GET /0?\\\"x\\\\ HTTP/1.1\" \"a\\\" \\\"b\\\\\\x09c\\x80\"\n");
+    /* U+0085, U+2028 and CSI are line ends and commands to some. */
+    ask("GET", "/0", "User-Agent: \xc2\x85\xe2\x80\xa8\x9b\xff~", NULL);
+    assert_string_equal(lines(), "\"GET /0 HTTP/1.1\" "
+                                 "\"\\xc2\\x85\\xe2\\x80\\xa8\\x9b\\xff~\"\n");
     /* What is too long is cut, and is a line all the same. */
     char field[9000] = "User-Agent: ";
     memset(field + 12, '\t', sizeof(field) - 13);
@@ -159,10 +194,99 @@ static void every_response(void **state)
     say("GET /1000 HTTP/1.1\r\nHost: a\r\n\r\n");
     tepal_testclient_disconnect(client); /* gone before the answer: that is told, too */
     say("GET /0 HTTP/1.0\r\n\r\n");
-    assert_string_equal(lines(), "GET /none HTTP/1.1 404 14\nUNKNOWN / HTTP/1.0 400 16\n"
+    assert_string_equal(lines(), "GET /none HTTP/1.1 404 14\nBAD 400 16\n"
                                  "HEAD /0 HTTP/1.1 201 0\nGET /stream HTTP/1.1 200 5\n"
                                  "GET /stream?broken HTTP/1.1 200 5\nGET /1000 HTTP/1.1 201 4\n"
                                  "GET /0 HTTP/1.0 201 4\n");
+}
+
+/* Of a head that was refused: what has come of it, and nothing else. */
+static void refused_heads(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request, *line;
+    } rows[] = {
+        { "GET /nohost HTTP/1.1\r\n\r\n", "GET /nohost HTTP/1.1 400 -\n" },
+        { "GET /old HTTP/1.0\r\nUser-Agent: u\r\nBad Field: x\r\n\r\n",
+          "GET /old HTTP/1.0 400 u\n" },
+        { "DELETE /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "DELETE /x HTTP/1.1 400 -\n" },
+        { "GET /coding HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: deflate, chunked\r\n\r\n",
+          "GET /coding HTTP/1.1 501 -\n" },
+        { "GET /two HTTP/2.0\r\n\r\n", "GET /two HTTP/2.0 505 -\n" },
+        { "GET /a b HTTP/1.1\r\n\r\n", "GET /a b HTTP/1.1 400 -\n" },
+        { "garbage\r\n\r\n", "garbage 400 -\n" },
+        { "\r\n\r\nGET\r\n", "GET 400 -\n" },
+        { "\x16\x03\x01\x02", "\\x16\\x03\\x01\\x02 400 -\n" },
+        { "GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\\xff HTTP/1.1 400 -\n" },
+        { "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", "CONNECT a HTTP/1.1 400 -\n" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        serve("%r %s %{User-Agent}i");
+        say(rows[i].request);
+        hear("GET");
+        assert_string_equal(lines(), rows[i].line);
+        again();
+    }
+    /* Limits. */
+    tepal_get(app, "/{ms:int}", work);
+    start(&(tepal_run_options){ .access_log_format = "%r %s",
+                                .access_log_fd = log_fd,
+                                .max_head = 200,
+                                .max_request_line = 40 });
+    ask("GET", "/0",
+        "X-Large: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        NULL);
+    assert_string_equal(lines(), "GET /0 HTTP/1.1 431\n");
+    get("/0123456789012345678901234567890");
+    const char *line = lines();
+    assert_memory_equal(line, "GET /0123456789", 15);
+    assert_non_null(strstr(line, " 414\n"));
+}
+
+/* An answer that no request was there for. */
+static void the_time_of_a_head(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request, *line;
+    } rows[] = {
+        { "GET /slow HTTP/1.1\r\nUser-Agent: \"me\"\r\nX",
+          "127.0.0.1 GET /slow HTTP/1.1 408 0 3.000000 \\\"me\\\" - -\n" },
+        { "GET /slo", "127.0.0.1 GET /slo 408 0 3.000000 - - -\n" },
+        { "G", "127.0.0.1 G 408 0 3.000000 - - -\n" },
+        { "\r\n", "127.0.0.1 - 408 0 3.000000 - - -\n" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        tepal_get(app, "/{ms:int}", work);
+        start(&(tepal_run_options){ .access_log_format =
+                                        "%a %r %s %b %Tf %{user-agent}i %{Content-Type}o %X",
+                                    .access_log_fd = log_fd,
+                                    .head_timeout_ms = 3000 });
+        say(rows[i].request);
+        hear("GET");
+        assert_string_equal(lines(), rows[i].line);
+        again();
+    }
+    /* A connection on which nothing was asked ends without an answer, and without a line. */
+    serve("%r %s");
+    say("");
+    assert_gone();
+    assert_string_equal(lines(), "");
+}
+
+/* How a response has ended. */
+static void how_it_ended(void **state)
+{
+    (void)state;
+    serve("%s %X");
+    get("/0");
+    ask("GET", "/0", "Connection: close", NULL);
+    get("/stream");
+    get("/stream?broken");
+    assert_string_equal(lines(), "201 +\n201 -\n200 +\n200 X\n");
 }
 
 static void off(void **state)
@@ -198,8 +322,12 @@ int main(void)
         LOG_TEST(each_atom),
         LOG_TEST(process_time_and_size),
         LOG_TEST(the_default),
+        LOG_TEST(no_locale),
         LOG_TEST(escaping),
         LOG_TEST(every_response),
+        LOG_TEST(refused_heads),
+        LOG_TEST(the_time_of_a_head),
+        LOG_TEST(how_it_ended),
         LOG_TEST(off),
         LOG_TEST(unknown_atoms_are_told),
         LOG_TEST(a_broken_log),

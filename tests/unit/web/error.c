@@ -6,6 +6,8 @@
 static tepal_res *make_error(tepal_req *req)
 {
     const char *message = tepal_req_query(req, "m");
+    if (!message)
+        message = tepal_req_header(req, "M");
     int status = (int)tepal_req_match_int(req, "status");
     return message ? tepal_error(req, status, "%s", message) : tepal_error(req, status, NULL);
 }
@@ -44,9 +46,11 @@ static void error_pages(void **state)
         assert_field(reply, "Content-Type", rows[i].type);
     }
     assert_reply(get("/404"), 404, "404 Not Found\n");
+    assert_field(get("/404"), "Vary", "Accept");
+    assert_field(ask("GET", "/404", "Accept: text/html", NULL), "Vary", "Accept");
     assert_reply(get("/404?m=no%20such%20thing"), 404, "404 Not Found: no such thing\n");
     assert_reply(get("/404?m=Not%20Found"), 404, "404 Not Found\n");
-    assert_reply(get("/404?m=%FF"), 404, "404 Not Found\n");
+    assert_reply(ask("GET", "/404", "M: \xff", NULL), 404, "404 Not Found\n");
     assert_reply(ask("GET", "/422?m=a%22%5C%01", "Accept: application/json", NULL), 422,
                  "{\"status\":422,\"error\":\"a\\\"\\\\\\u0001\"}");
     assert_reply(ask("GET", "/422?m=%3Cscript%3E%26%22%27", "Accept: text/html", NULL), 422,

@@ -3,6 +3,7 @@
 
 #include "async/loop.h"
 #include "web/application.h"
+#include "web/request.h"
 #include "web/server.h"
 
 #include <netinet/in.h>
@@ -262,21 +263,27 @@ static void bad_options(void **state)
         tepal_run_options options;
         const char *why;
     } rows[] = {
-        { { .max_fields = 256 }, "max_fields is over 255" },
-        { { .max_json_depth = 513 }, "max_json_depth is over 512" },
-        { { .max_head = 16 * 1024 * 1024 + 1 },
-          "max_head is over 16 MiB or under max_request_line" },
-        { { .max_head = 8191 }, "max_head is over 16 MiB or under max_request_line" },
-        { { .max_request_line = 40000 }, "max_head is over 16 MiB or under max_request_line" },
-        { { .max_request_line = TEPAL_UNLIMITED }, "max_head is over 16 MiB or under" },
-        { { .max_head = TEPAL_UNLIMITED }, "max_head is over 16 MiB or under" },
-        { { .max_request_memory = 64 * 1024 - 1 }, "max_request_memory is under 64 KiB" },
-        { { .head_timeout_ms = -1 }, "a timeout is negative" },
-        { { .keepalive_timeout_ms = -1 }, "a timeout is negative" },
-        { { .body_timeout_ms = -1 }, "a timeout is negative" },
-        { { .write_timeout_ms = -1 }, "a timeout is negative" },
-        { { .lingering_timeout_ms = -1 }, "a timeout is negative" },
-        { { .shutdown_timeout_ms = -1 }, "a timeout is negative" },
+        { { .max_fields = 256 }, "cannot start: max_fields is over 255: 256" },
+        { { .max_fields = TEPAL_UNLIMITED }, "max_fields is over 255: TEPAL_UNLIMITED" },
+        { { .max_json_depth = 513 }, "max_json_depth is over 512: 513" },
+        { { .max_json_depth = TEPAL_UNLIMITED }, "max_json_depth is over 512: TEPAL_UNLIMITED" },
+        { { .max_head = 16 * 1024 * 1024 + 1 }, "max_head is over 16777216: 16777217" },
+        { { .max_head = TEPAL_UNLIMITED }, "max_head is over 16777216: TEPAL_UNLIMITED" },
+        { { .max_request_line = 16 * 1024 * 1024 + 1 },
+          "max_request_line is over max_head: 16777217, and 32768" },
+        { { .max_request_line = 5000, .max_head = 4999 },
+          "max_request_line is over max_head: 5000, and 4999" },
+        { { .max_request_memory = 64 * 1024 - 1 }, "max_request_memory is under 65536: 65535" },
+        { { .max_request_memory = 100000, .max_body = 100001 },
+          "max_body is over max_request_memory: 100001, and 100000" },
+        { { .head_timeout_ms = -1 }, "head_timeout_ms is negative: -1" },
+        { { .keepalive_timeout_ms = -1 }, "keepalive_timeout_ms is negative: -1" },
+        { { .body_timeout_ms = -1 }, "body_timeout_ms is negative: -1" },
+        { { .write_timeout_ms = -1 }, "write_timeout_ms is negative: -1" },
+        { { .lingering_timeout_ms = -1 }, "lingering_timeout_ms is negative: -1" },
+        { { .shutdown_timeout_ms = INT64_MIN }, "shutdown_timeout_ms is negative: -9223372036854" },
+        { { .stack_size = 32 * 1024, .max_json_depth = 161 },
+          "max_json_depth is 161, which needs a stack_size of 32896: it is 32768" },
         { { .server = "a\r\nb" }, "server has control characters" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -300,6 +307,23 @@ static void bad_options(void **state)
           .max_unread_body = TEPAL_UNLIMITED,
           .max_requests = TEPAL_UNLIMITED,
           .max_connections = TEPAL_UNLIMITED },
+        /* Each alone. */
+        { .max_head = 100 },
+        { .max_head = 4096 },
+        { .max_head = 16 * 1024 * 1024 },
+        { .max_request_line = 100 },
+        { .max_request_line = 40000 },
+        { .max_request_line = 16 * 1024 * 1024 },
+        { .max_request_line = TEPAL_UNLIMITED },
+        { .max_head = 5000, .max_request_line = 5000 },
+        { .max_request_memory = 64 * 1024 },
+        { .max_request_memory = 100000, .max_body = 100000 },
+        { .max_request_memory = 64 * 1024, .max_body = TEPAL_UNLIMITED },
+        { .max_request_memory = TEPAL_UNLIMITED },
+        { .max_body = TEPAL_UNLIMITED },
+        { .max_json_depth = 512 },
+        { .stack_size = 32 * 1024 },
+        { .stack_size = 32 * 1024, .max_json_depth = 160 },
     };
     tepal_get(app, "/", ok);
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
@@ -325,6 +349,95 @@ static void bad_ports(void **state)
         assert_non_null(strstr(logged(), "port is not between 1 and 65535"));
         log_forget();
     }
+}
+
+/* A default gives way to what is set. */
+static void defaults(void **state)
+{
+    (void)state;
+    tepal_get(app, "/{rest:path}", ok);
+    tepal_post(app, "/", read_it);
+    start(&(tepal_run_options){ .max_head = 4096 });
+    expect_status(with_line(4000), 200);
+    expect_status(with_line(4097), 414);
+    again();
+    tepal_get(app, "/{rest:path}", ok);
+    start(&(tepal_run_options){ .max_request_line = 60000 });
+    expect_status(with_line(60000), 200);
+    expect_status(with_line(60001), 414);
+    again();
+    tepal_get(app, "/{rest:path}", ok);
+    start(&(tepal_run_options){ .max_request_line = TEPAL_UNLIMITED });
+    expect_status(with_line(32000), 200);
+    again();
+    tepal_post(app, "/", read_it);
+    start(&(tepal_run_options){ .max_request_memory = 64 * 1024 });
+    char *body = octets(64 * 1024 + 1);
+    assert_int_equal(tepal_testclient_post(client, "/", "text/plain", body)->status, 413);
+    free(body);
+}
+
+/* A route that takes more than all others has the memory for it; unless less was given, and then it
+ * could never work. */
+static void larger_bodies_of_a_route(void **state)
+{
+    (void)state;
+    enum { LARGE = 24 << 20 };
+    static const tepal_route table[] = {
+        { .method = "POST", .pattern = "/up", .handler = read_it, .max_body = LARGE }, { 0 }
+    };
+    char *body = malloc(LARGE + 2);
+    assert_non_null(body);
+    tepal_routes(app, table);
+    start(NULL);
+    for (size_t i = 0; i < 3; i++) {
+        size_t len = LARGE - 1 + i;
+        memset(body, 'x', len);
+        body[len] = '\0';
+        tepal_testreply *reply = tepal_testclient_post(client, "/up", "text/plain", body);
+        assert_int_equal(reply->status, i < 2 ? 200 : 413);
+    }
+    free(body);
+    again();
+    tepal_routes(app, table);
+    assert_refused(&(tepal_run_options){ .max_request_memory = 20 << 20 },
+                   "route POST /up: max_body is over max_request_memory: 25165824, and 20971520");
+    again();
+    tepal_routes(app, table);
+    start(&(tepal_run_options){ .max_request_memory = LARGE });
+}
+
+static size_t used;
+
+static tepal_res *measure(tepal_req *req)
+{
+    const tepal_bytes *body = tepal_req_body(req);
+    used = req->arena.used;
+    return body ? tepal_text(req, 200, "%zu", body->len) : NULL;
+}
+
+/* A body costs what it is: nothing is left of the room that it has outgrown. */
+static void memory_of_bodies(void **state)
+{
+    (void)state;
+    enum { SIZE = 3000000 };
+    char *body = octets(SIZE), *piece = malloc(SIZE + 100);
+    assert_non_null(piece);
+    tepal_post(app, "/", measure);
+    start(&(tepal_run_options){ .max_body = SIZE });
+    assert_reply(tepal_testclient_post(client, "/", "text/plain", body), 200, "3000000");
+    assert_in_range(used, SIZE, SIZE + 64 * 1024);
+    size_t len = (size_t)sprintf(piece,
+                                 "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                                 "\r\n%x\r\n",
+                                 SIZE);
+    memcpy(piece + len, body, SIZE);
+    len += SIZE + (size_t)sprintf(piece + len + SIZE, "\r\n0\r\n\r\n");
+    say_octets(piece, len);
+    assert_reply(hear("POST"), 200, "3000000");
+    assert_in_range(used, SIZE, SIZE + 64 * 1024);
+    free(piece);
+    free(body);
 }
 
 /* What max_body allows fits into the memory that a request has by default. */
@@ -354,6 +467,9 @@ int main(void)
         WEB_TEST(bad_options),
         WEB_TEST(bad_ports),
         WEB_TEST(memory_for_large_bodies),
+        WEB_TEST(defaults),
+        WEB_TEST(larger_bodies_of_a_route),
+        WEB_TEST(memory_of_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,7 +103,7 @@ static void what_they_see(void **state)
     get("/none");
     assert_string_equal(seen, "GET /none /none - HTTP/11 404");
     talk("GET / HTTP/1.1\r\nBad Field: x\r\n\r\n");
-    assert_string_equal(seen, "UNKNOWN / / - HTTP/10 400");
+    assert_string_equal(seen, "GET / / - HTTP/11 400");
     talk("GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_string_equal(seen, "GET /%00 / - HTTP/11 400");
 }

@@ -2,6 +2,7 @@
 #include "web_check.h"
 
 #include "base/mem.h"
+#include "web/request.h"
 
 static const char *shown(const char *text)
 {
@@ -31,25 +32,26 @@ static void the_head(void **state)
     tepal_any(app, "/{p:path}", show);
     start(NULL);
     assert_reply(get("/hello/wo%20rld?x=1&y"), 200,
-                 "GET|/hello/wo%20rld?x=1&y|/hello/wo rld|x=1&y|HTTP/11|http|test|");
-    assert_reply(get("/a%2Fb?"), 200, "GET|/a%2Fb?|/a/b||HTTP/11|http|test|");
-    assert_reply(get("/a+b??x"), 200, "GET|/a+b??x|/a+b|?x|HTTP/11|http|test|");
-    assert_reply(ask("brew", "/", NULL, NULL), 200, "brew|/|/||HTTP/11|http|test|");
+                 "GET|/hello/wo%20rld?x=1&y|/hello/wo rld|x=1&y|HTTP/11|http|test|127.0.0.1");
+    assert_reply(get("/a%2Fb?"), 200, "GET|/a%2Fb?|/a/b||HTTP/11|http|test|127.0.0.1");
+    assert_reply(get("/a+b??x"), 200, "GET|/a+b??x|/a+b|?x|HTTP/11|http|test|127.0.0.1");
+    assert_reply(ask("brew", "/", NULL, NULL), 200, "brew|/|/||HTTP/11|http|test|127.0.0.1");
     assert_reply(talk("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"), 200,
-                 "GET|/|/||HTTP/11|http|[::1]:80|");
-    assert_reply(talk("GET / HTTP/1.1\r\nHost:\r\n\r\n"), 200, "GET|/|/||HTTP/11|http||");
+                 "GET|/|/||HTTP/11|http|[::1]:80|127.0.0.1");
+    assert_reply(talk("GET / HTTP/1.1\r\nHost:\r\n\r\n"), 200, "GET|/|/||HTTP/11|http||127.0.0.1");
     assert_reply(talk("GET http://there:81/x?y HTTP/1.1\r\nHost: here\r\n\r\n"), 200,
-                 "GET|http://there:81/x?y|/x|y|HTTP/11|http|there:81|");
+                 "GET|http://there:81/x?y|/x|y|HTTP/11|http|there:81|127.0.0.1");
     assert_reply(talk("GET http://there HTTP/1.1\r\nHost: here\r\n\r\n"), 200,
-                 "GET|http://there|/||HTTP/11|http|there|");
+                 "GET|http://there|/||HTTP/11|http|there|127.0.0.1");
     assert_reply(talk("GET http://there?q HTTP/1.1\r\nHost: here\r\n\r\n"), 200,
-                 "GET|http://there?q|/|q|HTTP/11|http|there|");
+                 "GET|http://there?q|/|q|HTTP/11|http|there|127.0.0.1");
     assert_reply(talk("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n"
                       "X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n"
                       "Forwarded: for=1.2.3.4;host=evil;proto=https\r\n\r\n"),
-                 200, "GET|/|/||HTTP/11|http|a|");
-    assert_reply(talk("GET /x HTTP/1.0\r\nHost: old\r\n\r\n"), 200, "GET|/x|/x||HTTP/10|http|old|");
-    assert_reply(talk("GET / HTTP/1.0\r\n\r\n"), 200, "GET|/|/||HTTP/10|http||");
+                 200, "GET|/|/||HTTP/11|http|a|127.0.0.1");
+    assert_reply(talk("GET /x HTTP/1.0\r\nHost: old\r\n\r\n"), 200,
+                 "GET|/x|/x||HTTP/10|http|old|127.0.0.1");
+    assert_reply(talk("GET / HTTP/1.0\r\n\r\n"), 200, "GET|/|/||HTTP/10|http||127.0.0.1");
 }
 
 static void bad_targets(void **state)
@@ -58,7 +60,7 @@ static void bad_targets(void **state)
     tepal_any(app, "/{p:path}", show);
     start(NULL);
     static const char *const targets[] = { "/%00", "/a%00b",  "/?a=%00", "/%",  "/%z1",
-                                           "/?%2", "/%0a",    "/%0D",    "/#x", "*",
+                                           "/%2",  "/%0a",    "/%0D",    "/#x", "*",
                                            "a",    "http:/x", "//%00" };
     for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++) {
         tepal_testreply *reply = get(targets[i]);
@@ -126,7 +128,9 @@ static void query(void **state)
         { "?a=b=c", "b=c|(null)|(null)|(null)", "[a=b=c]" },
         { "?a;b=1", "(null)|(null)|(null)|(null)", "[a;b=1]" },
         { "?A=1", "(null)|(null)|(null)|(null)", "[A=1]" },
-        { "?a=%C3%A9%FF", "\xc3\xa9\xff|(null)|(null)|(null)", "[a=\xc3\xa9\xff]" },
+        { "?a=%C3%A9", "\xc3\xa9|(null)|(null)|(null)", "[a=\xc3\xa9]" },
+        { "?a=100%&b+c=%zz%41", "100%|(null)|(null)|%zzA", "[a=100%][b c=%zzA]" },
+        { "?a=|^{}`[]\"<>\\", "|^{}`[]\"<>\\|(null)|(null)|(null)", "[a=|^{}`[]\"<>\\]" },
         { "?a=?/:", "?/:|(null)|(null)|(null)", "[a=?/:]" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -138,7 +142,104 @@ static void query(void **state)
     }
 }
 
+/* All values of a name in a query of many, and what asking again takes of the request's memory. */
+static tepal_res *many_queries(tepal_req *req)
+{
+    const char *name, *value;
+    size_t n = 0, each = 0, at = 0, numbers = 0;
+    for (; (value = tepal_req_query_nth(req, "a", n)); n++)
+        numbers += atoi(value) == (int)n;
+    size_t used = (size_t)(req->arena.end - req->arena.next) + req->arena.used;
+    for (int i = 0; i < 100; i++) {
+        at = each = 0;
+        while (tepal_req_each_query(req, &at, &name, &value))
+            each++;
+        tepal_req_query(req, "b");
+        tepal_req_query_nth(req, "a", 7);
+        tepal_req_query(req, "none");
+    }
+    used -= (size_t)(req->arena.end - req->arena.next) + req->arena.used;
+    const char *last = tepal_req_query(req, "zz"), *first = tepal_req_query(req, "A");
+    return tepal_text(req, 200, "%zu %zu %zu %s %s %zu", n, numbers, each, shown(first),
+                      shown(last), used);
+}
+
+static void large_queries(void **state)
+{
+    (void)state;
+    static char target[60000];
+    char said[64];
+    tepal_get(app, "/", many_queries);
+    start(&(tepal_run_options){ .max_request_line = 60000 });
+    static const size_t counts[] = { 1, 6, 7, 8, 9, 10, 100, 4000 };
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+        char *p = target + sprintf(target, "/?zz=last&");
+        for (size_t k = 0; k < counts[i]; k++)
+            p += sprintf(p, "%s=%zu&", k % 3 == 0 ? "%61" : "a", k);
+        strcpy(p, "A=first&aa=other");
+        sprintf(said, "%zu %zu %zu first last 0", counts[i], counts[i], counts[i] + 3);
+        assert_reply(get(target), 200, said);
+    }
+}
+
+static tepal_res *repeated_names(tepal_req *req)
+{
+    const char *first = tepal_req_query(req, ""), *value = tepal_req_query(req, "x1");
+    return tepal_text(req, 200, "%s %s %s", shown(first), shown(value),
+                      shown(tepal_req_query_nth(req, "x1", 1)));
+}
+
+/* Pairs without a value, and without a name, among many. */
+static void odd_queries(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", repeated_names);
+    start(NULL);
+    assert_reply(get("/?x1&=e&x2&x3&x4&x5&x6&x7&x8&x1=2&&"), 200, "e  2");
+    assert_reply(get("/?x9&x9&x9&x9&x9&x9&x9&x9&x9&x9"), 200, "(null) (null) (null)");
+    assert_reply(get("/?=&=&=&=&=&=&=&=&=&x1=y&"), 200, " y (null)");
+    assert_reply(get("/?&&&&&&&&&&&&&"), 200, "(null) (null) (null)");
+}
+
 /* --- Fields ----------------------------------------------------------------------------------- */
+
+/* A stream that looks at its request at every step must not run out of memory for it. */
+static tepal_res *ask_again(tepal_req *req)
+{
+    const char *accept = tepal_req_header(req, "accept"), *one = tepal_req_cookie(req, "one");
+    const char *two = tepal_req_cookie(req, "two");
+    tepal_req_content_type(req);
+    tepal_req_host(req);
+    tepal_req_remote(req);
+    tepal_req_path(req);
+    size_t used = (size_t)(req->arena.end - req->arena.next) + req->arena.used;
+    bool same = true;
+    for (int i = 0; i < 1000; i++) {
+        same &= accept == tepal_req_header(req, "Accept");
+        same &= one == tepal_req_cookie(req, "one") && two == tepal_req_cookie(req, "two");
+        same &= tepal_req_cookie(req, "none") == NULL && tepal_req_header(req, "none") == NULL;
+        same &= tepal_req_header(req, "X-Twice") == tepal_req_header(req, "x-tWICE");
+        tepal_req_content_type(req);
+        tepal_req_host(req);
+        tepal_req_remote(req);
+        tepal_req_path(req);
+        if (i == 0) /* x-twice is new */
+            used = (size_t)(req->arena.end - req->arena.next) + req->arena.used;
+    }
+    used -= (size_t)(req->arena.end - req->arena.next) + req->arena.used;
+    return tepal_text(req, 200, "%s|%s|%s|%s|%d|%zu", accept, one, two,
+                      tepal_req_header(req, "X-Twice"), same, used);
+}
+
+static void asked_again(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", ask_again);
+    start(NULL);
+    assert_reply(talk("GET / HTTP/1.1\r\nHost: a\r\nAccept: a/b\r\nCookie: one=1\r\n"
+                      "X-Twice: x\r\nAccept: c/d\r\nCookie: two=2; one=3\r\nx-twice: y\r\n\r\n"),
+                 200, "a/b, c/d|1|2|x, y|1|0");
+}
 
 static tepal_res *show_fields(tepal_req *req)
 {
@@ -400,11 +501,11 @@ static void says_what_it_is_at(void **state)
     tepal_any(app, "/{rest:path}", dump);
     start(NULL);
     assert_reply(get("/todos/7?x=1"), 200, "dumped");
-    assert_non_null(strstr(dumped, " \"/{rest:path}\" (GET /todos/7?x=1 from a Unix socket): "
+    assert_non_null(strstr(dumped, " \"/{rest:path}\" (GET /todos/7?x=1 from 127.0.0.1): "
                                    "running, "));
     assert_reply(ask("PATCH", "/b", NULL, "x"), 200,
                  "dumped"); /* the next one on that connection */
-    assert_non_null(strstr(dumped, " \"/{rest:path}\" (PATCH /b from a Unix socket): "));
+    assert_non_null(strstr(dumped, " \"/{rest:path}\" (PATCH /b from 127.0.0.1): "));
     assert_null(strstr(dumped, "todos"));
 }
 
@@ -415,6 +516,9 @@ int main(void)
         WEB_TEST(bad_targets),
         WEB_TEST(route_variables),
         WEB_TEST(query),
+        WEB_TEST(large_queries),
+        WEB_TEST(odd_queries),
+        WEB_TEST(asked_again),
         WEB_TEST(fields),
         WEB_TEST(cookies),
         WEB_TEST(content_type_and_length),

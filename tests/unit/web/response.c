@@ -159,10 +159,11 @@ static void fields_that_are_refused(void **state)
         bad_name = rows[i / 2].name;
         bad_value = rows[i / 2].value;
         tepal_testreply *reply = get("/");
-        assert_string_equal(wire(reply),
-                            "HTTP/1.1 500 Internal Server Error\r\n"
-                            "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 26\r\n\r\n"
-                            "500 Internal Server Error\n");
+        assert_string_equal(
+            wire(reply),
+            "HTTP/1.1 500 Internal Server Error\r\n"
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 26\r\nVary: Accept\r\n\r\n"
+            "500 Internal Server Error\n");
         assert_int_equal(results[0], TEPAL_EFIELD);
         assert_int_equal(results[1], TEPAL_EFIELD);
     }
@@ -365,6 +366,58 @@ static void cookies(void **state)
     }
 }
 
+static tepal_res *forget_cookies(tepal_req *req)
+{
+    tepal_res *res = tepal_empty(req, 204);
+    results[0] = tepal_res_delete_cookie(res, "__Host-a", NULL);
+    results[1] =
+        tepal_res_delete_cookie(res, "__Secure-b", &(tepal_cookie_options){ .path = "/y" });
+    return res;
+}
+
+/* A cookie that browsers drop is not sent, and its author is told. */
+static void dropped_cookies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        tepal_cookie_options options;
+        const char *why;
+    } rows[] = {
+        { "a",
+          { .same_site = TEPAL_SAME_SITE_NONE },
+          "the cookie a is not set, browsers would drop "
+          "it: SameSite=None must be secure" },
+        { "a", { .partitioned = true }, "Partitioned must be secure" },
+        { "__Host-a", { .secure = true, .domain = "a.b" }, "__Host- must have no domain" },
+        { "__Host-a", { .secure = true, .path = "/x" }, "__Host- must have the path" },
+        { "__Secure-a", { 0 }, "a name with this prefix must be secure" },
+    };
+    tepal_get(app, "/bad", set_bad_cookie);
+    tepal_get(app, "/forget", forget_cookies);
+    start(NULL);
+    cookie_value = "x";
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        cookie_name = rows[i].name;
+        cookie_options = rows[i].options;
+        log_forget();
+        tepal_testreply *reply = get("/bad");
+        assert_reply(reply, 200, "ok");
+        assert_field(reply, "Set-Cookie", NULL);
+        assert_int_equal(results[0], -EINVAL);
+        assert_non_null(strstr(logged(), rows[i].why));
+    }
+    cookie_name = "__Host-a";
+    cookie_options = (tepal_cookie_options){ .secure = true, .same_site = TEPAL_SAME_SITE_NONE };
+    assert_field(get("/bad"), "Set-Cookie", "__Host-a=x; Path=/; Secure; SameSite=None");
+    assert_string_equal(
+        wire(get("/forget")),
+        "HTTP/1.1 204 No Content\r\n"
+        "Set-Cookie: __Host-a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/; Secure\r\n"
+        "Set-Cookie: __Secure-b=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/y; Secure"
+        "\r\n\r\n");
+}
+
 /* --- Redirects -------------------------------------------------------------------------------- */
 
 static const char *location;
@@ -419,6 +472,7 @@ int main(void)
         WEB_TEST(statuses),
         WEB_TEST(bad_statuses),
         WEB_TEST(cookies),
+        WEB_TEST(dropped_cookies),
         WEB_TEST(redirects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

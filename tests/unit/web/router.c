@@ -349,9 +349,10 @@ static void allow(void **state)
     const char *why;
     assert_int_equal(
         try_add(&(tepal_route){ .method = "GET", .pattern = "/n", .no_head = true }, &why), 0);
-    assert_string_equal(router_allow(&router, &arena, "/a/7", 4), "DELETE, GET, HEAD, PATCH, PUT");
-    assert_string_equal(router_allow(&router, &arena, "/a/x", 4), "DELETE, PATCH");
-    assert_string_equal(router_allow(&router, &arena, "/n", 2), "GET, PATCH");
+    assert_string_equal(router_allow(&router, &arena, "/a/7", 4),
+                        "DELETE, GET, HEAD, OPTIONS, PATCH, PUT");
+    assert_string_equal(router_allow(&router, &arena, "/a/x", 4), "DELETE, OPTIONS, PATCH");
+    assert_string_equal(router_allow(&router, &arena, "/n", 2), "GET, OPTIONS, PATCH");
     /* More patterns than anybody has for one path: all of them count. */
     char pattern[64], method[64];
     for (int i = 0; i < 40; i++) {
@@ -361,7 +362,7 @@ static void allow(void **state)
     }
     const char *text = router_allow(&router, &arena, "/many/a", 7);
     assert_non_null(strstr(text, "M00, M01"));
-    assert_non_null(strstr(text, "M38, M39, PATCH"));
+    assert_non_null(strstr(text, "M38, M39, OPTIONS, PATCH"));
 }
 
 static void bad_routes(void **state)
@@ -503,15 +504,15 @@ static void served(void **state)
     assert_reply(ask("DELETE", "/u/you", NULL, NULL), 200, "deleted");
     tepal_testreply *reply = ask("POST", "/u/you", NULL, "");
     assert_reply(reply, 405, "405 Method Not Allowed\n");
-    assert_field(reply, "Allow", "DELETE, GET, HEAD");
+    assert_field(reply, "Allow", "DELETE, GET, HEAD, OPTIONS");
     reply = ask("HEAD", "/u/you", NULL, NULL);
     assert_reply(reply, 200, "");
     assert_field(reply, "Content-Length", "18");
     reply = ask("HEAD", "/quiet", NULL, NULL);
     assert_reply(reply, 405, "");
-    assert_field(reply, "Allow", "GET");
+    assert_field(reply, "Allow", "GET, OPTIONS");
     assert_reply(ask("BREW", "/any", NULL, NULL), 200, "BREW /any -");
-    assert_reply(ask("OPTIONS", "*", NULL, NULL), 404, NULL);
+    assert_reply(ask("OPTIONS", "*", NULL, NULL), 204, "");
 }
 
 static void errors_at_start(void **state)

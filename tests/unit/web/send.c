@@ -1,6 +1,13 @@
 /* Tests of responses on the wire: where they end, and streams. */
 #include "web_check.h"
 
+#include "async/loop.h"
+#include "web/application.h"
+#include "web/testpeer.h"
+
+#include <unistd.h>
+#include <wchar.h>
+
 #define HEAD_OF(type, length) \
     "HTTP/1.1 200 OK\r\nContent-Type: " type "\r\nContent-Length: " length "\r\n"
 
@@ -45,7 +52,9 @@ static void bodiless(void **state)
         expect_bodiless("GET", target, "HTTP/1.1 204 No Content\r\n\r\n");
         expect_bodiless("HEAD", target, "HTTP/1.1 204 No Content\r\n\r\n");
         sprintf(target, "/304%s", forms[i]);
-        expect_bodiless("GET", target, "HTTP/1.1 304 Not Modified\r\n\r\n");
+        expect_bodiless("GET", target,
+                        i < 2 ? "HTTP/1.1 304 Not Modified\r\n\r\n"
+                              : "HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n");
     }
     expect_bodiless("HEAD", "/200", HEAD_OF("text/plain; charset=utf-8", "6") "\r\n");
     expect_bodiless("HEAD", "/404",
@@ -57,7 +66,7 @@ static void bodiless(void **state)
                     "Transfer-Encoding: chunked\r\n\r\n");
     expect_bodiless("HEAD", "/none",
                     "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8"
-                    "\r\nContent-Length: 14\r\n\r\n");
+                    "\r\nContent-Length: 14\r\nVary: Accept\r\n\r\n");
     /* A HEAD over HTTP/1.0 that streams need not close. */
     say("HEAD /200?stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert_string_equal(wire(hear("HEAD")), "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
@@ -97,6 +106,51 @@ static void connect_(void **state)
     assert_true(reply->closed);
     say("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Status: 403\r\n\r\n");
     assert_reply(hear("CONNECT"), 403, "text");
+}
+
+static tepal_res *without_body(tepal_req *req)
+{
+    tepal_res *res = tepal_empty(req, (int)tepal_req_match_int(req, "status"));
+    tepal_res_set_length(res, 1234);
+    return res;
+}
+
+/* The length of what is not sent: of HEAD what GET would have, of 304 what 200 would have. */
+static void lengths_of_other(void **state)
+{
+    (void)state;
+    tepal_any(app, "/{status:int}", without_body);
+    tepal_get(app, "/ok", ok);
+    start(NULL);
+    expect_bodiless("HEAD", "/200", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");
+    expect_bodiless("HEAD", "/304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\n\r\n");
+    expect_bodiless("GET", "/304", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\n\r\n");
+    expect_bodiless("HEAD", "/204", "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_string_equal(logged(), "");
+    /* What is sent has the length that it has. */
+    expect_bodiless("GET", "/200", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_non_null(strstr(logged(), "GET /200: the body has 0 octets, not the declared 1234"));
+}
+
+static tepal_res *close_late(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/x");
+    results[0] = tepal_write(res, "x", 1);
+    tepal_res_set_close(res);
+    return res;
+}
+
+/* The head cannot say it any more; it is done all the same. */
+static void closing_late(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", close_late);
+    start(NULL);
+    say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    tepal_testreply *reply = hear("GET");
+    assert_reply(reply, 200, "x");
+    assert_field(reply, "Connection", NULL);
+    assert_gone();
 }
 
 /* --- Streams ---------------------------------------------------------------------------------- */
@@ -282,8 +336,6 @@ static void large_bodies(void **state)
     free(big);
 }
 
-/* --- Misuse ----------------------------------------------------------------------------------- */
-
 static tepal_res *write_to_whole(tepal_req *req)
 {
     tepal_res *res = ok(req);
@@ -291,13 +343,136 @@ static tepal_res *write_to_whole(tepal_req *req)
     return res;
 }
 
+static int second;
+
+/* The first cannot be taken back, and must not look complete. */
 static tepal_res *begin_two(tepal_req *req)
 {
     tepal_write(tepal_stream(req, 200, NULL), "x", 1);
     tepal_res *res = tepal_stream(req, 200, NULL);
-    tepal_write(res, "y", 1);
+    second = tepal_write(res, "y", 1);
     return res;
 }
+
+static void a_second_stream(void **state)
+{
+    (void)state;
+    tepal_get(app, "/two", begin_two);
+    start(NULL);
+    tepal_testreply *reply = get("/two");
+    assert_int_equal(second, TEPAL_ESENT);
+    assert_int_equal(reply->status, 0);
+    assert_int_equal(reply->error, TEPAL_ECLOSED);
+    assert_non_null(strstr(reply->raw.data, "1\r\nx\r\n"));
+    assert_non_null(strstr(logged(), "a stream was begun and not returned"));
+    /* Without a body its head was all there is. */
+    reply = ask("HEAD", "/two", NULL, NULL);
+    assert_int_equal(second, TEPAL_ESENT);
+    assert_reply(reply, 200, "");
+    assert_false(reply->closed);
+}
+
+/* A piece that could not be made must not be missing in what looks whole. */
+static tepal_res *bad_piece(tepal_req *req)
+{
+    static const wchar_t bad[] = { 0x7fffffff, 0 };
+    tepal_res *res = tepal_stream(req, 200, NULL);
+    tepal_writef(res, "one");
+    second = tepal_writef(res, "%ls", bad);
+    tepal_writef(res, "three");
+    return res;
+}
+
+static void a_piece_that_cannot_be_made(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", bad_piece);
+    start(NULL);
+    tepal_testreply *reply = get("/");
+    assert_int_equal(second, -EINVAL);
+    assert_int_equal(reply->status, 0);
+    assert_non_null(strstr(reply->raw.data, "one"));
+    assert_null(strstr(reply->raw.data, "three"));
+    assert_true(reply->closed);
+}
+
+/* --- Where nobody reads the body -------------------------------------------------------------- */
+
+static int n_written, last_result;
+
+static tepal_res *without_end(tepal_req *req)
+{
+    int status = (int)tepal_req_match_int(req, "status");
+    tepal_res *res = tepal_stream(req, status, "text/plain");
+    for (n_written = 0; (last_result = tepal_write(res, "x", 1)) == 0; n_written++)
+        continue;
+    return res;
+}
+
+static tepal_res *empty_pieces(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    while ((last_result = tepal_write(res, "", 0)) == 0)
+        continue;
+    return res;
+}
+
+static tepal_res *fail_at_its_end(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    last_result = tepal_writef(res, "x");
+    return last_result < 0 ? tepal_fail(req, last_result) : res;
+}
+
+/* It is over with the first write, and properly. */
+static void a_body_that_nobody_reads(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *target;
+        int status;
+    } rows[] = {
+        { "HEAD", "/end/200", 200 }, { "GET", "/end/204", 204 }, { "GET", "/end/205", 205 },
+        { "GET", "/end/304", 304 },  { "HEAD", "/fail", 200 },
+    };
+    tepal_get(app, "/end/{status:int}", without_end);
+    tepal_get(app, "/fail", fail_at_its_end);
+    tepal_get(app, "/ok", ok);
+    start(NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        tepal_testreply *reply = ask(rows[i].method, rows[i].target, NULL, NULL);
+        assert_int_equal(last_result, TEPAL_ENOBODY);
+        assert_int_equal(n_written, 0);
+        assert_reply(reply, rows[i].status, "");
+        assert_false(reply->closed);
+        assert_reply(get("/ok"), 200, "ok");
+    }
+    assert_string_equal(logged(), "");
+}
+
+/* A loop that writes nothing lets the others run, and ends with its client. */
+static void a_loop_of_empty_pieces(void **state)
+{
+    (void)state;
+    tepal_get(app, "/empty", empty_pieces);
+    tepal_get(app, "/ok", ok);
+    start(NULL);
+    last_result = 1;
+    int fd = testpeer_open(app->server);
+    assert_int_equal(write(fd, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n", 33), 33);
+    for (int i = 0; i < 10; i++)
+        loop_turn(loop_current, false);
+    say("GET /ok HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_reply(hear("GET"), 200, "ok");
+    assert_int_equal(last_result, 0);
+    close(fd);
+    while (loop_turn(loop_current, false))
+        continue;
+    assert_true(last_result < 0);
+    assert_int_equal(loop_current->n_tasks, 0);
+}
+
+/* --- Misuse ----------------------------------------------------------------------------------- */
 
 static void ask_for(void *target)
 {
@@ -308,18 +483,28 @@ static void misused(void **state)
 {
     (void)state;
     tepal_get(app, "/whole", write_to_whole);
-    tepal_get(app, "/two", begin_two);
     start(NULL);
     assert_misuse(ask_for, "/whole", "the response was not made by tepal_stream()");
-    assert_misuse(ask_for, "/two", "another response to the same request has begun");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WEB_TEST(bodiless),    WEB_TEST(reset_content),    WEB_TEST(connect_),
-        WEB_TEST(streams),     WEB_TEST(declared_lengths), WEB_TEST(streams_that_fail),
-        WEB_TEST(two_writers), WEB_TEST(large_bodies),     WEB_TEST(misused),
+        WEB_TEST(bodiless),
+        WEB_TEST(reset_content),
+        WEB_TEST(connect_),
+        WEB_TEST(streams),
+        WEB_TEST(declared_lengths),
+        WEB_TEST(streams_that_fail),
+        WEB_TEST(two_writers),
+        WEB_TEST(large_bodies),
+        WEB_TEST(misused),
+        WEB_TEST(a_second_stream),
+        WEB_TEST(a_piece_that_cannot_be_made),
+        WEB_TEST(a_body_that_nobody_reads),
+        WEB_TEST(a_loop_of_empty_pieces),
+        WEB_TEST(lengths_of_other),
+        WEB_TEST(closing_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,7 +159,7 @@ static void size_of_an_idle_connection(void **state)
     struct connection *c = CONTAINER_OF(app->server->connections.next, struct connection, node);
     assert_null(c->http.in);
     assert_null(c->http.out);
-    assert_null(c->http.pinned);
+    assert_null(c->http.work);
     assert_null(c->task);
     assert_null(c->partial);
     close(client_fd);

@@ -1,0 +1,92 @@
+/* An application and its test: the test client talks to the real server code, without a network, on
+ * a clock that jumps to the next timer. An hour of waiting takes no time.
+ *
+ *     build/examples/greeter --test         -> every test passed
+ *     build/examples/greeter --port 8080
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <tepal.h>
+#include <tepal/testing.h>
+
+/* --- The application -------------------------------------------------------------------------- */
+
+static tepal_res *greet(tepal_req *req)
+{
+    json_t *body = tepal_req_json(req);
+    const char *name;
+    if (!body)
+        return NULL;
+    if (json_unpack(body, "{s:s}", "name", &name) < 0)
+        return tepal_error(req, 422, "name (string) is required");
+    return tepal_jsonf(req, 200, "{s:s, s:s}", "greeting", tepal_req_match(req, "greeting"), "name",
+                       name);
+}
+
+static tepal_res *later(tepal_req *req)
+{
+    if (tepal_sleep_ms(3600 * 1000) < 0)
+        return NULL;
+    return tepal_text(req, 200, "an hour has passed\n");
+}
+
+static tepal_app *new_app(void)
+{
+    tepal_app *app = tepal_app_new();
+    tepal_post(app, "/{greeting}", greet);
+    tepal_get(app, "/later", later);
+    return app;
+}
+
+/* --- Its test --------------------------------------------------------------------------------- */
+
+static int failures;
+
+static void check(bool is_right, const char *what)
+{
+    if (!is_right)
+        printf("failed: %s\n", what);
+    failures += !is_right;
+}
+
+static bool is_text(json_t *object, const char *key, const char *text)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value && strcmp(value, text) == 0;
+}
+
+static int test(void)
+{
+    tepal_app *app = new_app();
+    tepal_testclient *client = tepal_testclient_new(app, NULL);
+    const char *type = "application/json";
+    if (!client)
+        return 1; /* why is logged */
+
+    tepal_testreply *reply = tepal_testclient_post(client, "/hello", type, "{\"name\": \"Ann\"}");
+    json_t *said = tepal_testreply_json(reply);
+    check(reply->status == 200, "a greeting is answered with 200");
+    check(is_text(said, "greeting", "hello") && is_text(said, "name", "Ann"), "it is repeated");
+
+    reply = tepal_testclient_post(client, "/hello", type, "{\"name\": 7}");
+    check(reply->status == 422, "a name is text");
+    reply = tepal_testclient_post(client, "/hello", type, "{");
+    check(reply->status == 400, "the body is JSON");
+    reply = tepal_testclient_get(client, "/hello");
+    check(reply->status == 405, "greetings are sent by POST");
+    reply = tepal_testclient_get(client, "/later");
+    check(reply->status == 200, "an hour passes at once");
+
+    tepal_testclient_close(client);
+    tepal_app_close(app);
+    puts(failures ? "tests failed" : "every test passed");
+    return failures ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--test") == 0)
+        return test();
+    return tepal_run_args(new_app(), argc, argv, NULL);
+}

@@ -1,0 +1,15 @@
+/* How much memory this process may have. */
+#ifndef TEPAL_BASE_MEMORY_LIMIT_H
+#define TEPAL_BASE_MEMORY_LIMIT_H
+
+#include <stddef.h>
+
+/* The least of physical memory, RLIMIT_AS and the limits of its control groups, of either version; in
+ * octets. Reads some small files: not for each request. */
+size_t memory_limit(void);
+
+/* For tests: the least limit of the control groups that the file cgroups (/proc/self/cgroup) names, in
+ * their tree below root (/sys/fs/cgroup). SIZE_MAX when there is none. */
+size_t memory_limit_of_cgroups(const char *cgroups, const char *root);
+
+#endif

@@ -1,0 +1,69 @@
+/* Ends of socket pairs that are closed as TCP would. */
+#include "web/testpeer.h"
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "web/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int testpeer_open(struct server *server)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    int rc = fd_keep_both(pair);
+    if (rc < 0)
+        return rc;
+    struct addr peer = {
+        .len = sizeof(peer.in),
+        .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
+    };
+    server_attach(server, pair[1], &peer);
+    return pair[0];
+}
+
+void testpeer_close(struct closed_peer **closed, int fd)
+{
+    int unread = 0;
+    struct closed_peer *peer = mem_alloc(sizeof(*peer));
+    if (!peer || (ioctl(fd, FIONREAD, &unread) == 0 && unread > 0)) {
+        mem_free(peer);
+        close(fd);
+        return;
+    }
+    shutdown(fd, SHUT_WR);
+    *peer = (struct closed_peer){ .fd = fd, .next = *closed };
+    *closed = peer;
+}
+
+bool testpeer_answer(struct closed_peer **closed)
+{
+    bool any = false;
+    for (struct closed_peer *peer; (peer = *closed);) {
+        char octet;
+        if (recv(peer->fd, &octet, 1, MSG_PEEK) < 0 && errno == EAGAIN) {
+            closed = &peer->next;
+            continue;
+        }
+        close(peer->fd);
+        *closed = peer->next;
+        mem_free(peer);
+        any = true;
+    }
+    return any;
+}
+
+void testpeer_clear(struct closed_peer **closed)
+{
+    while (*closed) {
+        struct closed_peer *peer = *closed;
+        *closed = peer->next;
+        close(peer->fd);
+        mem_free(peer);
+    }
+}
