@@ -27,7 +27,8 @@ struct watch {
 
 static void on_wish_to_end(void *arg, int number)
 {
-    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
+    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s); a second signal ends at once",
+              sigabbrev_np(number));
     tepal_app_stop(arg);
 }
 
@@ -63,6 +64,16 @@ static void watch_signals(struct watch *watch, tepal_app *app)
         tepal_log(TEPAL_LOG_WARNING, "SIGPIPE would end the program: %s", tepal_error_text(rc));
 }
 
+/* What the program has left running besides its application has a while to end, too. */
+static void bound_end(const tepal_run_options *options)
+{
+    enum { DEFAULT_SHUTDOWN_MS = 60 * 1000 };
+    int64_t patience = options ? options->shutdown_timeout_ms : 0;
+    if (patience != TEPAL_NEVER)
+        loop_current->end_until =
+            loop_time_in(loop_current, ending_grace_ms(patience ? patience : DEFAULT_SHUTDOWN_MS));
+}
+
 static int serve_with_signals(void *arg)
 {
     struct program *program = arg;
@@ -71,6 +82,7 @@ static int serve_with_signals(void *arg)
     if (watching)
         watch_signals(&watch, program->app);
     int rc = tepal_serve(program->app, program->options);
+    bound_end(program->options);
     if (watching) {
         signal_receiver_close(loop_current, &watch.pipe);
         ending_close(&watch.ending);

@@ -1,6 +1,7 @@
 /* The server: what all its connections share. What happens on one of them is connection.c's. */
 #include "web/server.h"
 
+#include "async/inspect.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -467,4 +468,25 @@ void server_cancel_all(struct server *server)
         node = node->next;
         connection_cancel(connection);
     }
+}
+
+void server_abandon_all(struct server *server)
+{
+    while (!list_is_empty(&server->connections)) {
+        struct list *node = server->connections.next;
+        connection_abandon(CONTAINER_OF(node, struct connection, node));
+    }
+}
+
+void server_name_first(const struct server *server, char *text, size_t size)
+{
+    for (const struct list *node = server->connections.next; node != &server->connections;
+         node = node->next) {
+        const struct connection *connection = CONTAINER_OF(node, struct connection, node);
+        if (connection->task) {
+            inspect_name(connection->task, text, size);
+            return;
+        }
+    }
+    snprintf(text, size, "clients that still send");
 }

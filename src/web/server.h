@@ -87,6 +87,13 @@ int server_wait_idle(struct server *server, int64_t until);
 /* Cancels all running requests. */
 void server_cancel_all(struct server *server);
 
+/* Closes the connections of requests that do not end, and leaves the rest of them as it is: see
+ * task_abandon(). */
+void server_abandon_all(struct server *server);
+
+/* Writes what one of the running requests is, for the log. */
+void server_name_first(const struct server *server, char *text, size_t size);
+
 /* Makes the Date and Server fields anew. */
 void server_make_common_fields(struct server *server);
 
