@@ -138,6 +138,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->parts);
     loop->end_until = TEPAL_NEVER;
     look_at_clock(loop);
+    loop->polled = loop->due = loop->now;
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->logs, on_logs);
     timer_init(&loop->cooling, on_cooling);
@@ -205,6 +206,15 @@ static bool run_ready(struct loop *loop, size_t n)
     return full;
 }
 
+/* After a stall the tasks have more time before the timers are looked at, to read what has come
+ * meanwhile: a tenth of that by which the timers are late. */
+static int64_t catch_up_us(const struct loop *loop)
+{
+    enum { LONGEST_MS = 10 * 1000 };
+    int64_t late_ms = loop->now - timers_next(&loop->timers);
+    return late_ms <= 0 ? 0 : (late_ms < LONGEST_MS ? late_ms : LONGEST_MS) * 1000 / 10;
+}
+
 /* Runs the ready tasks, and those that they make ready, until there are none or the turn has
  * lasted: I/O and timers are not to wait for long, but two tasks that wake one another are not to
  * pay for a system call each time. Even to look at the clock costs as much as some switches, so
@@ -212,7 +222,7 @@ static bool run_ready(struct loop *loop, size_t n)
 static void run_for_a_while(struct loop *loop)
 {
     enum { TURN_US = 100, QUICK_US = 10, FIRST = 16, MOST = 512 };
-    int64_t end_us = loop->now_us + TURN_US;
+    int64_t end_us = loop->now_us + TURN_US + catch_up_us(loop);
     size_t n = FIRST;
     loop->turn_over = false;
     while (run_ready(loop, n) && !loop->turn_over) {
@@ -229,7 +239,11 @@ static void run_for_a_while(struct loop *loop)
 /* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
 static bool poll_until(struct loop *loop, int timeout_ms)
 {
+    if (loop->n_full == 0)
+        loop->polled = loop->now;
     int n = poller_wait(&loop->poller, timeout_ms);
+    bool more = poller_is_full(&loop->poller) && loop->n_full < poller_max_batches(&loop->poller);
+    loop->n_full = more ? loop->n_full + 1 : 0;
     if (timeout_ms != 0)
         look_at_clock(loop);
     if (n > 0)
@@ -237,9 +251,20 @@ static bool poll_until(struct loop *loop, int timeout_ms)
     return n > 0;
 }
 
+/* Time is judged by when the poller was asked, and when all that it told has been worked off: the
+ * process may have been stopped, or a task may have held the loop, for longer than somebody's time,
+ * and what came meanwhile came in time. */
+static void let_time_pass(struct loop *loop)
+{
+    if (UNLIKELY(loop->n_full > 0))
+        return;
+    loop->due = loop->polled;
+    timers_advance(&loop->timers, loop->due);
+}
+
 static int timeout_of(struct loop *loop, bool wait)
 {
-    if (!wait || !list_is_empty(&loop->ready))
+    if (!wait || !list_is_empty(&loop->ready) || loop->n_full > 0)
         return 0;
     int64_t next = timers_next(&loop->timers);
     if (next == INT64_MAX)
@@ -287,14 +312,15 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
             run_ready(loop, list_length(&loop->ready));
             look_at_clock(loop);
         }
-        timers_advance(&loop->timers, loop->now);
+        let_time_pass(loop);
         /* Then the next turn waits; to ask the poller now would mostly be for nothing. */
         if (wait && list_is_empty(&loop->ready) && !loop->calls_due)
             return true;
     }
     done |= poll_until(loop, timeout_of(loop, wait && !done));
     look_at_clock(loop);
-    timers_advance(&loop->timers, loop->now);
+    if (list_is_empty(&loop->ready)) /* else after those that have been woken */
+        let_time_pass(loop);
     return done;
 }
 

@@ -44,12 +44,15 @@ struct loop {
     bool turn_over;             /* then it ends the turn, however short that was */
     struct timers timers;
     struct poller poller;
-    int64_t now_us;     /* as of the end of the last turn */
-    int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
-    bool fake_time;     /* now moves only when nothing else can happen */
-    size_t n_outside;   /* waits for something outside of the process that takes its time: a fake
+    int64_t now_us;   /* as of the end of the last turn */
+    int64_t now;      /* ms, as of when the loop last came back from waiting, or later */
+    int64_t polled;   /* when the poller was asked last, or first of a series; see n_full */
+    int64_t due;      /* timers and deadlines up to then are over: what had come by then is read */
+    size_t n_full;    /* so often in a row the poller had more to tell than it could */
+    bool fake_time;   /* now moves only when nothing else can happen */
+    size_t n_outside; /* waits for something outside of the process that takes its time: a fake
                            clock goes no faster than the real one meanwhile */
-    size_t n_tasks;     /* that have not ended */
+    size_t n_tasks;   /* that have not ended */
     size_t n_abandoned; /* that never will: their stacks are still there */
     bool ending;        /* the first task has: the others are to, too */
     bool forked;        /* this is a copy in a child of fork(): nothing runs in it */

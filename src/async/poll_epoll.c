@@ -65,7 +65,8 @@ void poller_remove(struct poller *poller, struct io *io)
 {
     /* Closing the descriptor would not end the registration while a child process of the program,
      * between fork() and exec(), has a copy of it. */
-    control(poller, EPOLL_CTL_DEL, io, 0);
+    if (control(poller, EPOLL_CTL_DEL, io, 0) == 0)
+        poller->n_watched--;
     struct epoll_event *events = poller->events;
     for (int i = poller->next_event; i < poller->n_events; i++)
         if (events[i].data.ptr == io)
@@ -108,6 +109,16 @@ int poller_wait(struct poller *poller, int timeout_ms)
         n = 0;
     }
     return poller->n_events = n;
+}
+
+bool poller_is_full(const struct poller *poller)
+{
+    return poller->n_events == MAX_EVENTS;
+}
+
+size_t poller_max_batches(const struct poller *poller)
+{
+    return poller->n_watched / MAX_EVENTS + 1;
 }
 
 void poller_dispatch(struct poller *poller)

@@ -162,10 +162,11 @@ static inline void task_restore_cancel(struct tepal_task *task, bool cancelled)
     task->cancelled |= cancelled;
 }
 
-/* Whether the task's own deadline has passed, as distinct from that of its present wait. */
+/* Whether the task's own deadline has passed, as distinct from that of its present wait. After a
+ * stall it has not before the task could read what had come by then. */
 static inline bool task_deadline_passed(const struct loop *loop, const struct tepal_task *task)
 {
-    return task->deadline <= loop->now;
+    return task->deadline <= loop->now && (loop->fake_time || task->deadline <= loop->due);
 }
 
 /* At the end of a function of the user's: misuse when it has left a shield or a mutex
