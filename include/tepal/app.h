@@ -16,7 +16,21 @@ typedef struct tepal_next tepal_next; /* what a middleware calls */
 
 /* A handler gets a request and returns the response to it, made by one of the calls of res.h. It
  * runs in a task of its own, so it may call anything that suspends. One that returns NULL is
- * answered with the cause that a call recorded on the request (413, 400, ...), or 500. */
+ * answered with the cause that a call recorded on the request (413, 400, ...), or 500.
+ *
+ * When its client goes away, what the handler waits for ends: sleeps, locks, channels, threads, other
+ * connections and all other calls that suspend return -ECANCELED from then on. Only what it writes to
+ * the client, and reads from it, goes on as if nothing had happened: the client may have ended just its
+ * side of the connection. So a response that the handler returns all the same is sent, and a stream is
+ * written to its end; but one of which the handler was told -ECANCELED after its beginning is broken
+ * off, so that nobody takes a part for the whole. This is so from when the end of the client's side is
+ * noticed behind the whole request (large bodies: behind what has been read of it), over TCP and Unix
+ * sockets alike. A client that resets the connection, or turns out to be gone, ends the writes as well.
+ * One that vanishes without a word is found by TCP's keep-alive within two minutes. A route with shield
+ * goes on in any case, and half_closed_clients of a server lets only a reset count.
+ *
+ * When the server ends, a handler goes on for shutdown_timeout_ms; then all its calls return
+ * -ECANCELED. */
 typedef tepal_res *tepal_handler(tepal_req *req);
 
 /* A middleware stands around all handlers of an application, and around what is answered where
@@ -100,8 +114,9 @@ TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
 /* --- Start and end -------------------------------------------------------------------------------
  *
  * Order: contexts are entered and then startup hooks run, before the first connection is accepted.
- * At the end: no more connections are accepted; shutdown hooks run; running requests have
- * shutdown_timeout_ms to finish and are then cancelled; background tasks are cancelled; contexts
+ * At the end: connections that wait to be accepted are, and then no more; requests that have come are
+ * answered, with Connection: close; shutdown hooks run; running requests have shutdown_timeout_ms to
+ * finish and are then cancelled; background tasks are cancelled; contexts
  * are left in reverse; cleanup hooks run. All of them run in a task and may suspend. */
 
 /* Returns 0, or a negative error: logged, and at startup the application does not start. */

@@ -10,7 +10,8 @@
  * argv[0] is a path, or a name that is searched for in the PATH of this program. There is no shell
  * in between, so nothing in an argument is special; to have one, run "/bin/sh", "-c", "the line".
  * A program starts with no signal blocked or ignored, and of this program's descriptors it has only
- * the standard ones. The clock of a test client (testing.h) does not wait for a program, as it does
+ * the standard ones; the limit of descriptors is what this program was given, though tepal_run() has
+ * raised its own. The clock of a test client (testing.h) does not wait for a program, as it does
  * for a call in a thread: a deadline comes before its end.
  */
 #ifndef TEPAL_PROCESS_H
@@ -48,6 +49,9 @@ typedef struct tepal_process_options {
     /* For tepal_process_run(). */
     tepal_bytes input; /* what it reads from its standard input. Default: nothing */
     size_t max_output; /* how many octets it may write to its pipes, together. Default 1 MiB */
+
+    int death_signal; /* that it gets when this thread of the loop ends without having closed it,
+                         even by SIGKILL; not what it has started itself. Default 0: none */
 } tepal_process_options;
 
 /* How a program has ended. */
@@ -82,8 +86,8 @@ typedef struct tepal_process tepal_process;
 
 /* Starts a program. It runs when the call returns, which takes as long as the system needs to load
  * it; does not suspend. Returns 0 and the process, which the caller closes; -ENOENT or -EACCES for
- * the program or cwd, -ENOEXEC, -E2BIG, -EAGAIN, -EMFILE, -ENOMEM, ...; -ECANCELED or -ETIMEDOUT in
- * a task that is cancelled or late. */
+ * the program or cwd, -ENOEXEC, -E2BIG, -EAGAIN, -EMFILE, -ENOMEM, ...; -EINVAL when death_signal is
+ * no signal; -ECANCELED or -ETIMEDOUT in a task that is cancelled or late. */
 TEPAL_API int tepal_process_open(tepal_process **process, const char *const *argv,
                                  const tepal_process_options *options);
 
@@ -102,14 +106,16 @@ TEPAL_API tepal_conn *tepal_process_stderr(const tepal_process *process);
  * tell, since this program ignores SIGCHLD or has waited for the process by itself. */
 TEPAL_API int tepal_process_wait(tepal_process *process, tepal_process_status *status);
 
-/* Sends a signal to the program, or to its group. Does not suspend. Returns 0, -ESRCH when it has
- * ended, -EPERM, or -EINVAL for what is no signal. */
+/* Sends a signal to the program, or to its group, and never to another one that has its number by now,
+ * although this program may have waited for it by itself. Does not suspend. Returns 0, -ESRCH when it
+ * has ended, -EPERM, or -EINVAL for what is no signal. */
 TEPAL_API int tepal_process_signal(tepal_process *process, int signal);
 
 /* Closes the pipes, ends the program if it still runs (SIGTERM; after kill_after_ms SIGKILL), waits
  * until it has ended, and frees the process. What is left of a group of its own is killed. One that
  * this program may not signal (set-user-ID) is waited for. No task may wait for the process or its
- * pipes. Suspends, but cannot be cancelled or time out, so that it works in a task that was. NULL is
+ * pipes, but for those that have been cancelled or whose time is over, and that only have not run
+ * since. Suspends, but cannot be cancelled or time out, so that it works in a task that was. NULL is
  * allowed. */
 TEPAL_API void tepal_process_close(tepal_process *process);
 

@@ -104,11 +104,16 @@ TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
  * It is read when it is asked for, and not before. A call that fails returns NULL or a negative
  * error and records the cause: TEPAL_EBODY_SIZE (413), TEPAL_EMESSAGE (400: bad chunks),
  * TEPAL_ECLOSED (400: the client stopped in the middle), -ETIMEDOUT (408: nothing came for
- * body_timeout_ms), TEPAL_EREQUEST_MEMORY (413), TEPAL_EJSON and TEPAL_ECHARSET (400).
+ * body_timeout_ms, or too little by min_body_rate; 504: the task's own deadline), -ENOBUFS (503:
+ * max_memory), TEPAL_EREQUEST_MEMORY (413), TEPAL_EJSON and TEPAL_ECHARSET (400).
  * A handler that returns NULL then is answered with it. */
 
 /* The next piece of the body; it is valid until the next call. Suspends. Returns 1, 0 at the end,
- * or a negative error. max_body does not apply: the handler decides what is too much. */
+ * or a negative error. max_body does not apply: the handler decides what is too much. A read that the
+ * task's own deadline has ended (-ETIMEDOUT), or that found another task reading (-EBUSY), can be made
+ * again, and then takes back what was recorded; a client that was silent for too long is -ETIMEDOUT
+ * once, and TEPAL_ECLOSED from then on. A client that waits for 100 (Continue) gets it when its body is
+ * waited for, unless a response has begun. */
 TEPAL_API int tepal_req_read(tepal_req *req, tepal_bytes *piece);
 
 /* The whole body, at most max_body octets, with a NUL behind; the same again on the next call.

@@ -57,7 +57,7 @@ TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *format,
 
 /* The error page for a negative error, which is logged for 5xx and not shown: 413, 400, 408 for
  * what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything else, 503 for -EBUSY,
- * -EAGAIN, -EMFILE and -ECANCELED, 500 for the rest. */
+ * -EAGAIN, -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
 TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
 
 /* --- Fields and status ------------------------------------------------------------------------ */
@@ -129,14 +129,19 @@ TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
 
 /* Sends a piece of the body, the head before the first. The response is then the answer to the
  * request: the handler returns it, and fields can no longer be set. Suspends while the client is
- * slow. Returns 0, TEPAL_ELENGTH for octets beyond the declared length (they are not sent), -EBUSY
- * while another task writes to it,
- * -ETIMEDOUT when the client took nothing for write_timeout_ms, or an error of the connection
- * (-EPIPE, -ECONNRESET, -ECANCELED: the client is gone). Pieces are dropped where there is no body:
- * HEAD, 204, 304. */
+ * slow, and now and then in any case, so that a loop of writes lets others run. Returns 0;
+ * TEPAL_ENOBODY where there is no body (HEAD, 204, 205, 304), when the head has been sent: a proper end,
+ * after which the handler returns the response as after any other; TEPAL_ELENGTH for octets beyond the
+ * declared length (they are not sent); TEPAL_ESENT when another response to the request has begun;
+ * -EBUSY while another task writes to it; -ETIMEDOUT when the client was too slow (write_timeout_ms,
+ * min_write_rate); or an error of the connection (-EPIPE, -ECONNRESET, -ECANCELED: the client is gone,
+ * or the server's patience is over). After an error the response is broken off, unless a further piece
+ * is written: -ETIMEDOUT of the task's own deadline, and -EBUSY, leave a piece of up to 4096 octets
+ * unwritten as a whole, and it can be written again. */
 TEPAL_API int tepal_write(tepal_res *res, const void *data, size_t len);
 
-/* The same with text, formatted as by printf. */
+/* The same with text, formatted as by printf. When it could not be made (-ENOMEM, -EINVAL) the response
+ * is broken off. */
 TEPAL_API int tepal_writef(tepal_res *res, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* --- Help ------------------------------------------------------------------------------------- */

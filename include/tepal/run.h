@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* A command line option of the program's own: --NAME VALUE. */
+/* A command line option of the program's own: --NAME VALUE or --NAME=VALUE. */
 typedef struct tepal_argument {
     const char *name;   /* without the dashes */
     const char *help;   /* a line for --help */
@@ -23,8 +23,10 @@ typedef struct tepal_argument {
 typedef struct tepal_run_options {
     /* --- Where to listen --- */
 
-    const char *host; /* an address or a name; default: all addresses */
-    int port;         /* default 8080; TEPAL_ANY_PORT: one that is free */
+    const char *host; /* an address or a name; default: all addresses, for everybody to reach */
+    /* 1 to 65535; default 8080. TEPAL_ANY_PORT: one that is free. (On the command line that is
+     * --port 0; here 0 is the default.) */
+    int port;
     const char *path; /* a Unix socket instead of a port; see tepal_listen_options */
     int backlog;      /* default 1024 */
     bool reuse_port;  /* several processes share the port */
@@ -88,8 +90,8 @@ typedef struct tepal_run_options {
     /* --- How many --- */
 
     /* Connections at once. Default 100000. For more, the connection that has been idle for longest is
-     * closed, as also when the process is out of descriptors; while none is idle they wait in the
-     * backlog. */
+     * closed, as also when the process is out of descriptors; one that has not asked for anything yet
+     * has a second for that. While there is none to be closed they wait in the backlog. */
     size_t max_connections;
     /* Requests on one connection. Default unlimited. */
     size_t max_requests;
@@ -109,8 +111,20 @@ typedef struct tepal_run_options {
     size_t stack_size;  /* of the tasks that run handlers; default 256 KiB */
     const char *server; /* the Server field; default "tepal"; "": none */
 
-    /* The access log: a line for each response, written to a descriptor (default standard error) by
-     * a format of aiohttp's atoms. Default: %a %t "%r" %s %b "%{Referer}i" "%{User-Agent}i" */
+    /* The access log: a line for each answer, also for those that the server gives without a
+     * handler (a head that was refused, a 408 when its time is over), with as much of the request
+     * as has come. It is written to a descriptor (default standard error), of which the server
+     * keeps a duplicate unless it is 1 or 2, in the way of tepal_log(): lines go out together, some
+     * milliseconds after the answer at most, and never hold up the server.
+     *
+     * The format is one of aiohttp's atoms: %% a percent sign, %a the client's address, %t the
+     * time, %P the process, %r the request line, %s the status, %b the octets of the body that were
+     * sent, %O all octets of the response, %T seconds, %Tf seconds with a fraction, %D microseconds,
+     * %X how the response ended (as Apache has it: X: it was broken off, +: the connection goes on,
+     * -: it ends), %{NAME}i a request field, %{NAME}o a response field, %{NAME}e an environment
+     * variable. What is not there is "-". Octets that are not plain ASCII are written as \xNN,
+     * quotes and backslashes with a backslash; no locale changes anything. Lines over 8 KiB are
+     * cut. Default: %a %t "%r" %s %b "%{Referer}i" "%{User-Agent}i" */
     bool no_access_log;
     int access_log_fd;
     const char *access_log_format;
@@ -133,9 +147,10 @@ typedef struct tepal_run_options {
  * Returns what main() returns: 0, or 1 when it could not start (the reason is logged). */
 TEPAL_API int tepal_run(tepal_app *app, const tepal_run_options *options);
 
-/* The same, with options from the command line: --host HOST, --port PORT, --path PATH (a Unix
- * socket), --no-access-log, --help, and those in options->arguments. What is not given is as in
- * options. Returns 2 for a bad command line. */
+/* The same, with options from the command line: --host HOST, --port PORT (0: one that is free),
+ * --path PATH (a Unix socket), --no-access-log, --help or -h, and those in options->arguments. A
+ * value may follow as a word of its own, or after "=". What is not given is as in options. Returns
+ * 2 for a bad command line, with a line on standard error that says what is wrong with it. */
 TEPAL_API int tepal_run_args(tepal_app *app, int argc, char **argv,
                              const tepal_run_options *options);
 

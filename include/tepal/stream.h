@@ -48,15 +48,17 @@ typedef struct tepal_connect_options {
  * attempt_delay_ms, and at once when one has failed; the first that succeeds is taken, and the
  * others are given up. TCP_NODELAY is on. options may be NULL.
  * Suspends. Returns 0 and the stream, which the caller closes; what tepal_resolve() returns when
- * there is no address; the error of the last attempt (-ECONNREFUSED, ...), where that there is no
- * way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV for
+ * there is no address; the error of the last attempt (-ECONNREFUSED, also for a port of this machine
+ * on which nobody listens and which the attempt itself was given; TEPAL_ESILENT when the system gives
+ * up, ...), where that there is no way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV for
  * a local_host that is no address; -ENOMEM, -EMFILE, -ECANCELED, -ETIMEDOUT; with tls what
  * tepal_conn_start_tls() returns, and tepal_tls_error() says more. */
 TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
                             const tepal_connect_options *options);
 
-/* Connects to a Unix socket; a path that begins with '@' is in the abstract namespace. Suspends.
- * Returns 0 and the stream, -ENAMETOOLONG, or the error of the attempt. */
+/* Connects to a Unix socket; a path that begins with '@' is in the abstract namespace. Suspends while
+ * the server's backlog is full. Returns 0 and the stream, -ENAMETOOLONG, -ETIMEDOUT or -ECANCELED, or
+ * the error of the attempt. */
 TEPAL_API int tepal_connect_unix(tepal_conn **stream, const char *path);
 
 /* A stream on a connected socket of the program's own (SOCK_STREAM), such as one that was inherited
@@ -170,8 +172,8 @@ typedef struct tepal_keepalive {
 
 /* Sets when the peer of a TCP stream is probed (unless set, the system's defaults hold: after two
  * hours). When it is found gone, calls on the stream return TEPAL_ESILENT, or the error of the
- * network (-EHOSTUNREACH). NULL: all defaults. Does not suspend. Returns 0; -EINVAL when a value is out of the system's range, -EOPNOTSUPP when this is
- * no TCP stream. */
+ * network (-EHOSTUNREACH). NULL: all defaults. Does not suspend. Returns 0; -EINVAL when a value is
+ * out of the system's range, -EOPNOTSUPP when this is no TCP stream. */
 TEPAL_API int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options);
 
 /* --- Unix sockets ----------------------------------------------------------------------------- */

@@ -119,13 +119,15 @@ typedef struct tepal_spawn_options {
  * must be there when the loop begins: as it is in a program that is linked with it. */
 
 /* The stack of a task: stack_size is rounded up to whole pages. It is address space, and memory is
- * used page by page; what an ended task has used stays with the loop for the next one, and goes back
- * to the system when it was idle for half a second to a second. Large arrays belong elsewhere.
+ * used page by page; what an ended task has used stays with the loop for the next one of that size,
+ * and goes back to the system when it was idle for half a second to a second. Of sizes over 1 MiB,
+ * and of more than eight other ones than the default, it goes back at once, and each such task costs
+ * some 20 us more. Large arrays belong elsewhere.
  *
  * Below each stack lies a guard, on which a task that overflows its stack ends the program with a
- * message that has its name. The guard is a megabyte for tasks with a stack_size of their own and
- * for the first 1,024 of a loop that live at once, 64 KiB for further ones and where the address
- * space of the process is limited (RLIMIT_AS). A function whose local variables are larger than that
+ * message that has its name. The guard is a megabyte for the first 1,024 tasks of each size that
+ * live at once, 64 KiB for further ones and where the address space of the process is limited
+ * (RLIMIT_AS). A function whose local variables are larger than that
  * can reach over the guard into memory that is not its own, unnoticed when it writes only there: a
  * program with such functions should be compiled with -fstack-clash-protection, which touches each
  * page of a large frame in order. On a kernel without MADV_GUARD_INSTALL (before 6.13) a guard takes

@@ -8,12 +8,13 @@
 extern "C" {
 #endif
 
-/* The threads of the pool have all signals blocked, so that those go to the program's own threads,
- * but for the ones that tell of a fault in the thread itself (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
- * SIGTRAP, SIGSYS, SIGABRT) and SIGPROF. A process that fn starts by fork() begins with the mask that
- * the loop's thread had when the loop began. What posix_spawn(), popen(), system() and vfork() start
- * there inherits what is blocked, and takes no SIGTERM: tepal_process_open() starts a process in
- * which nothing is blocked, and so does posix_spawn() with POSIX_SPAWN_SETSIGMASK. */
+/* While fn runs, its thread has the signal mask that the calling thread had when it was asked for,
+ * and so have the programs that fn starts. But those that tell of a fault in the thread itself
+ * (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT) and SIGPROF are never blocked there, and
+ * SIGPIPE and SIGXFSZ always are, so that a write to what is gone or full is an error and does not
+ * end the program; what fork() starts has them as the calling thread had. So a signal handler of the
+ * program may be run in that thread, and end a system call with EINTR. A thread of the pool that has
+ * nothing to do takes no signals. */
 
 /* Runs fn(arg) in a thread of the loop's pool, while other tasks go on; for calls that block: a
  * database, a file system, a long computation. fn must not call tepal, but for tepal_log().

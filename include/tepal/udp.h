@@ -1,8 +1,9 @@
 /* Datagrams: UDP, and Unix datagram sockets.
  *
  * The calls that suspend end with -ETIMEDOUT at the task's deadline and with -ECANCELED in a task
- * that is cancelled; nothing is lost then. One task may receive from a socket while another one
- * sends; a second receiver, or a second sender, gets -EBUSY.
+ * that is cancelled; nothing is lost then. Tasks may receive from a socket and send at once; senders
+ * take turns, but only one task at a time may receive: a second one gets -EBUSY while the first one
+ * waits. Calls with a socket that is NULL end the program with a message, but for tepal_udp_close().
  */
 #ifndef TEPAL_UDP_H
 #define TEPAL_UDP_H
@@ -38,13 +39,13 @@ typedef struct tepal_udp_options {
 TEPAL_API int tepal_udp_open(tepal_udp **udp, const tepal_udp_options *options);
 
 /* Connects the socket to a peer: it is where datagrams go by default, and no others than the peer's
- * are received. May be called again, for another peer. Does not suspend, since nothing is sent.
+ * are received, also of those that have come before. May be called again, for another peer. Does not suspend, since nothing is sent.
  * Returns 0 or a negative error: -ENETUNREACH, -EAFNOSUPPORT when the socket is of another family,
  * ... */
 TEPAL_API int tepal_udp_connect(tepal_udp *udp, const tepal_addr *peer);
 
 /* Sends a datagram, of no octets or more, to an address; NULL: to the peer that the socket is
- * connected to. Suspends while the system's buffer is full. Returns 0 or a negative error:
+ * connected to. Suspends while the system's buffer is full, or another task sends. Returns 0 or a negative error:
  * -EMSGSIZE when it is too long, -EDESTADDRREQ without an address, -EACCES (broadcast is not
  * allowed), -ENETUNREACH, ... On a connected socket the error may be that of an earlier datagram:
  * -ECONNREFUSED when nobody received that at the peer. The socket can be used after every error;
@@ -72,7 +73,8 @@ TEPAL_API int tepal_udp_local(const tepal_udp *udp, tepal_addr *addr);
 /* The descriptor, for setsockopt() and the like; it stays the socket's. */
 TEPAL_API int tepal_udp_fd(const tepal_udp *udp);
 
-/* Closes the socket. No task may wait on it. Does not suspend. NULL is allowed. */
+/* Closes the socket. No task may wait on it, but for those that have been cancelled or whose time is
+ * over, and that only have not run since. Does not suspend. NULL is allowed. */
 TEPAL_API void tepal_udp_close(tepal_udp *udp);
 
 #ifdef __cplusplus

@@ -5,6 +5,7 @@
 #include "base/sanitizer.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 /* What the C++ ABI calls __cxa_eh_globals: the exceptions that the running code has caught and not
  * left, and how many are on their way. */
@@ -51,12 +52,21 @@ void ctx_end_thread(struct ctx *ctx)
     *ctx = (struct ctx){ 0 };
 }
 
+static NO_INLINE void tell_of_new(struct ctx *ctx)
+{
+    if (to_do_around() & AROUND_ASAN)
+        sanitizer_unpoison((void *)(uintptr_t)ctx->low, ctx->size);
+    if (to_do_around() & AROUND_TSAN)
+        ctx->checked_by = __tsan_create_fiber(0);
+}
+
 void ctx_init(struct ctx *ctx, void *low, size_t size, void (*fn)(void *), void *arg)
 {
-    sanitizer_unpoison(low, size);
     ctx->low = low;
     ctx->size = size;
-    ctx->checked_by = UNLIKELY(to_do_around() & AROUND_TSAN) ? __tsan_create_fiber(0) : NULL;
+    ctx->checked_by = NULL;
+    if (UNLIKELY(to_do_around() != 0))
+        tell_of_new(ctx);
     ctx->sp = ctx_prepare(low, (char *)low + size, fn, arg);
 }
 
@@ -108,10 +118,18 @@ void ctx_switch(struct ctx *from, struct ctx *to)
         switch_with_care(from, to);
 }
 
-_Noreturn void ctx_leave(struct ctx *from, struct ctx *to)
+static NO_INLINE void leave_with_care(struct ctx *from, struct ctx *to)
 {
     tell_before(from, to, true);
     ctx_swap(&from->sp, to->sp);
+}
+
+_Noreturn void ctx_leave(struct ctx *from, struct ctx *to)
+{
+    if (LIKELY(to_do_around() == 0))
+        ctx_swap(&from->sp, to->sp);
+    else
+        leave_with_care(from, to);
     __builtin_unreachable();
 }
 

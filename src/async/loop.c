@@ -94,13 +94,20 @@ static NO_INLINE void write_logs(struct loop *loop)
         timer_set(&loop->timers, &loop->logs, loop->now + ms);
 }
 
+/* Lets the memory of what is idle go back to the system, once it has been idle for a while. */
+static void cool_later(struct loop *loop)
+{
+    if (!timer_is_set(&loop->cooling) && !loop->fake_time)
+        timer_set(&loop->timers, &loop->cooling, loop->now + COOL_AFTER_MS);
+}
+
 static void begin_cooling_period(struct loop *loop)
 {
-    idle_begin_period(&loop->stacks.idle);
+    stack_pool_begin_period(&loop->stacks);
     idle_begin_period(&loop->buffers.idle);
     idle_begin_period(&loop->chunks.idle);
     if (loop_is_warm(loop))
-        loop_cool_later(loop);
+        cool_later(loop);
 }
 
 static void on_cooling(struct timer *timer)
@@ -113,12 +120,6 @@ static void on_cooling(struct timer *timer)
         timer_set(&loop->timers, timer, loop->now + COOL_PAUSE_MS);
     else
         begin_cooling_period(loop);
-}
-
-void loop_cool_later(struct loop *loop)
-{
-    if (!timer_is_set(&loop->cooling) && !loop->fake_time)
-        timer_set(&loop->timers, &loop->cooling, loop->now + COOL_AFTER_MS);
 }
 
 int loop_open(struct loop *loop, size_t stack_size)
@@ -147,7 +148,6 @@ int loop_open(struct loop *loop, size_t stack_size)
     block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, KEEP_BLOCKS);
     overflow_watch();
     fork_watch();
-    pthread_sigmask(SIG_BLOCK, NULL, &loop->signal_mask);
     loop_current = loop;
     debug_open(loop);
     return 0;
@@ -330,6 +330,8 @@ bool loop_turn(struct loop *loop, bool wait)
     done = UNLIKELY(loop->fake_time) ? turn_fake(loop, wait, done) : turn_real(loop, wait, done);
     if (UNLIKELY(sink_is_waiting()))
         write_logs(loop);
+    if (UNLIKELY(loop_is_warm(loop)))
+        cool_later(loop);
     return done;
 }
 

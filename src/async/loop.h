@@ -16,7 +16,6 @@
 
 #include <tepal/loop.h>
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -69,7 +68,6 @@ struct loop {
     bool calls_due;          /* there may be some to run */
     bool in_call;            /* one of them runs */
     struct list parts;
-    sigset_t signal_mask;                /* of the thread, before tepal blocked any */
     uint64_t random;                     /* of select, for being fair */
     struct debug *debug;                 /* NULL: it is off; see debug.h */
     struct dump_signal *dump_signal;     /* made at first use; see inspect.h */
@@ -111,21 +109,11 @@ void loop_add_part(struct loop *loop, struct loop_part *part);
 /* The part that this function closes, or NULL. There are few: it is a walk along the list. */
 struct loop_part *loop_find_part(const struct loop *loop, void (*close)(struct loop_part *part));
 
-/* Lets the memory of what is idle go back to the system, once it has been idle for a while. */
-void loop_cool_later(struct loop *loop);
-
 /* Whether more is idle than the pools keep warm in any case. */
 static inline bool loop_is_warm(const struct loop *loop)
 {
     return stack_pool_is_warm(&loop->stacks) || block_pool_is_warm(&loop->buffers) ||
            block_pool_is_warm(&loop->chunks);
-}
-
-/* A task has ended: after many that were there at once, what they have left is worth giving back. */
-static inline void loop_may_cool(struct loop *loop)
-{
-    if (UNLIKELY(loop_is_warm(loop)) && !timer_is_set(&loop->cooling))
-        loop_cool_later(loop);
 }
 
 /* The loop of the calling thread; misuse, named call, when there is none. */

@@ -34,6 +34,7 @@ struct job {
     bool first;              /* of those in the queue */
     bool begun;              /* under the mutex */
     bool reported;           /* the result is here */
+    sigset_t mask;           /* of the loop's thread */
     struct tepal_task *task; /* NULL: abandoned */
     void (*release)(void *); /* of arg, when it is abandoned */
 };
@@ -73,8 +74,7 @@ struct offload {
     size_t max_jobs;    /* in each lane */
     size_t n_abandoned; /* jobs */
     struct list workers;
-    sigset_t child_mask; /* of what the threads start by fork() */
-    struct timer look;   /* at the queues, whether they move */
+    struct timer look; /* at the queues, whether they move */
 };
 
 /* --- In the threads --------------------------------------------------------------------------- */
@@ -103,7 +103,6 @@ static void *thread_main(void *arg)
     struct worker *worker = arg;
     struct lane *lane = worker->lane;
     struct offload *offload = lane->offload;
-    thread_set_child_mask(&offload->child_mask);
     pthread_mutex_lock(&offload->mutex);
     while (await_work(lane)) {
         struct job *job = CONTAINER_OF(lane->queue.next, struct job, node);
@@ -113,7 +112,9 @@ static void *thread_main(void *arg)
         lane->n_begun++;
         job->begun = true;
         pthread_mutex_unlock(&offload->mutex);
+        thread_enter_program(&job->mask);
         int result = job->fn(job->arg);
+        thread_leave_program();
         pthread_mutex_lock(&offload->mutex);
         lane->n_running--;
         job->result = result;
@@ -280,7 +281,6 @@ static int offload_open(struct loop *loop)
     pthread_mutex_init(&offload->mutex, NULL);
     make_lanes(offload);
     list_init(&offload->done);
-    offload->child_mask = loop->signal_mask;
     list_init(&offload->workers);
     timer_init(&offload->look, on_look);
     set_limits(offload, NULL);
@@ -434,6 +434,7 @@ static int begin(struct loop *loop, struct job *job, int lane)
         return rc;
     list_init(&job->node);
     job->task = loop->current;
+    pthread_sigmask(SIG_BLOCK, NULL, &job->mask);
     job->lane = &loop->offload->lanes[lane];
     return submit(job->lane, job);
 }

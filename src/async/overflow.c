@@ -145,7 +145,6 @@ void overflow_watch(void)
 {
     if (has_asan() || has_tsan())
         return;
-    crash_prepare();
     take_signal_stack();
     pthread_mutex_lock(&mutex);
     n_watched++;

@@ -43,7 +43,8 @@ size_t stack_size_of(const struct stack_pool *pool, size_t size)
 
 void stack_pool_init(struct stack_pool *pool, size_t size)
 {
-    *pool = (struct stack_pool){ .size = whole_stack(size ? size : STACK_DEFAULT_SIZE) };
+    *pool = (struct stack_pool){ .size = whole_stack(size ? size : STACK_DEFAULT_SIZE),
+                                 .keep = STACK_KEEP_WARM };
 }
 
 /* Where address space is limited (ulimit -v) large guards would use it up. */
@@ -85,11 +86,12 @@ static int reserve_slab(struct stack_pool *pool)
     return 0;
 }
 
-static int add_slab(struct stack_pool *pool)
+/* Adds stacks to home, which is the pool or one for another size. */
+static int add_slab(struct stack_pool *pool, struct stack_pool *home)
 {
-    size_t guard = guard_size(pool->n_slabs < STACK_LARGE_GUARDS / SLAB_STACKS);
-    size_t stride = guard + pool->size;
-    struct stack_slab *slab = reserve_slab(pool) == 0 ? mem_alloc(sizeof(*slab)) : NULL;
+    size_t guard = guard_size(home->n_slabs < STACK_LARGE_GUARDS / SLAB_STACKS);
+    size_t stride = guard + home->size;
+    struct stack_slab *slab = reserve_slab(home) == 0 ? mem_alloc(sizeof(*slab)) : NULL;
     if (!slab)
         return -ENOMEM;
     slab->size = stride * SLAB_STACKS;
@@ -98,15 +100,37 @@ static int add_slab(struct stack_pool *pool)
         mem_free(slab);
         return -ENOMEM;
     }
-    pool->slabs[pool->n_slabs++] = slab;
+    home->slabs[home->n_slabs++] = slab;
     for (size_t i = SLAB_STACKS; i-- > 0;) {
         struct stack *stack = &slab->stacks[i];
         char *low = slab->base + i * stride + guard;
-        lay_out(pool, stack, low, low + pool->size, guard);
-        stack->pooled = true;
-        idle_give_cold(&pool->idle, stack);
+        lay_out(pool, stack, low, low + home->size, guard);
+        stack->home = home;
+        idle_give_cold(&home->idle, stack);
     }
     return 0;
+}
+
+/* The pool for this size; NULL when there is none and will be none. */
+static struct stack_pool *find_home(struct stack_pool *pool, size_t size)
+{
+    if (size == 0 || size == pool->size)
+        return pool;
+    if (size > STACK_LARGEST_POOLED)
+        return NULL;
+    size = whole_stack(size);
+    struct stack_pool *home = size == pool->size ? pool : pool->others;
+    while (home && home->size != size)
+        home = home->others;
+    if (home || pool->n_others == STACK_OTHER_SIZES)
+        return home;
+    home = mem_alloc(sizeof(*home));
+    if (!home)
+        return NULL;
+    *home = (struct stack_pool){ .size = size, .others = pool->others };
+    pool->others = home;
+    pool->n_others++;
+    return home;
 }
 
 static struct stack *take_own(struct stack_pool *pool, size_t size)
@@ -123,19 +147,23 @@ static struct stack *take_own(struct stack_pool *pool, size_t size)
     return stack;
 }
 
-struct stack *stack_take(struct stack_pool *pool, size_t size)
+static NO_INLINE struct stack *take_other(struct stack_pool *pool, size_t size)
 {
-    struct stack *stack;
-    if (UNLIKELY(size != 0 && size != pool->size)) {
-        stack = take_own(pool, size);
-    } else {
-        if (UNLIKELY(pool->idle.n == 0) && add_slab(pool) < 0)
-            return NULL;
-        stack = idle_take(&pool->idle);
-    }
-    if (LIKELY(stack))
+    struct stack_pool *home = find_home(pool, size);
+    if (home && home->idle.n == 0 && add_slab(pool, home) < 0)
+        return NULL;
+    struct stack *stack = home ? idle_take(&home->idle) : take_own(pool, size);
+    if (stack)
         pool->n_used++;
     return stack;
+}
+
+struct stack *stack_take(struct stack_pool *pool, size_t size)
+{
+    if (UNLIKELY(size != 0 || pool->idle.n == 0))
+        return take_other(pool, size);
+    pool->n_used++;
+    return idle_take(&pool->idle);
 }
 
 /* Gives the memory of an idle stack of the pool back, but for the page that has the canary. */
@@ -147,11 +175,26 @@ static void cool(struct stack *stack)
 
 bool stack_pool_cool(struct stack_pool *pool, size_t max)
 {
-    for (; idle_is_resting(&pool->idle, STACK_KEEP_WARM); max--) {
-        if (max == 0)
+    for (; pool; pool = pool->others)
+        for (; idle_is_resting(&pool->idle, pool->keep); max--) {
+            if (max == 0)
+                return true;
+            cool(idle_cool(&pool->idle));
+        }
+    return false;
+}
+
+void stack_pool_begin_period(struct stack_pool *pool)
+{
+    for (; pool; pool = pool->others)
+        idle_begin_period(&pool->idle);
+}
+
+bool stack_others_are_warm(const struct stack_pool *pool)
+{
+    for (pool = pool->others; pool; pool = pool->others)
+        if (idle_warm(&pool->idle) > pool->keep)
             return true;
-        cool(idle_cool(&pool->idle));
-    }
     return false;
 }
 
@@ -175,17 +218,18 @@ static void give_own(struct stack_pool *pool, struct stack *stack)
 
 void stack_give(struct stack_pool *pool, struct stack *stack)
 {
+    struct stack_pool *home = stack->home;
     pool->n_used--;
-    if (UNLIKELY(!stack->pooled)) {
+    if (UNLIKELY(!home)) {
         give_own(pool, stack);
         return;
     }
-    idle_give(&pool->idle, stack);
-    if (UNLIKELY(idle_warm(&pool->idle) > STACK_MAX_WARM))
-        cool(idle_cool(&pool->idle));
+    idle_give(&home->idle, stack);
+    if (UNLIKELY(idle_warm(&home->idle) > STACK_MAX_WARM))
+        cool(idle_cool(&home->idle));
 }
 
-void stack_pool_clear(struct stack_pool *pool)
+static void free_stacks(struct stack_pool *pool)
 {
     while (pool->idle.n > 0)
         destroy(idle_take(&pool->idle));
@@ -195,8 +239,19 @@ void stack_pool_clear(struct stack_pool *pool)
     }
     mem_free(pool->slabs);
     idle_clear(&pool->idle);
+}
+
+void stack_pool_clear(struct stack_pool *pool)
+{
+    free_stacks(pool);
+    while (pool->others) {
+        struct stack_pool *other = pool->others;
+        pool->others = other->others;
+        free_stacks(other);
+        mem_free(other);
+    }
     guard_forget(pool->n_mprotected);
-    *pool = (struct stack_pool){ .size = pool->size };
+    stack_pool_init(pool, pool->size);
 }
 
 /* The memory of frames that have returned is none of ours, as the checkers see it. */

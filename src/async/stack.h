@@ -28,8 +28,16 @@ enum {
 
 enum { STACK_DEFAULT_SIZE = 256 * 1024, STACK_MIN_SIZE = 16 * 1024 };
 
-/* How many idle stacks stay warm in any case, and how many do until they have rested. */
+/* How many idle stacks of the pool's size stay warm in any case, and how many of each size do until
+ * they have rested. */
 enum { STACK_KEEP_WARM = 64, STACK_MAX_WARM = 16 * 1024 };
+
+/* For how many other sizes there is a pool beside that of the pool's own, and up to which: further
+ * ones and larger ones are mapped and unmapped each time, which takes some 20 us. */
+enum { STACK_OTHER_SIZES = 8, STACK_LARGEST_POOLED = 1024 * 1024 };
+
+struct stack_slab;
+struct stack_pool;
 
 /* One stack. The struct lies at the high end of a mapping of its own, or with those of its slab,
  * outside of the mapping: so that all memory of an unused stack can be given back. */
@@ -39,20 +47,22 @@ struct stack {
     size_t size;       /* of the pages between guard and end */
     size_t guard_size; /* octets below low that no other stack uses, guarded or not */
     enum stack_guard guard;
-    bool pooled;
+    struct stack_pool *home; /* NULL: a mapping of its own */
     unsigned valgrind_id;
 };
 
-struct stack_slab;
-
 struct stack_pool {
-    size_t size; /* of each stack, without its guard */
-    size_t n_used;
+    size_t size;   /* of each stack, without its guard */
+    size_t keep;   /* how many idle ones stay warm in any case */
+    size_t n_used; /* of all sizes */
     struct idle idle;
     struct stack_slab **slabs; /* what the stacks were cut from */
     size_t n_slabs, slabs_room;
     enum stack_guard guard; /* the kind to try first */
-    size_t n_mprotected;    /* guards by mprotect() */
+    size_t n_mprotected;    /* guards by mprotect(), of all sizes */
+    struct stack_pool
+        *others; /* for other sizes: a list, of which each has only what is above guard */
+    size_t n_others;
 };
 
 /* size 0 is the default. */
@@ -70,15 +80,21 @@ struct stack *stack_take(struct stack_pool *pool, size_t size);
 /* Gives a stack back that no code runs on. */
 void stack_give(struct stack_pool *pool, struct stack *stack);
 
-/* Whether more idle stacks have memory than are to keep it. */
+/* Whether more idle stacks of other sizes than the pool's have memory than are to keep it. */
+bool stack_others_are_warm(const struct stack_pool *pool);
+
+/* The same of all sizes. */
 static inline bool stack_pool_is_warm(const struct stack_pool *pool)
 {
-    return idle_warm(&pool->idle) > STACK_KEEP_WARM;
+    return idle_warm(&pool->idle) > pool->keep || (pool->others && stack_others_are_warm(pool));
 }
 
-/* Gives the memory of at most max idle stacks back that were not taken in this period (see
- * idle_begin_period()). Returns true when there are more of them. */
+/* Gives the memory of at most max idle stacks back that were not taken in this period. Returns true
+ * when there are more of them. */
 bool stack_pool_cool(struct stack_pool *pool, size_t max);
+
+/* Begins a period: see idle_begin_period(). */
+void stack_pool_begin_period(struct stack_pool *pool);
 
 /* How many octets of the stack were ever used, by all that it was given to since its memory was
  * fresh: down to the lowest word that is not zero. Swapped out memory is not seen. */

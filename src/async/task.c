@@ -133,7 +133,6 @@ static void task_end(struct loop *loop, struct tepal_task *task)
         return;
     }
     stack_give(&loop->stacks, task->stack);
-    loop_may_cool(loop);
 }
 
 /* Where it had no guard, or reached over it. What lies beside the stack is not what it was. */

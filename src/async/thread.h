@@ -1,4 +1,4 @@
-/* Threads of tepal's own, and which signals they and their children get. */
+/* Threads of tepal's own, and which signals they get. */
 #ifndef TEPAL_ASYNC_THREAD_H
 #define TEPAL_ASYNC_THREAD_H
 
@@ -10,8 +10,11 @@
  * profilers. Returns 0 or a negative errno. */
 int thread_start(pthread_t *thread, void *(*fn)(void *), void *arg);
 
-/* To be called in such a thread: what it starts by fork() begins with this mask, which must outlive
- * the thread. A program that has all signals blocked takes no SIGTERM. */
-void thread_set_child_mask(const sigset_t *mask);
+/* In such a thread, around a function of the program's: it has this mask, as has what it starts, for
+ * a process that begins with all signals blocked takes no SIGTERM. But what tells of a fault is
+ * never blocked, and SIGPIPE and SIGXFSZ are: there they are errors of calls, EPIPE and EFBIG. What
+ * is started by fork() has exactly the mask. */
+void thread_enter_program(const sigset_t *mask);
+void thread_leave_program(void);
 
 #endif

@@ -102,19 +102,52 @@ static void on_sample(int signal)
     errno = before;
 }
 
-/* Installs the handler, once and for good: the signal does nothing else by default. */
+/* Those who watch by each signal, and what was there before the first of them. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static size_t n_watching[NSIG];
+static struct sigaction handlers_before[NSIG];
+
+static bool is_plain_handler(const struct sigaction *action, void (*handler)(int))
+{
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == handler;
+}
+
+/* The signal is ours when the program leaves it at what is the default, or ignores it. */
 static int install(int signal)
 {
-    struct sigaction old, action = { .sa_handler = on_sample, .sa_flags = SA_RESTART | SA_ONSTACK };
-    if (sigaction(signal, NULL, &old) < 0)
-        return -errno;
-    bool is_ours = !(old.sa_flags & SA_SIGINFO) && old.sa_handler == on_sample;
-    bool is_free =
-        !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
-    if (!is_ours && !is_free)
-        return -EBUSY;
+    struct sigaction now, action = { .sa_handler = on_sample, .sa_flags = SA_RESTART | SA_ONSTACK };
     sigemptyset(&action.sa_mask);
-    return is_ours || sigaction(signal, &action, NULL) == 0 ? 0 : -errno;
+    if (sigaction(signal, NULL, &now) < 0)
+        return -errno;
+    if (is_plain_handler(&now, on_sample)) /* of another loop, or one that was left */
+        return 0;
+    if (!is_plain_handler(&now, SIG_DFL) && !is_plain_handler(&now, SIG_IGN))
+        return -EBUSY;
+    handlers_before[signal] = now;
+    return sigaction(signal, &action, NULL) == 0 ? 0 : -errno;
+}
+
+static int begin_watching(int signal)
+{
+    pthread_mutex_lock(&mutex);
+    int rc = install(signal);
+    if (rc == 0)
+        n_watching[signal]++;
+    pthread_mutex_unlock(&mutex);
+    return rc;
+}
+
+/* Puts back what was there. Where a last signal still waits until the program unblocks it, the
+ * handler stays for that. */
+static void end_watching(int signal)
+{
+    struct sigaction now;
+    sigset_t pending;
+    pthread_mutex_lock(&mutex);
+    if (--n_watching[signal] == 0 && sigpending(&pending) == 0 && !sigismember(&pending, signal) &&
+        sigaction(signal, NULL, &now) == 0 && is_plain_handler(&now, on_sample))
+        sigaction(signal, &handlers_before[signal], NULL);
+    pthread_mutex_unlock(&mutex);
 }
 
 /* --- In the watchdog's thread ----------------------------------------------------------------- */
@@ -174,12 +207,14 @@ static void *thread_main(void *arg)
 
 int watchdog_open(struct watchdog **watchdog, int64_t slow_us, int signal)
 {
-    int rc = install(signal);
+    int rc = begin_watching(signal);
     if (rc < 0)
         return rc;
     struct watchdog *w = mem_zalloc(sizeof(*w));
-    if (!w)
+    if (!w) {
+        end_watching(signal);
         return -ENOMEM;
+    }
     trace_prepare();
     w->watched = pthread_self();
     w->signal = signal;
@@ -189,6 +224,7 @@ int watchdog_open(struct watchdog **watchdog, int64_t slow_us, int signal)
     if (rc < 0) {
         if (w->bell >= 0)
             close(w->bell);
+        end_watching(signal);
         mem_free(w);
         return rc;
     }
@@ -203,6 +239,7 @@ void watchdog_close(struct watchdog *w)
     atomic_store(&w->closing, true);
     ring(w);
     pthread_join(w->thread, NULL);
+    end_watching(w->signal);
     close(w->bell);
     mem_free(w);
 }

@@ -65,14 +65,17 @@ static void *new_heap_block(struct block_pool *pool)
     return block;
 }
 
+static NO_INLINE void *take_new_block(struct block_pool *pool)
+{
+    if (is_of_the_heap())
+        return new_heap_block(pool);
+    return add_block_slab(pool) == 0 ? idle_take(&pool->idle) : NULL;
+}
+
 void *block_take(struct block_pool *pool)
 {
-    if (UNLIKELY(pool->idle.n == 0)) {
-        if (is_of_the_heap())
-            return new_heap_block(pool);
-        if (add_block_slab(pool) < 0)
-            return NULL;
-    }
+    if (UNLIKELY(pool->idle.n == 0))
+        return take_new_block(pool);
     void *block = idle_take(&pool->idle);
     unpoison(block, pool->size);
     return block;

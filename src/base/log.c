@@ -2,14 +2,13 @@
 #include "base/log.h"
 
 #include "base/sink.h"
+#include "base/stamp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { LOG_LINE_MAX = 4096, STAMP_MAX = 64 };
+enum { LOG_LINE_MAX = 4096, HEAD_MAX = 64 };
 
 static enum tepal_log_level threshold = TEPAL_LOG_INFO;
 static tepal_log_fn *log_fn;
@@ -97,33 +96,20 @@ size_t log_escape(char *out, size_t size, const char *in, size_t len)
 
 /* --- Lines ------------------------------------------------------------------------------------ */
 
-/* Without the C library's: those look for the time zone, and take a lock that a forked child may
- * find taken for ever. */
-static size_t write_stamp(char *out, size_t size, enum tepal_log_level level)
+static size_t write_head(char *out, enum tepal_log_level level)
 {
-    static const char *const names[] = { "?", "debug", "info", "warning", "error" };
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t days = now.tv_sec / 86400;
-    int seconds = (int)(now.tv_sec % 86400);
-    /* Years begin in March, so that a leap day is their last. */
-    int64_t day = days + 719468, era = day / 146097, of_era = day % 146097;
-    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * of_year + 2) / 153;
-    int written =
-        snprintf(out, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s: ",
-                 (int)(year + era * 400 + (month >= 10)), (int)(month < 10 ? month + 3 : month - 9),
-                 (int)(of_year - (153 * month + 2) / 5 + 1), seconds / 3600, seconds / 60 % 60,
-                 seconds % 60, (int)(now.tv_nsec / 1000000), names[level]);
-    return (size_t)written;
+    static const char *const names[] = { "?", " debug: ", " info: ", " warning: ", " error: " };
+    size_t len = strlen(names[level]);
+    stamp_now(out);
+    memcpy(out + STAMP_LEN, names[level], len);
+    return STAMP_LEN + len;
 }
 
 void tepal_log(enum tepal_log_level level, const char *format, ...)
 {
     if (level < threshold || level < TEPAL_LOG_DEBUG || level >= TEPAL_LOG_NONE)
         return;
-    char raw[LOG_LINE_MAX], line[STAMP_MAX + LOG_LINE_MAX];
+    char raw[LOG_LINE_MAX], line[HEAD_MAX + LOG_LINE_MAX];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(raw, sizeof(raw), format, args);
@@ -131,14 +117,14 @@ void tepal_log(enum tepal_log_level level, const char *format, ...)
     if (n < 0) /* what cannot be printed: the format tells at least where it is said */
         n = snprintf(raw, sizeof(raw), "%s", format);
     size_t len = (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1;
-    size_t head = log_fn ? 0 : write_stamp(line, STAMP_MAX, level);
+    size_t head = log_fn ? 0 : write_head(line, level);
     len = log_escape(line + head, LOG_LINE_MAX, raw, len);
     if (log_fn) {
         log_fn(log_arg, level, line);
         return;
     }
     line[head + len] = '\n';
-    sink_write(sink_open(STDERR_FILENO), line, head + len + 1);
+    sink_write(sink_of_errors(), line, head + len + 1);
 }
 
 void misuse(const char *call, const char *what)

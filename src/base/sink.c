@@ -103,25 +103,40 @@ static void begin(void)
     pthread_atfork(before_fork, after_fork, in_child);
 }
 
-struct sink *sink_open(int fd)
+static void begin_once(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin);
-    if (fd == STDOUT_FILENO || fd == STDERR_FILENO)
-        return &standard[fd - STDOUT_FILENO];
+}
+
+struct sink *sink_of_errors(void)
+{
+    begin_once();
+    return &standard[1];
+}
+
+int sink_open(struct sink **out, int fd)
+{
+    begin_once();
+    if (fd == STDOUT_FILENO || fd == STDERR_FILENO) {
+        *out = &standard[fd - STDOUT_FILENO];
+        return 0;
+    }
     struct sink *sink = mem_alloc(sizeof(*sink));
     if (!sink)
-        return NULL;
+        return -ENOMEM;
     int own = fcntl(fd, F_DUPFD_CLOEXEC, FD_FIRST);
     if (own < 0 && errno != EBADF) {
+        int rc = -errno;
         mem_free(sink);
-        return NULL;
+        return rc;
     }
     memset(sink, 0, offsetof(struct sink, first));
     pthread_mutex_lock(&lock);
     init(sink, fd, own);
     pthread_mutex_unlock(&lock);
-    return sink;
+    *out = sink;
+    return 0;
 }
 
 void sink_set_max(size_t octets)

@@ -23,8 +23,12 @@ enum { SINK_END_MS = 1000 };
 
 /* Where lines for the descriptor go. That of 1 and 2 is the process's own, and its descriptor may
  * change. Of any other one a duplicate is made: when the program closes its own, the number may
- * become that of a connection. NULL when memory or descriptors are short. */
-struct sink *sink_open(int fd);
+ * become that of a connection. Returns 0, or a negative errno when memory or descriptors are short;
+ * a descriptor that is not open is no failure. */
+int sink_open(struct sink **sink, int fd);
+
+/* That of standard error. */
+struct sink *sink_of_errors(void);
 
 /* Writes what can be written, and counts the rest as lost. NULL is allowed. */
 void sink_close(struct sink *sink);

@@ -115,7 +115,11 @@ static inline void conn_commit(struct http_conn *conn, size_t n)
 }
 
 /* From here on the octets are those of another message: its writes have a time of their own. */
-void conn_begin_message(struct http_conn *conn);
+static inline void conn_begin_message(struct http_conn *conn)
+{
+    conn->work->message_start = conn->work->sent + conn->out_len;
+    conn->work->message_wait_ms = 0;
+}
 
 /* The octets of the present message that the system has taken. */
 uint64_t conn_message_sent(const struct http_conn *conn);

@@ -19,7 +19,8 @@ static void give_buffer(char *buffer, uint32_t cap)
 
 void conn_release_input(struct http_conn *conn)
 {
-    conn_unpin_head(conn);
+    if (conn->work)
+        conn_unpin_head(conn);
     give_buffer(conn->in, conn->in_cap);
     conn->in = NULL;
     conn->in_start = conn->in_end = conn->in_cap = 0;
@@ -28,7 +29,7 @@ void conn_release_input(struct http_conn *conn)
 void conn_unpin_head(struct http_conn *conn)
 {
     struct conn_work *work = conn->work;
-    if (work && UNLIKELY(work->pinned != NULL)) {
+    if (UNLIKELY(work->pinned != NULL)) {
         give_buffer(work->pinned, work->pinned_cap);
         work->pinned = NULL;
     }

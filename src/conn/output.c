@@ -17,12 +17,6 @@ static void give_output(struct http_conn *conn)
     conn->out_len = 0;
 }
 
-void conn_begin_message(struct http_conn *conn)
-{
-    conn->work->message_start = conn->work->sent + conn->out_len;
-    conn->work->message_wait_ms = 0;
-}
-
 uint64_t conn_message_sent(const struct http_conn *conn)
 {
     const struct conn_work *work = conn->work;

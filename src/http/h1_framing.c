@@ -3,6 +3,7 @@
  * request smuggling; it never finds a line end itself. */
 #include "http/h1_framing.h"
 
+#include "base/platform.h"
 #include "http/octet.h"
 #include "http/status.h"
 #include "http/uri.h"
@@ -73,10 +74,8 @@ static int transfer_encoding(struct h1_head *head, const char *value, size_t len
 
 /* Codings that are not implemented are 501 when the body could at least be delimited, that is with
  * chunked at the end (RFC 9112 section 6.1). */
-static int check_codings(const struct h1_head *head)
+static int why_other_coding(const struct h1_head *head)
 {
-    if (!head->other_coding)
-        return 0;
     return head->framing == H1_BODY_CHUNKED ? -501 : -400;
 }
 
@@ -153,9 +152,8 @@ int h1_framing_finish(struct h1_head *head)
 {
     if (!head->response && head->minor > 0 && !head->known[HTTP_FIELD_HOST])
         return -400;
-    int rc = check_codings(head);
-    if (rc < 0)
-        return rc;
+    if (UNLIKELY(head->other_coding))
+        return why_other_coding(head);
     head->keep_alive = persists(head);
     head->upgrade = head->option_upgrade && head->minor > 0 && head->known[HTTP_FIELD_UPGRADE];
     if (head->response)

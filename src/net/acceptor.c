@@ -8,11 +8,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/listener.h"
+#include "net/place.h"
 
 #include <tepal/tls.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { DEFAULT_MAX_CONNECTIONS = 10000, DEFAULT_HANDSHAKE_MS = 10 * 1000 };
@@ -189,20 +189,6 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
     return rc;
 }
 
-/* Where a listener with these options is, for the log. */
-static void describe(char *out, size_t size, const tepal_listen_options *where, int port)
-{
-    const char *host = where && where->host ? where->host : "all addresses";
-    if (where && where->path)
-        snprintf(out, size, "%s", where->path);
-    else if (port == 0)
-        snprintf(out, size, "%s without a port (TEPAL_ANY_PORT: one that is free)", host);
-    else if (port == TEPAL_ANY_PORT)
-        snprintf(out, size, "%s", host);
-    else
-        snprintf(out, size, "%s, port %d", host, port);
-}
-
 int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn, void *arg,
                            const tepal_serve_options *options)
 {
@@ -213,11 +199,10 @@ int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn
     tepal_listener *listener = NULL;
     rc = tepal_listen(&listener, where);
     if (rc < 0) {
-        describe(text, sizeof(text), where, where ? where->port : 0);
-        tepal_log(TEPAL_LOG_ERROR, "cannot listen on %s: %s", text, tepal_error_text(rc));
+        place_complain(where, rc);
         return rc;
     }
-    describe(text, sizeof(text), where, tepal_listener_port(listener));
+    place_write(text, sizeof(text), where, tepal_listener_port(listener));
     tepal_log(TEPAL_LOG_INFO, "listening on %s", text);
     rc = tepal_listener_serve(listener, fn, arg, options);
     tepal_listener_close(listener);

@@ -2,6 +2,7 @@
  * Everything else asks dns.c. */
 #include "net/addr.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <arpa/inet.h>
@@ -179,6 +180,8 @@ int tepal_addr_parse(tepal_addr *addr, const char *text, uint16_t port)
     tepal_addr out = { .port = port, .family = AF_INET };
     struct in6_addr in6;
     char ip[INET6_ADDRSTRLEN];
+    if (!text)
+        misuse("tepal_addr_parse", "the text is NULL");
     const char *scope = strchr(text, '%');
     size_t len = scope ? (size_t)(scope - text) : strlen(text);
     if (len >= sizeof(ip))
@@ -201,6 +204,8 @@ int tepal_addr_parse(tepal_addr *addr, const char *text, uint16_t port)
 const char *tepal_addr_text(const tepal_addr *addr, char *out, size_t size)
 {
     char ip[INET6_ADDRSTRLEN], scope[1 + IF_NAMESIZE] = "%";
+    if (!addr)
+        misuse("tepal_addr_text", "the address is NULL");
     bool v6 = addr->family == AF_INET6;
     if (addr->family != AF_INET && !v6) {
         snprintf(out, size, "%s", addr->family == AF_UNIX ? "unix" : "none");
@@ -220,6 +225,8 @@ const char *tepal_addr_text(const tepal_addr *addr, char *out, size_t size)
 
 bool tepal_addr_equal(const tepal_addr *a, const tepal_addr *b)
 {
+    if (!a || !b)
+        misuse("tepal_addr_equal", "an address is NULL");
     return a->family == b->family && a->family != AF_UNIX && a->port == b->port &&
            a->scope == b->scope && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }

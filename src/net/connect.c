@@ -13,10 +13,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 /* RFC 8305, section 5. */
 enum { DEFAULT_ATTEMPT_DELAY_MS = 250 };
+
+/* Between two attempts at a Unix socket whose backlog is full. */
+enum { MAX_PAUSE_MS = 50 };
 
 struct race {
     struct loop *loop;
@@ -48,6 +52,17 @@ static void note_failure(struct race *race, int error)
     race->next_at = race->loop->now; /* the next address need not wait */
 }
 
+/* Whether a socket is connected to itself: the system may choose as its port the very one that it
+ * connects to, on which nobody listens then. */
+static bool is_connected_to_itself(int fd)
+{
+    struct addr local = { .len = sizeof(local.storage) }, peer = { .len = sizeof(peer.storage) };
+    if (getsockname(fd, &local.sa, &local.len) < 0 || getpeername(fd, &peer.sa, &peer.len) < 0)
+        return false;
+    return local.sa.sa_family != AF_UNIX && local.len == peer.len &&
+           memcmp(&local.storage, &peer.storage, local.len) == 0;
+}
+
 /* A socket that is connected or begins to be: then *rc is 0 or -EINPROGRESS. Returns the
  * descriptor or a negative errno. */
 static int begin_socket(const struct race *race, const struct addr *addr, int *rc)
@@ -67,6 +82,8 @@ static int begin_socket(const struct race *race, const struct addr *addr, int *r
     }
     if (*rc == 0 && connect(fd, &addr->sa, addr->len) < 0)
         *rc = -errno;
+    else if (*rc == 0 && is_connected_to_itself(fd))
+        *rc = -ECONNREFUSED;
     if (*rc == 0 || *rc == -EINPROGRESS)
         return fd;
     close(fd);
@@ -125,6 +142,8 @@ static void look(struct race *race)
         }
         if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
             error = errno;
+        else if (error == 0 && is_connected_to_itself(io->fd))
+            error = ECONNREFUSED;
         struct tepal_conn *stream = take(race, i);
         if (error == 0) {
             race->winner = stream;
@@ -334,13 +353,23 @@ int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
 int tepal_connect_unix(tepal_conn **stream, const char *path)
 {
     int rc = task_check(loop_current, task_need("tepal_connect_unix"));
+    if (!path)
+        misuse("tepal_connect_unix", "the path is NULL");
     struct addr addr;
     if (rc == 0)
         rc = addr_from_path(&addr, path);
     if (rc < 0)
         return rc;
-    struct race race = { .addrs = &addr, .n = 1 };
-    rc = connect_any(stream, &race, 1);
+    /* With a full backlog an attempt that does not block fails, and nothing tells when there is room
+     * again: it has to be tried, less and less often. */
+    for (int64_t pause_ms = 1; rc == 0;
+         pause_ms = pause_ms * 2 < MAX_PAUSE_MS ? pause_ms * 2 : MAX_PAUSE_MS) {
+        struct race race = { .addrs = &addr, .n = 1 };
+        rc = connect_any(stream, &race, 1);
+        if (rc != -EAGAIN)
+            break;
+        rc = tepal_sleep_ms(pause_ms);
+    }
     if (rc == 0)
         (*stream)->ops = &stream_unix_ops;
     return rc;

@@ -372,7 +372,8 @@ static int add_addrs(struct name *name, const struct ares_addrinfo_node *nodes)
     return 0;
 }
 
-/* The smallest TTL of all records, in milliseconds. RFC 2181, section 8: one that is negative is 0. */
+/* The smallest TTL of all records, in milliseconds. RFC 2181, section 8: one with the highest bit set
+ * is 0; old versions of c-ares make a negative number of it, new ones the largest. */
 static int64_t smallest_ttl(const struct ares_addrinfo *found)
 {
     int ttl = INT32_MAX;
@@ -380,7 +381,7 @@ static int64_t smallest_ttl(const struct ares_addrinfo *found)
         ttl = node->ai_ttl < ttl ? node->ai_ttl : ttl;
     for (const struct ares_addrinfo_cname *cname = found->cnames; cname; cname = cname->next)
         ttl = cname->ttl < ttl ? cname->ttl : ttl;
-    return ttl > 0 ? (int64_t)ttl * 1000 : 0;
+    return ttl > 0 && ttl < INT32_MAX ? (int64_t)ttl * 1000 : 0;
 }
 
 /* Whether the failure of this step came at once: the servers have answered, though not with what was

@@ -29,9 +29,11 @@ struct tepal_listener {
     /* Called with each connection; the descriptor is its own from then on. NULL: tepal_accept()
      * is used. */
     void (*on_accept)(struct tepal_listener *listener, int fd, const struct addr *peer);
+    /* Asked before each: false lets all wait for a while. NULL: always. */
+    bool (*has_room)(struct tepal_listener *listener);
     /* Called when there was no descriptor or no memory for a connection that waits: closes others, and
      * returns whether it did. NULL: nothing can be closed. */
-    bool (*on_shortage)(struct tepal_listener *listener);
+    bool (*on_shortage)(struct tepal_listener *listener, int error);
     void *arg;
     struct unix_file file;
     struct timer again; /* set when there may be connections that nothing will tell of */
@@ -41,7 +43,7 @@ struct tepal_listener {
     bool closed;        /* under a task that leaves tepal_accept(), and frees it */
 };
 
-/* Stops accepting; connections wait in the backlog. */
+/* Stops accepting; connections wait in the backlog. Resuming also ends a rest: something is free. */
 void listener_pause(struct tepal_listener *listener);
 void listener_resume(struct tepal_listener *listener);
 

@@ -24,13 +24,17 @@ static void complain(struct tepal_listener *listener, int error)
     listener->complained = true;
 }
 
+static bool is_shortage(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+           error == -ENOSPC;
+}
+
 bool listener_is_shortage(struct tepal_listener *listener, int error)
 {
-    bool is = error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
-              error == -ENOSPC;
-    if (is)
+    if (is_shortage(error))
         complain(listener, error);
-    return is;
+    return is_shortage(error);
 }
 
 /* Whether an attempt may be made. */
@@ -89,6 +93,12 @@ static void come_back(struct tepal_listener *listener, int64_t at)
         timer_set(&listener->loop->timers, &listener->again, at);
 }
 
+static void rest(struct tepal_listener *listener)
+{
+    listener->rest_until = listener->loop->now + LISTENER_REST_MS;
+    come_back(listener, listener->rest_until);
+}
+
 /* Accepts up to max connections. */
 static void accept_up_to(struct listener_socket *s, int max)
 {
@@ -97,14 +107,17 @@ static void accept_up_to(struct listener_socket *s, int max)
     for (int i = 0; i < max && may_accept(s); i++) {
         if (listener->paused || listener->rest_until > listener->loop->now)
             return;
-        int fd = accept_one(s, &peer);
-        if (fd >= 0) {
-            listener->on_accept(listener, fd, &peer);
-        } else if (listener_is_shortage(listener, fd) &&
-                   !(listener->on_shortage && listener->on_shortage(listener))) {
-            listener->rest_until = listener->loop->now + LISTENER_REST_MS;
-            come_back(listener, listener->rest_until);
+        if (listener->has_room && !listener->has_room(listener)) {
+            rest(listener);
+            return;
         }
+        int fd = accept_one(s, &peer);
+        if (fd >= 0)
+            listener->on_accept(listener, fd, &peer);
+        else if (is_shortage(fd) && listener->on_shortage && listener->on_shortage(listener, fd))
+            continue;
+        else if (listener_is_shortage(listener, fd))
+            rest(listener);
     }
 }
 
@@ -154,9 +167,10 @@ void listener_pause(struct tepal_listener *listener)
 
 void listener_resume(struct tepal_listener *listener)
 {
-    if (!listener->paused)
+    if (!listener->paused && listener->rest_until <= listener->loop->now)
         return;
     listener->paused = false;
+    listener->rest_until = 0;
     come_back(listener, listener->loop->now + 1);
 }
 

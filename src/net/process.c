@@ -11,26 +11,33 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/pipe.h"
+#include "net/spawn.h"
+#include "net/turns.h"
 
 #include <tepal/process.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DEFAULT_KILL_AFTER_MS = 5000, LOOK_EVERY_MS = 10, N_STDIO = 3 };
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP 4u
+#endif
+
+enum { DEFAULT_KILL_AFTER_MS = 5000, LOOK_EVERY_MS = 10 };
 
 struct tepal_process {
-    struct io pidfd;   /* closed when the process has ended; fd is -1 when there is none */
+    struct io pidfd;   /* closed when the process has ended, or its group; fd is -1 when there is
+                          none */
     struct timer look; /* set when there is none */
     struct loop *loop;
     pid_t pid;
     bool own_group, ended;
-    struct tepal_conn *pipes[N_STDIO];
+    bool waited_for; /* a task is in tepal_process_wait() */
+    bool closed;     /* under that task, which frees it when it leaves */
+    struct tepal_conn *pipes[SPAWN_N_STDIO];
     struct tepal_task *waiter; /* in tepal_process_wait() or tepal_process_close() */
     struct timer kill;
     int64_t kill_after_ms;
@@ -40,24 +47,41 @@ struct tepal_process {
 
 /* --- Its end ---------------------------------------------------------------------------------- */
 
+/* waitid() for this process and no other, also when somebody else has reaped it and its number is
+ * another one's by now. */
+static int wait_for(const struct tepal_process *process, siginfo_t *info, int flags)
+{
+    int fd = process->pidfd.fd;
+    *info = (siginfo_t){ 0 };
+    int rc = fd < 0 ? waitid(P_PID, (id_t)process->pid, info, flags)
+                    : waitid(P_PIDFD, (id_t)fd, info, flags);
+    return rc < 0 ? -errno : 0;
+}
+
+static void close_pidfd(struct tepal_process *process)
+{
+    if (process->pidfd.fd >= 0)
+        close(process->pidfd.fd);
+    process->pidfd.fd = -1;
+}
+
 /* Sees whether the process has ended. */
 static void look(struct tepal_process *process)
 {
-    siginfo_t info = { 0 };
-    int flags = WEXITED | WNOHANG | (process->own_group ? WNOWAIT : 0);
-    if (waitid(P_PID, (id_t)process->pid, &info, flags) < 0)
-        process->error = -errno; /* -ECHILD: somebody else has reaped it */
-    else if (info.si_pid == 0)
+    siginfo_t info;
+    int rc = wait_for(process, &info, WEXITED | WNOHANG | (process->own_group ? WNOWAIT : 0));
+    if (rc == 0 && info.si_pid == 0)
         return;
+    process->error = rc; /* -ECHILD: somebody else has reaped it */
     if (info.si_code == CLD_EXITED)
         process->status.exit_code = info.si_status;
     else
         process->status = (tepal_process_status){ .exit_code = -1, .signal = info.si_status };
     process->ended = true;
-    if (process->pidfd.fd >= 0) {
+    if (process->pidfd.fd >= 0)
         poller_remove(&process->loop->poller, &process->pidfd);
-        close(process->pidfd.fd);
-    }
+    if (!process->own_group) /* else it stands for the rest of the group */
+        close_pidfd(process);
     if (process->waiter)
         task_wake(process->waiter, 0);
 }
@@ -80,138 +104,120 @@ static void on_look(struct timer *timer)
         look_later(process);
 }
 
+/* --- Signals ---------------------------------------------------------------------------------- */
+
+/* By its number, which is its own as long as nobody has reaped it. */
+static int signal_by_number(const struct tepal_process *process, int signal)
+{
+    siginfo_t info;
+    if (wait_for(process, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        return -ESRCH;
+    return kill(process->own_group ? -process->pid : process->pid, signal) < 0 ? -errno : 0;
+}
+
+/* Sends a signal to the process or its group, and never to another one. */
+static int send_signal(const struct tepal_process *process, int signal)
+{
+    unsigned flags = process->own_group ? PIDFD_SIGNAL_PROCESS_GROUP : 0;
+    int fd = process->pidfd.fd;
+    if (fd >= 0 && syscall(SYS_pidfd_send_signal, fd, signal, NULL, flags) == 0)
+        return 0;
+    /* Groups are known since Linux 6.9; some sandboxes know nothing of it. */
+    return fd >= 0 && errno == ESRCH ? -ESRCH : signal_by_number(process, signal);
+}
+
 static void on_kill(struct timer *timer)
 {
-    tepal_process_signal(CONTAINER_OF(timer, struct tepal_process, kill), SIGKILL);
+    (void)send_signal(CONTAINER_OF(timer, struct tepal_process, kill), SIGKILL);
 }
 
 /* --- Starting --------------------------------------------------------------------------------- */
 
-/* What is needed until the process runs. */
-struct launch {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    int ends[N_STDIO]; /* of the pipes, that the process gets; -1: none */
-    int place; /* holds a descriptor ready for the pidfd: when the process runs it is too late
-                          to find that there is none */
-};
-
-/* Says in the actions where a standard descriptor of the process leads. */
-static int redirect(struct tepal_process *process, struct launch *launch, int fd,
+/* Finds out where a standard descriptor of the process leads. */
+static int redirect(struct tepal_process *process, struct spawn *spawn, int fd,
                     enum tepal_process_stdio to)
 {
-    int rc = 0;
     switch (to) {
     case TEPAL_STDIO_DEFAULT:
     case TEPAL_STDIO_INHERIT:
         return 0;
     case TEPAL_STDIO_PIPE:
-        rc = pipe_open(&process->pipes[fd], &launch->ends[fd], process->loop, fd == STDIN_FILENO);
-        return rc < 0 ? rc
-                      : -posix_spawn_file_actions_adddup2(&launch->actions, launch->ends[fd], fd);
+        return pipe_open(&process->pipes[fd], &spawn->stdio[fd], process->loop, fd == STDIN_FILENO);
     case TEPAL_STDIO_NULL:
-        return -posix_spawn_file_actions_addopen(&launch->actions, fd, "/dev/null", O_RDWR, 0);
+        spawn->stdio[fd] = SPAWN_NULL;
+        return 0;
     case TEPAL_STDIO_OUTPUT:
-        if (fd == STDERR_FILENO)
-            return -posix_spawn_file_actions_adddup2(&launch->actions, STDOUT_FILENO, fd);
+        if (fd == STDERR_FILENO) {
+            spawn->stdio[fd] = SPAWN_OUTPUT;
+            return 0;
+        }
     }
     misuse("tepal_process_open", "not a place for a standard descriptor");
 }
 
-static int set_actions(struct tepal_process *process, struct launch *launch,
-                       const tepal_process_options *options)
+/* Without a descriptor from the beginning: one that is opened now, if it is of our child. */
+static int open_pidfd(const struct tepal_process *process)
 {
-    int rc = redirect(process, launch, STDIN_FILENO, options->in);
-    if (rc == 0)
-        rc = redirect(process, launch, STDOUT_FILENO, options->out);
-    if (rc == 0)
-        rc = redirect(process, launch, STDERR_FILENO, options->err);
-    if (rc == 0)
-        rc = -posix_spawn_file_actions_addclosefrom_np(&launch->actions, N_STDIO);
-    if (rc == 0 && options->cwd)
-        rc = -posix_spawn_file_actions_addchdir_np(&launch->actions, options->cwd);
-    return rc;
-}
-
-/* The process begins with all signals as they are by default. */
-static int set_attributes(struct launch *launch, bool own_group)
-{
-    sigset_t signals;
-    short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-    if (own_group)
-        flags |= POSIX_SPAWN_SETPGROUP;
-    sigemptyset(&signals);
-    int rc = posix_spawnattr_setsigmask(&launch->attributes, &signals);
-    sigfillset(&signals);
-    if (rc == 0)
-        rc = posix_spawnattr_setsigdefault(&launch->attributes, &signals);
-    if (rc == 0)
-        rc = posix_spawnattr_setpgroup(&launch->attributes, 0);
-    return rc ? -rc : -posix_spawnattr_setflags(&launch->attributes, flags);
+    struct tepal_process opened = *process;
+    siginfo_t info;
+    opened.pidfd.fd = fd_keep((int)syscall(SYS_pidfd_open, process->pid, 0));
+    if (opened.pidfd.fd < 0)
+        return errno == ENOSYS || errno == EPERM ? -1 : -errno;
+    int rc = wait_for(&opened, &info, WEXITED | WNOHANG | WNOWAIT);
+    if (rc < 0)
+        close(opened.pidfd.fd);
+    return rc < 0 ? rc : opened.pidfd.fd;
 }
 
 /* Watches for the end of a process that runs. */
-static int watch(struct tepal_process *process)
+static int watch(struct tepal_process *process, int pidfd)
 {
-    int fd = fd_keep((int)syscall(SYS_pidfd_open, process->pid, 0));
-    int rc = fd < 0 ? -errno : 0;
-    process->pidfd = (struct io){ .fd = fd, .fn = on_pidfd };
-    if (rc == -ENOSYS || rc == -EPERM) {
+    siginfo_t info;
+    process->pidfd = (struct io){ .fd = pidfd, .fn = on_pidfd };
+    int rc = pidfd < 0 ? open_pidfd(process) : pidfd;
+    if (rc == -1) {
         look_later(process);
         return 0;
     }
-    if (rc == 0)
+    if (rc >= 0) {
+        process->pidfd.fd = rc;
         rc = poller_add(&process->loop->poller, &process->pidfd);
+    }
     if (rc < 0) {
-        kill(process->pid, SIGKILL);
-        while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
+        (void)send_signal(process, SIGKILL);
+        while (wait_for(process, &info, WEXITED) == -EINTR)
             continue;
-        if (fd >= 0)
-            close(fd);
+        close_pidfd(process);
     }
     return rc == -ESRCH ? -ECHILD : rc; /* gone already, since nobody waits: see look() */
-}
-
-static int spawn(struct tepal_process *process, struct launch *launch, const char *const *argv,
-                 const tepal_process_options *options)
-{
-    launch->place = fcntl(process->loop->poller.fd, F_DUPFD_CLOEXEC, N_STDIO);
-    if (launch->place < 0)
-        return -errno;
-    int rc = set_actions(process, launch, options);
-    if (rc == 0)
-        rc = set_attributes(launch, process->own_group);
-    if (rc == 0) {
-        const char *const *env = options->env ? options->env : (const char *const *)environ;
-        rc = -posix_spawnp(&process->pid, argv[0], &launch->actions, &launch->attributes,
-                           (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
-    }
-    for (int i = 0; i < N_STDIO; i++)
-        if (launch->ends[i] >= 0)
-            close(launch->ends[i]);
-    close(launch->place);
-    return rc < 0 ? rc : watch(process);
 }
 
 static int start(struct tepal_process *process, const char *const *argv,
                  const tepal_process_options *options)
 {
-    struct launch launch = { .ends = { -1, -1, -1 } };
-    int rc = -posix_spawn_file_actions_init(&launch.actions);
-    if (rc < 0)
-        return rc;
-    rc = -posix_spawnattr_init(&launch.attributes);
-    if (rc == 0) {
-        rc = spawn(process, &launch, argv, options);
-        posix_spawnattr_destroy(&launch.attributes);
-    }
-    posix_spawn_file_actions_destroy(&launch.actions);
-    return rc;
+    struct spawn spawn = { .argv = argv,
+                           .env = options->env ? options->env : (const char *const *)environ,
+                           .cwd = options->cwd,
+                           .stdio = { SPAWN_INHERIT, SPAWN_INHERIT, SPAWN_INHERIT },
+                           .own_group = options->own_group,
+                           .death_signal = options->death_signal };
+    int pidfd = -1;
+    int rc = redirect(process, &spawn, STDIN_FILENO, options->in);
+    if (rc == 0)
+        rc = redirect(process, &spawn, STDOUT_FILENO, options->out);
+    if (rc == 0)
+        rc = redirect(process, &spawn, STDERR_FILENO, options->err);
+    if (rc == 0)
+        rc = spawn_program(&spawn, &process->pid, &pidfd);
+    for (int i = 0; i < SPAWN_N_STDIO; i++)
+        if (spawn.stdio[i] >= 0)
+            close(spawn.stdio[i]);
+    return rc < 0 ? rc : watch(process, pidfd);
 }
 
 static void close_pipes(struct tepal_process *process)
 {
-    for (int i = 0; i < N_STDIO; i++)
+    for (int i = 0; i < SPAWN_N_STDIO; i++)
         tepal_conn_close(process->pipes[i]);
 }
 
@@ -224,6 +230,8 @@ int tepal_process_open(tepal_process **process, const char *const *argv,
     if (!argv || !argv[0])
         misuse("tepal_process_open", "argv names no program");
     options = options ? options : &defaults;
+    if (options->death_signal < 0 || options->death_signal > SIGRTMAX)
+        return -EINVAL;
     int rc = task_check(loop, task);
     if (rc < 0)
         return rc;
@@ -231,6 +239,7 @@ int tepal_process_open(tepal_process **process, const char *const *argv,
     if (!p)
         return -ENOMEM;
     p->loop = loop;
+    p->pidfd.fd = -1;
     p->own_group = options->own_group;
     p->kill_after_ms = options->kill_after_ms ? options->kill_after_ms : DEFAULT_KILL_AFTER_MS;
     timer_init(&p->look, on_look);
@@ -247,57 +256,83 @@ int tepal_process_open(tepal_process **process, const char *const *argv,
 
 /* --- Its life --------------------------------------------------------------------------------- */
 
+/* Misuse, named call, when the process is NULL. */
+static void need(const tepal_process *process, const char *call)
+{
+    if (UNLIKELY(!process))
+        misuse(call, "the process is NULL");
+}
+
 pid_t tepal_process_pid(const tepal_process *process)
 {
+    need(process, "tepal_process_pid");
     return process->pid;
 }
 
 tepal_conn *tepal_process_stdin(const tepal_process *process)
 {
+    need(process, "tepal_process_stdin");
     return process->pipes[STDIN_FILENO];
 }
 
 tepal_conn *tepal_process_stdout(const tepal_process *process)
 {
+    need(process, "tepal_process_stdout");
     return process->pipes[STDOUT_FILENO];
 }
 
 tepal_conn *tepal_process_stderr(const tepal_process *process)
 {
+    need(process, "tepal_process_stderr");
     return process->pipes[STDERR_FILENO];
+}
+
+/* Suspends until the process has ended. */
+static int wait_for_end(tepal_process *process)
+{
+    struct tepal_task *task = process->loop->current;
+    int rc = 0;
+    process->waited_for = true;
+    while (rc == 0 && !process->ended && !process->closed) {
+        process->waiter = task;
+        rc = task_wait(process->loop, "the end of a process", TEPAL_NEVER);
+        if (process->waiter == task) /* and not one that closes it */
+            process->waiter = NULL;
+    }
+    process->waited_for = false;
+    return rc == 0 && process->closed ? -ECANCELED : rc;
 }
 
 int tepal_process_wait(tepal_process *process, tepal_process_status *status)
 {
     struct tepal_task *task = task_need("tepal_process_wait");
+    need(process, "tepal_process_wait");
     int rc = task_check(process->loop, task);
     if (rc == 0 && process->waiter)
         return -EBUSY;
-    while (rc == 0 && !process->ended) {
-        process->waiter = task;
-        rc = task_wait(process->loop, "the end of a process", TEPAL_NEVER);
-        process->waiter = NULL;
-    }
+    if (rc == 0)
+        rc = wait_for_end(process);
     if (rc == 0)
         rc = process->error;
     if (rc == 0 && status)
         *status = process->status;
+    if (UNLIKELY(process->closed))
+        mem_free(process);
     return rc;
 }
 
 int tepal_process_signal(tepal_process *process, int signal)
 {
-    if (process->ended)
-        return -ESRCH;
-    return kill(process->own_group ? -process->pid : process->pid, signal) < 0 ? -errno : 0;
+    need(process, "tepal_process_signal");
+    return process->ended ? -ESRCH : send_signal(process, signal);
 }
 
 static void end(tepal_process *process)
 {
     struct tepal_task *task = task_need("tepal_process_close");
     struct loop *loop = process->loop;
-    tepal_process_signal(process, SIGTERM);
-    tepal_process_signal(process, SIGCONT); /* one that is stopped would not see it */
+    (void)send_signal(process, SIGTERM);
+    (void)send_signal(process, SIGCONT); /* one that is stopped would not see it */
     int64_t now = (loop_clock_us(loop) + 999) / 1000;
     if (process->kill_after_ms != TEPAL_NEVER)
         timer_set(&loop->timers, &process->kill, loop_time_after(now, process->kill_after_ms));
@@ -311,15 +346,18 @@ void tepal_process_close(tepal_process *process)
 {
     if (!process)
         return;
-    if (process->waiter)
+    siginfo_t info;
+    if (!turns_is_leaving(process->waiter))
         misuse("tepal_process_close", "a task still waits for the process");
     close_pipes(process);
     if (!process->ended)
         end(process);
-    if (process->own_group && process->error == 0) {
-        siginfo_t info;
-        kill(-process->pid, SIGKILL);
-        waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG);
+    if (process->own_group) {
+        (void)send_signal(process, SIGKILL);
+        (void)wait_for(process, &info, WEXITED | WNOHANG);
+        close_pidfd(process);
     }
-    mem_free(process);
+    process->closed = process->waited_for;
+    if (!process->closed)
+        mem_free(process);
 }

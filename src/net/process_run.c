@@ -125,6 +125,8 @@ static int give(struct buf *buf, tepal_bytes *bytes)
 int tepal_process_run(const char *const *argv, const tepal_process_options *options,
                       tepal_process_result *result)
 {
+    if (!result)
+        misuse("tepal_process_run", "there is no place for the result");
     tepal_process_options o = options ? *options : (tepal_process_options){ 0 };
     struct running run = { .input = o.input };
     run.max = o.max_output ? o.max_output : DEFAULT_MAX_OUTPUT;

@@ -193,7 +193,7 @@ static ssize_t read_until(struct tepal_conn *stream, const struct delimiter *del
 ssize_t tepal_conn_read_until(tepal_conn *stream, const void *delimiter, size_t delimiter_len,
                               size_t max, char **data)
 {
-    if (delimiter_len == 0)
+    if (delimiter_len == 0 || !delimiter)
         misuse("tepal_conn_read_until", "the delimiter is empty");
     int rc = begin(stream, "tepal_conn_read_until");
     if (rc < 0)

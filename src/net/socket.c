@@ -165,6 +165,7 @@ int tepal_conn_open_fd(tepal_conn **stream, int fd)
 int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
+    stream_need(stream, "tepal_conn_peer");
     if (getpeername(stream->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
@@ -174,6 +175,7 @@ int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr)
 int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
+    stream_need(stream, "tepal_conn_local");
     if (getsockname(stream->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
@@ -182,6 +184,7 @@ int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr)
 
 int tepal_conn_fd(const tepal_conn *stream)
 {
+    stream_need(stream, "tepal_conn_fd");
     return stream->io.fd;
 }
 
@@ -190,6 +193,7 @@ int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options)
     static const tepal_keepalive defaults = { 0 };
     enum { IDLE_S = 60, INTERVAL_S = 15, COUNT = 4 };
     const tepal_keepalive *o = options ? options : &defaults;
+    stream_need(stream, "tepal_conn_set_keepalive");
     int fd = stream->io.fd, on = 1;
     int idle = o->idle_s ? o->idle_s : IDLE_S;
     int interval = o->interval_s ? o->interval_s : INTERVAL_S;

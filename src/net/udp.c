@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "net/addr.h"
 #include "net/stream.h"
+#include "net/turns.h"
 #include "net/unix_file.h"
 
 #include <tepal/udp.h>
@@ -19,6 +20,9 @@ struct tepal_udp {
     struct io io;
     struct loop *loop;
     int family;
+    bool connected;  /* to an address of the internet: */
+    tepal_addr peer; /* whose datagrams alone are received */
+    struct turns senders;
     struct unix_file file;
 };
 
@@ -93,11 +97,10 @@ static int open_unix(struct tepal_udp *udp, const tepal_udp_options *options)
     udp->io.fd = new_socket(AF_UNIX);
     if (udp->io.fd < 0)
         return udp->io.fd;
-    if (options->path)
-        rc = bind_unix(udp, options->path);
-    if (rc == 0 && options->peer_path && connect(udp->io.fd, &peer.sa, peer.len) < 0)
-        rc = -errno;
-    return rc;
+    /* In this order, so that nobody else finds it before it is connected. */
+    if (options->peer_path && connect(udp->io.fd, &peer.sa, peer.len) < 0)
+        return -errno;
+    return options->path ? bind_unix(udp, options->path) : 0;
 }
 
 static void on_ready(struct io *io)
@@ -108,13 +111,20 @@ static void on_ready(struct io *io)
         task_wake(io->writer, 0);
 }
 
-/* Frees a socket that is not watched. */
-static void release(struct tepal_udp *udp)
+/* Closes a socket that is not watched. */
+static void close_socket(struct tepal_udp *udp)
 {
     unix_file_remove(&udp->file);
     if (udp->io.fd >= 0)
         close(udp->io.fd);
-    mem_free(udp);
+    udp->io.fd = -1;
+}
+
+/* Misuse, named call, when the socket is NULL. */
+static void need(const struct tepal_udp *udp, const char *call)
+{
+    if (UNLIKELY(!udp))
+        misuse(call, "the socket is NULL");
 }
 
 int tepal_udp_open(tepal_udp **out, const tepal_udp_options *options)
@@ -132,21 +142,39 @@ int tepal_udp_open(tepal_udp **out, const tepal_udp_options *options)
     if (rc == 0)
         rc = poller_add(&loop->poller, &udp->io);
     if (rc < 0) {
-        release(udp);
+        close_socket(udp);
+        mem_free(udp);
         return rc;
     }
     *out = udp;
     return 0;
 }
 
+static void free_if_left(struct tepal_udp *udp)
+{
+    if (!udp->io.reader && !udp->io.writer && !udp->senders.next)
+        mem_free(udp);
+}
+
+/* The end of a call that may have waited: a socket that was closed meanwhile is freed by the last
+ * task that leaves it. */
+static ssize_t left(struct tepal_udp *udp, ssize_t result)
+{
+    if (UNLIKELY(udp->io.fd < 0))
+        free_if_left(udp);
+    return result;
+}
+
 void tepal_udp_close(tepal_udp *udp)
 {
     if (!udp)
         return;
-    if (udp->io.reader || udp->io.writer)
+    if (!turns_is_leaving(udp->io.reader) || !turns_is_leaving(udp->io.writer) ||
+        turns_are_awaited(&udp->senders))
         misuse("tepal_udp_close", "a task still waits on the socket");
     poller_remove(&udp->loop->poller, &udp->io);
-    release(udp);
+    close_socket(udp);
+    free_if_left(udp);
 }
 
 /* --- Sending and receiving -------------------------------------------------------------------- */
@@ -166,10 +194,17 @@ static int fit(const struct tepal_udp *udp, const tepal_addr *in, struct addr *o
 
 int tepal_udp_connect(tepal_udp *udp, const tepal_addr *peer)
 {
-    struct addr addr;
+    struct addr addr, now = { .len = sizeof(now.storage) };
+    need(udp, "tepal_udp_connect");
     int rc = fit(udp, peer, &addr);
     if (rc == 0 && connect(udp->io.fd, &addr.sa, addr.len) < 0)
         rc = -errno;
+    if (rc == 0 && getpeername(udp->io.fd, &now.sa, &now.len) < 0)
+        rc = -errno;
+    if (rc == 0) {
+        udp->peer = addr_to_public(&now);
+        udp->connected = true;
+    }
     return rc;
 }
 
@@ -183,7 +218,7 @@ static int wait_ready(struct tepal_udp *udp, uint32_t state, struct tepal_task *
     int rc = udp->io.state & state ? task_may_wait(udp->loop, task)
                                    : task_wait_fd(udp->loop, what, udp->io.fd, TEPAL_NEVER);
     *waiter = NULL;
-    return rc;
+    return rc == 0 && udp->io.fd < 0 ? -ECANCELED : rc; /* closed under a task that leaves */
 }
 
 /* The result of an attempt: n or -errno, and whether it is to be made again. */
@@ -196,9 +231,16 @@ static ssize_t attempted(struct tepal_udp *udp, uint32_t state, ssize_t n, bool 
     return n < 0 ? -error : n;
 }
 
-int tepal_udp_send(tepal_udp *udp, const tepal_addr *to, const void *data, size_t len)
+/* Waits until no other task is in the middle of sending. */
+static int wait_for_turn(struct tepal_udp *udp)
 {
-    task_need("tepal_udp_send");
+    if (!udp->io.writer && !udp->senders.next)
+        return 0;
+    return turns_wait(&udp->senders, "its turn to send a datagram");
+}
+
+static int send_one(struct tepal_udp *udp, const tepal_addr *to, const void *data, size_t len)
+{
     struct addr addr = { .len = 0 };
     int fits = to ? fit(udp, to, &addr) : 0;
     bool again;
@@ -213,9 +255,28 @@ int tepal_udp_send(tepal_udp *udp, const tepal_addr *to, const void *data, size_
     return n < 0 ? (int)n : 0;
 }
 
-ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, tepal_addr *from)
+int tepal_udp_send(tepal_udp *udp, const tepal_addr *to, const void *data, size_t len)
 {
-    task_need("tepal_udp_receive");
+    task_need("tepal_udp_send");
+    need(udp, "tepal_udp_send");
+    int rc = wait_for_turn(udp);
+    if (rc < 0)
+        return rc;
+    rc = udp->io.fd < 0 ? -ECANCELED : send_one(udp, to, data, len);
+    turns_pass(&udp->senders);
+    return (int)left(udp, rc);
+}
+
+/* Whether a datagram is from somebody else than the peer. The system lets in none, but those that had
+ * come before the socket was connected are still there. */
+static bool is_foreign(const struct tepal_udp *udp, const struct addr *addr)
+{
+    tepal_addr from = addr_to_public(addr);
+    return udp->connected && !tepal_addr_equal(&from, &udp->peer);
+}
+
+static ssize_t receive_one(struct tepal_udp *udp, void *buffer, size_t size, tepal_addr *from)
+{
     struct addr addr;
     struct iovec piece = { .iov_base = buffer, .iov_len = size };
     struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
@@ -229,7 +290,7 @@ ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, tepal_addr 
         message.msg_name = &addr.sa;
         message.msg_namelen = sizeof(addr.storage);
         n = attempted(udp, IO_READ, recvmsg(udp->io.fd, &message, MSG_CMSG_CLOEXEC), &again);
-    } while (again);
+    } while (again || (n >= 0 && is_foreign(udp, &addr)));
     if (n < 0)
         return n;
     if (from) {
@@ -238,6 +299,13 @@ ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, tepal_addr 
         *from = addr_to_public(&addr);
     }
     return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
+}
+
+ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, tepal_addr *from)
+{
+    task_need("tepal_udp_receive");
+    need(udp, "tepal_udp_receive");
+    return left(udp, receive_one(udp, buffer, size, from));
 }
 
 /* --- Multicast and getters -------------------------------------------------------------------- */
@@ -256,17 +324,20 @@ static int membership(struct tepal_udp *udp, const tepal_addr *group, int option
 
 int tepal_udp_join(tepal_udp *udp, const tepal_addr *group)
 {
+    need(udp, "tepal_udp_join");
     return membership(udp, group, MCAST_JOIN_GROUP);
 }
 
 int tepal_udp_leave(tepal_udp *udp, const tepal_addr *group)
 {
+    need(udp, "tepal_udp_leave");
     return membership(udp, group, MCAST_LEAVE_GROUP);
 }
 
 int tepal_udp_local(const tepal_udp *udp, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
+    need(udp, "tepal_udp_local");
     if (getsockname(udp->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
@@ -275,5 +346,6 @@ int tepal_udp_local(const tepal_udp *udp, tepal_addr *addr)
 
 int tepal_udp_fd(const tepal_udp *udp)
 {
+    need(udp, "tepal_udp_fd");
     return udp->io.fd;
 }

@@ -47,6 +47,7 @@ int tepal_conn_credentials(const tepal_conn *stream, tepal_credentials *credenti
 {
     struct ucred found;
     socklen_t size = sizeof(found);
+    stream_need(stream, "tepal_conn_credentials");
     if (socket_option(stream->io.fd, SO_DOMAIN) != AF_UNIX ||
         getsockopt(stream->io.fd, SOL_SOCKET, SO_PEERCRED, &found, &size) < 0)
         return -EOPNOTSUPP;

@@ -103,23 +103,24 @@ static void parse_format(struct access_log *log)
     }
 }
 
-struct access_log *access_log_new(const char *format, int fd)
+int access_log_new(struct access_log **out, const char *format, int fd)
 {
     struct access_log *log = mem_zalloc(sizeof(*log));
     if (!log)
-        return NULL;
-    log->sink = sink_open(fd);
+        return -ENOMEM;
     log->second = -1;
     log->format = mem_strdup(format);
     log->atoms = mem_alloc((strlen(format) + 1) * sizeof(*log->atoms));
-    if (!log->sink || !log->format || !log->atoms) {
+    int rc = log->format && log->atoms ? sink_open(&log->sink, fd) : -ENOMEM;
+    if (rc < 0) {
         access_log_free(log);
-        return NULL;
+        return rc;
     }
     if (fcntl(fd, F_GETFD) < 0)
         tepal_log(TEPAL_LOG_WARNING, "the access log's descriptor %d is not open", fd);
     parse_format(log);
-    return log;
+    *out = log;
+    return 0;
 }
 
 void access_log_free(struct access_log *log)

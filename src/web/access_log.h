@@ -23,8 +23,8 @@ struct access_log;
 struct connection;
 
 /* A log that writes to the descriptor. Atoms that are unknown are a line in the log and stand for
- * themselves. NULL when memory is short. */
-struct access_log *access_log_new(const char *format, int fd);
+ * themselves. Returns 0, or a negative errno when memory or descriptors are short. */
+int access_log_new(struct access_log **log, const char *format, int fd);
 
 /* NULL is allowed. */
 void access_log_free(struct access_log *log);

@@ -43,6 +43,7 @@ struct tepal_app {
     int64_t end_until;  /* when its tasks that have not ended are abandoned; TEPAL_NEVER: never */
     struct server *server;
     char *url;
+    bool ends_by_signal; /* a second one at once: tepal_run() */
 };
 
 struct tepal_next {

@@ -51,7 +51,8 @@ static void become_idle(struct connection *c)
     c->idle = true;
     list_remove(&c->node);
     list_append(&server->connections, &c->node);
-    if (server->n_idle++ == 0)
+    server->n_idle++;
+    if (UNLIKELY(server->wants_room))
         server_may_accept(server);
 }
 
@@ -61,7 +62,7 @@ static void end_idling(struct connection *c)
     if (!c->idle)
         return;
     c->idle = false;
-    if (--server->n_idle == 0)
+    if (--server->n_idle == 0 && UNLIKELY(server_is_full(server)))
         server_no_more_room(server);
 }
 
@@ -178,6 +179,10 @@ static enum outcome respond(struct connection *c, tepal_req *req)
     c->task->cancel_told = false;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
+    if (UNLIKELY(rc == -ENOMEM) && !req->sending) { /* not even for a head */
+        c->task->describe_arg = NULL;
+        return OUTCOME_SHORT;
+    }
     if (server->access_log)
         access_log_write(server->access_log, req, req->sending ? req->sending : res, rc);
     enum outcome outcome = after_response(c, req, rc);
@@ -273,7 +278,7 @@ static bool was_reset(const struct connection *c)
 
 /* Behind a request whose client has ended its side: the requests that it sent before it did so are
  * served, unless it turns out to be gone. Returns whether to go on. */
-static bool go_on_after_end(struct connection *c)
+static NO_INLINE bool go_on_after_end(struct connection *c)
 {
     c->http.work->peer_ended = false;
     c->task->cancelled = false;
@@ -322,7 +327,7 @@ static void look_at_lingering(struct connection *c)
     timer_set(&c->server->loop->timers, &c->timer, c->server->loop->now + QUIET_MS);
 }
 
-static void linger(struct connection *c)
+static NO_INLINE void linger(struct connection *c)
 {
     struct io *io = &c->http.stream.io;
     struct server *server = c->server;
@@ -341,7 +346,7 @@ static void linger(struct connection *c)
 }
 
 /* Ends a connection whose request cannot be served. */
-static void end_with(struct connection *c, int status)
+static NO_INLINE void end_with(struct connection *c, int status)
 {
     if (status == 503)
         server_note_shortage(c->server);
@@ -368,31 +373,29 @@ static void on_working(struct io *io)
         connection_look_for_end(c);
 }
 
-/* What becomes of the connection when its task ends. */
-static void settle_down(struct connection *c, enum outcome outcome)
+/* No task any more: the connection waits. */
+static void wait_without_task(struct connection *c)
 {
-    switch (outcome) {
-    case OUTCOME_WAIT:
-        conn_release_input(&c->http);
-        c->http.stream.io.fn = on_waiting;
-        if (c->in_head)
-            break;
-        become_idle(c);
-        if (c->server->closing)
-            close_idle(c);
-        break;
-    case OUTCOME_LINGER:
+    conn_release_input(&c->http);
+    c->http.stream.io.fn = on_waiting;
+    if (c->in_head)
+        return;
+    become_idle(c);
+    if (UNLIKELY(c->server->closing))
+        close_idle(c);
+}
+
+/* What else may become of it. */
+static NO_INLINE void end_work(struct connection *c, enum outcome outcome)
+{
+    if (outcome == OUTCOME_LINGER)
         linger(c);
-        break;
-    case OUTCOME_LATE:
+    else if (outcome == OUTCOME_LATE)
         end_with(c, 408);
-        break;
-    case OUTCOME_SHORT:
+    else if (outcome == OUTCOME_SHORT)
         end_with(c, 503);
-        break;
-    default:
+    else
         destroy(c);
-    }
 }
 
 /* The task of a connection that has something to read. */
@@ -415,15 +418,20 @@ static int work(void *arg)
             outcome = OUTCOME_CLOSE;
         /* Not when the client, or the time of the server, is over. */
     } while (outcome == OUTCOME_NEXT && !c->task->cancelled);
-    if (conn_flush(&c->http) < 0)
-        outcome = OUTCOME_CLOSE;
-    else if (outcome == OUTCOME_NEXT)
-        outcome = OUTCOME_LINGER;
+    if (UNLIKELY(outcome != OUTCOME_WAIT)) {
+        if (conn_flush(&c->http) < 0)
+            outcome = OUTCOME_CLOSE;
+        else if (outcome == OUTCOME_NEXT)
+            outcome = OUTCOME_LINGER;
+    }
     c->task->before_wait = NULL;
     c->task = NULL;
     c->http.work = NULL;
     memory_end_work(&c->server->memory);
-    settle_down(c, outcome);
+    if (LIKELY(outcome == OUTCOME_WAIT))
+        wait_without_task(c);
+    else
+        end_work(c, outcome);
     return 0;
 }
 
@@ -515,6 +523,13 @@ int connection_open(struct server *server, int fd, const struct addr *peer)
     become_idle(c);
     set_deadline(c, server->options.head_timeout_ms);
     return 0;
+}
+
+bool connection_is_young(const struct connection *c)
+{
+    enum { YOUNG_MS = 1000 };
+    int64_t came_at = c->deadline - c->server->options.head_timeout_ms;
+    return c->n_requests == 0 && !is_lingering(c) && c->server->loop->now < came_at + YOUNG_MS;
 }
 
 bool connection_make_room(struct connection *c)

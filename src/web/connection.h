@@ -35,6 +35,9 @@ int connection_open(struct server *server, int fd, const struct addr *peer);
  * see app.h. */
 void connection_look_for_end(struct connection *connection);
 
+/* Whether it has come only just now, so that its first request may be on its way. */
+bool connection_is_young(const struct connection *connection);
+
 /* Closes the connection for the sake of another one if it is idle; one whose next request has come is
  * served instead. Returns whether it was closed. */
 bool connection_make_room(struct connection *connection);

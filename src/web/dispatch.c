@@ -12,9 +12,8 @@ static tepal_res *make_sure(tepal_req *req, tepal_res *res)
         int error = req->error ? req->error : task_check(loop_current, req->connection->task);
         return response_for_error(req, error);
     }
-    int error = res->error < 0 ? res->error : res->missing;
-    if (UNLIKELY(error < 0) && !res->head_sent)
-        return response_for_error(req, error);
+    if (UNLIKELY((res->error | res->missing) < 0) && !res->head_sent)
+        return response_for_error(req, res->error < 0 ? res->error : res->missing);
     return res;
 }
 

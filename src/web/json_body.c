@@ -2,19 +2,21 @@
  * freed, in steps, between which others have their turn. */
 #include "async/task.h"
 #include "web/json_scan.h"
+#include "web/memory.h"
 #include "web/request.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum {
-    LARGE = 32 * 1024,      /* octets of text from which on it goes in steps */
-    SCAN_STEP = 256 * 1024, /* octets of text that are counted in one go */
-    PARSE_STEP = 16 * 1024, /* and that are parsed: under a millisecond of the densest JSON */
-    FREE_STEP = 4096,       /* values that are freed */
-    LEVEL_STACK = 128,      /* octets of stack for a level: parsing it, or freeing it */
-    SPARE_STACK = 8 * 1024, /* and for all the rest */
-    FREE_LEVELS = 64,       /* that are freed in steps; what is deeper goes at once */
+    LARGE = 32 * 1024,        /* octets of text from which on it goes in steps */
+    SCAN_STEP = 64 * 1024,    /* octets of text that are counted in one go */
+    PARSE_STEP = 4 * 1024,    /* and that are parsed: under a millisecond of the densest JSON */
+    LARGE_TABLE = 256 * 1024, /* octets of a table whose doubling is felt */
+    FREE_STEP = 1024,         /* values that are freed */
+    LEVEL_STACK = 128,        /* octets of stack for a level: parsing it, or freeing it */
+    SPARE_STACK = 8 * 1024,   /* and for all the rest */
+    FREE_LEVELS = 64,         /* that are freed in steps; what is deeper goes at once */
 };
 
 static const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES;
@@ -86,11 +88,12 @@ static bool stack_is_enough(size_t depth)
     return left > depth * LEVEL_STACK + SPARE_STACK;
 }
 
-/* Parses here, or where there is more stack. Suspends unless the text is small. */
-static int parse(tepal_bytes text, size_t depth, json_t **json)
+/* Parses here, or in a thread: where there is more stack, and where nobody waits while a table of
+ * many members is doubled, which is no matter of steps. Suspends unless the text is small. */
+static int parse(tepal_bytes text, const struct json_scan *scan, json_t **json)
 {
     struct parse parse = { .text = text, .step = PARSE_STEP, .in_steps = text.len > LARGE };
-    bool here = stack_is_enough(depth);
+    bool here = stack_is_enough(scan->max_depth) && scan->table <= LARGE_TABLE;
     parse.in_steps &= here;
     int rc = here ? parse_text(&parse) : tepal_offload(parse_text, &parse);
     *json = parse.json;
@@ -159,6 +162,19 @@ static tepal_bytes without_mark(tepal_bytes text)
     return (tepal_bytes){ .data = text.data + 3, .len = text.len - 3 };
 }
 
+/* Counts memory as the request's. What is large waits until the server has it. Returns 0 or an
+ * error. */
+static int charge(tepal_req *req, size_t size)
+{
+    struct arena *arena = &req->arena;
+    if (arena->used > arena->limit || size > arena->limit - arena->used)
+        return TEPAL_EREQUEST_MEMORY;
+    int rc = size > MEMORY_SMALL ? memory_wait(req, size) : 0;
+    if (rc < 0)
+        return rc;
+    return arena_charge(arena, size) ? 0 : request_no_memory(req, size);
+}
+
 /* Makes the value, with its memory counted as the request's. Returns 0 or an error. */
 static int make_json(tepal_req *req, tepal_bytes text)
 {
@@ -167,10 +183,11 @@ static int make_json(tepal_req *req, tepal_bytes text)
     if (rc < 0)
         return rc;
     size_t passing = json_scan_passing(&scan);
-    if (!arena_charge(&req->arena, scan.memory + passing))
-        return TEPAL_EREQUEST_MEMORY;
+    rc = charge(req, scan.memory + passing);
+    if (rc < 0)
+        return rc;
     json_t *json = NULL;
-    rc = parse(text, scan.max_depth, &json);
+    rc = parse(text, &scan, &json);
     arena_discharge(&req->arena, passing);
     if (rc < 0) {
         json_decref(json);

@@ -74,9 +74,9 @@ static void put_separator(struct format *f)
         if (n > 0)
             bad_format(f, "a second value");
     } else if (f->open[f->depth - 1] == '{' && n % 2 == 1) {
-        json_put(&f->w, ":", 1);
+        json_put_char(&f->w, ':');
     } else if (n > 0) {
-        json_put(&f->w, ",", 1);
+        json_put_char(&f->w, ',');
     }
 }
 
@@ -98,7 +98,7 @@ static void open_value(struct format *f, char c)
     put_separator(f);
     f->open[f->depth++] = c;
     f->n[f->depth] = 0;
-    json_put(&f->w, &c, 1);
+    json_put_char(&f->w, c);
 }
 
 static void close_value(struct format *f, char c)
@@ -112,7 +112,7 @@ static void close_value(struct format *f, char c)
         return;
     }
     f->depth--;
-    json_put(&f->w, &c, 1);
+    json_put_char(&f->w, c);
 }
 
 /* --- Values ----------------------------------------------------------------------------------- */

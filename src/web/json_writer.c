@@ -34,7 +34,7 @@ void json_writer_fail(struct json_writer *w, int error)
         w->error = error;
 }
 
-static NO_INLINE bool grow(struct json_writer *w, size_t more)
+NO_INLINE bool json_writer_grow(struct json_writer *w, size_t more)
 {
     size_t room = w->room * 2 > w->len + more ? w->room * 2 : w->len + more;
     char *data = arena_resize(w->arena, w->data, w->room, room);
@@ -48,21 +48,9 @@ static NO_INLINE bool grow(struct json_writer *w, size_t more)
     return true;
 }
 
-/* Makes room for more octets; false when there is none. */
-static inline bool reserve(struct json_writer *w, size_t more)
-{
-    return LIKELY(w->error == 0) && (LIKELY(more <= w->room - w->len) || grow(w, more));
-}
-
-static inline void put_char(struct json_writer *w, char c)
-{
-    if (reserve(w, 1))
-        w->data[w->len++] = c;
-}
-
 void json_put(struct json_writer *w, const char *data, size_t len)
 {
-    if (!reserve(w, len))
+    if (!json_writer_reserve(w, len))
         return;
     memcpy(w->data + w->len, data, len);
     w->len += len;
@@ -91,43 +79,113 @@ static inline bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-/* Writes what begins in the next step of a string, whose last character may end behind it. Returns
- * what is left, or NULL when it cannot be written. */
-static const char *put_step(struct json_writer *w, const char *text, const char *end)
+/* The same of eight octets at once. */
+static inline bool are_plain(uint64_t word)
 {
-    size_t step = (size_t)(end - text) < STRING_STEP ? (size_t)(end - text) : STRING_STEP;
-    const char *stop = text + step;
-    if (!reserve(w, ESCAPED * step + 1))
-        return NULL;
-    char *p = w->data + w->len;
-    while (text < stop) {
-        unsigned char c = (unsigned char)*text;
-        if (LIKELY(is_plain(c))) {
-            *p++ = *text++;
-        } else if (c < 0x80) {
-            p = put_escaped(p, c);
-            text++;
-        } else {
-            size_t n = utf8_sequence(text, (size_t)(end - text));
-            if (n == 0) {
-                w->error = -EILSEQ;
-                return NULL;
-            }
-            p = h1_write_bytes(p, text, n);
-            text += n;
-        }
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones * 0x80;
+    uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
+    uint64_t bad = (word - ones * 0x20) | (quote - ones) | (slash - ones) | word;
+    return (bad & high) == 0;
+}
+
+static inline uint64_t load_word(const char *text)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof(word));
+    return word;
+}
+
+/* Copies a short text of 4 to 16 octets, as keys are, if it is plain: by its first and its last
+ * words, which may overlap. */
+static inline bool copy_short(char *p, const char *text, size_t len)
+{
+    if (len >= 8) {
+        uint64_t first = load_word(text), last = load_word(text + len - 8);
+        memcpy(p, &first, sizeof(first));
+        memcpy(p + len - 8, &last, sizeof(last));
+        return are_plain(first) && are_plain(last);
     }
-    w->len = (size_t)(p - w->data);
-    return text;
+    uint32_t first, last;
+    memcpy(&first, text, sizeof(first));
+    memcpy(&last, text + len - 4, sizeof(last));
+    memcpy(p, &first, sizeof(first));
+    memcpy(p + len - 4, &last, sizeof(last));
+    return are_plain((uint64_t)first << 32 | last);
+}
+
+/* Writes a character that is not plain. Returns NULL when it is none. */
+static NO_INLINE char *put_other(char *p, const char **text, const char *end)
+{
+    unsigned char c = (unsigned char)**text;
+    if (c < 0x80) {
+        ++*text;
+        return put_escaped(p, c);
+    }
+    size_t n = utf8_sequence(*text, (size_t)(end - *text));
+    if (n == 0)
+        return NULL;
+    p = h1_write_bytes(p, *text, n);
+    *text += n;
+    return p;
+}
+
+/* Writes the characters that begin before stop; the last one may end behind it, but not behind end.
+ * Returns NULL when one is none, and leaves *text behind them. */
+static inline char *put_characters(char *p, const char **text, const char *stop, const char *end)
+{
+    const char *at = *text;
+    while (true) {
+        for (; stop - at >= 8 && are_plain(load_word(at)); p += 8, at += 8)
+            memcpy(p, at, 8);
+        while (at < stop && is_plain((unsigned char)*at))
+            *p++ = *at++;
+        if (at >= stop)
+            break;
+        p = put_other(p, &at, end);
+        if (!p)
+            return NULL;
+    }
+    *text = at;
+    return p;
+}
+
+/* In steps, so that room is made for what it is and not for what it might become. */
+static NO_INLINE void put_long_string(struct json_writer *w, const char *text, const char *end)
+{
+    json_put_char(w, '"');
+    while (text < end) {
+        const char *stop = end - text < STRING_STEP ? end : text + STRING_STEP;
+        if (!json_writer_reserve(w, ESCAPED * STRING_STEP))
+            return;
+        char *p = put_characters(w->data + w->len, &text, stop, end);
+        if (!p) {
+            w->error = -EILSEQ;
+            return;
+        }
+        w->len = (size_t)(p - w->data);
+    }
+    json_put_char(w, '"');
 }
 
 void json_put_string(struct json_writer *w, const char *text, size_t len)
 {
     const char *end = text + len;
-    put_char(w, '"');
-    while (text && text < end)
-        text = put_step(w, text, end);
-    put_char(w, '"');
+    if (UNLIKELY(len > STRING_STEP)) {
+        put_long_string(w, text, end);
+        return;
+    }
+    if (!json_writer_reserve(w, ESCAPED * len + 2))
+        return;
+    char *p = w->data + w->len;
+    *p++ = '"';
+    bool copied = len - 4 <= 12 && copy_short(p, text, len);
+    p = copied ? p + len : put_characters(p, &text, end, end);
+    if (UNLIKELY(!p)) {
+        w->error = -EILSEQ;
+        return;
+    }
+    *p++ = '"';
+    w->len = (size_t)(p - w->data);
 }
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
@@ -280,7 +338,7 @@ static void enter(struct walk *walk, const json_t *value)
         .value = value,
         .member = object ? json_object_iter((json_t *)(uintptr_t)value) : NULL,
     };
-    put_char(walk->w, object ? '{' : '[');
+    json_put_char(walk->w, object ? '{' : '[');
 }
 
 static size_t key_len_of(void *member)
@@ -297,16 +355,16 @@ static const json_t *next_of(struct json_writer *w, struct level *level)
 {
     bool object = json_is_object(level->value);
     if (object ? !level->member : level->index == json_array_size(level->value)) {
-        put_char(w, object ? '}' : ']');
+        json_put_char(w, object ? '}' : ']');
         return NULL;
     }
     if (level->index++ > 0)
-        put_char(w, ',');
+        json_put_char(w, ',');
     if (!object)
         return json_array_get(level->value, level->index - 1);
     void *member = level->member;
     json_put_string(w, json_object_iter_key(member), key_len_of(member));
-    put_char(w, ':');
+    json_put_char(w, ':');
     level->member = json_object_iter_next((json_t *)(uintptr_t)level->value, member);
     return json_object_iter_value(member);
 }

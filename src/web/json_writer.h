@@ -3,6 +3,7 @@
 #define TEPAL_WEB_JSON_WRITER_H
 
 #include "base/arena.h"
+#include "base/platform.h"
 
 #include <jansson.h>
 
@@ -26,7 +27,22 @@ void json_writer_init(struct json_writer *w, struct arena *arena);
 /* Stops the writer, unless it has stopped. */
 void json_writer_fail(struct json_writer *w, int error);
 
-/* Octets that are JSON already. */
+/* Makes room for more octets, of which there is none. Returns false when it fails. */
+bool json_writer_grow(struct json_writer *w, size_t more);
+
+/* Makes room for more octets; false when there is none. */
+static inline bool json_writer_reserve(struct json_writer *w, size_t more)
+{
+    return LIKELY(w->error == 0) && (LIKELY(more <= w->room - w->len) || json_writer_grow(w, more));
+}
+
+/* One octet, and octets, that are JSON already. */
+static inline void json_put_char(struct json_writer *w, char c)
+{
+    if (json_writer_reserve(w, 1))
+        w->data[w->len++] = c;
+}
+
 void json_put(struct json_writer *w, const char *data, size_t len);
 
 /* A string. -EILSEQ when it is no UTF-8. */

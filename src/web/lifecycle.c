@@ -65,8 +65,10 @@ static void end(tepal_app *app)
 int app_start(tepal_app *app)
 {
     app->group = tepal_group_new();
-    if (!app->group)
+    if (!app->group) {
+        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
         return -ENOMEM;
+    }
     app->group->reports_at_once = true;
     app->group->belongs_to = "the group is the application's, and is closed with it";
     app->end_until = TEPAL_NEVER;

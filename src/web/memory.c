@@ -21,10 +21,14 @@ struct memory_waiter {
 /* The servers of this process, in all its threads, that share its memory. */
 static atomic_uint n_sharing;
 
-static void divide_share(struct memory *memory, unsigned n)
+/* What this server may have of it, as of now. */
+static void divide_share(struct memory *memory)
 {
-    memory->n_sharing = n;
-    memory->budget.max = memory->share / n;
+    unsigned n = atomic_load_explicit(&n_sharing, memory_order_relaxed);
+    if (memory->share > 0 && n != memory->n_sharing) {
+        memory->n_sharing = n;
+        memory->budget.max = memory->share / n;
+    }
 }
 
 void memory_open(struct memory *memory, size_t max)
@@ -36,7 +40,8 @@ void memory_open(struct memory *memory, size_t max)
         return;
     size_t limit = memory_limit();
     memory->share = limit == SIZE_MAX ? SIZE_MAX : limit / 2;
-    divide_share(memory, atomic_fetch_add(&n_sharing, 1) + 1);
+    atomic_fetch_add(&n_sharing, 1);
+    divide_share(memory);
 }
 
 void memory_close(struct memory *memory)
@@ -45,16 +50,10 @@ void memory_close(struct memory *memory)
         atomic_fetch_sub(&n_sharing, 1);
 }
 
-bool memory_begin_work(struct memory *memory)
+bool memory_has_more(struct memory *memory)
 {
-    struct arena_budget *budget = &memory->budget;
-    unsigned n = atomic_load_explicit(&n_sharing, memory_order_relaxed);
-    if (UNLIKELY(memory->share > 0 && n != memory->n_sharing))
-        divide_share(memory, n);
-    if (UNLIKELY(budget->used + MEMORY_OF_WORK > budget->max))
-        return false;
-    budget->used += MEMORY_OF_WORK;
-    return true;
+    divide_share(memory);
+    return memory->budget.used + MEMORY_OF_WORK <= memory->budget.max;
 }
 
 /* Bodies leave a quarter for requests that have none. */
@@ -75,7 +74,7 @@ void memory_released(struct memory *memory)
 
 void memory_collect(tepal_req *req)
 {
-    if (!list_is_linked(&req->collecting))
+    if (!req->collecting.next)
         list_append(&req->connection->server->memory.collecting, &req->collecting);
 }
 
@@ -141,6 +140,7 @@ int memory_wait(tepal_req *req, size_t size)
 {
     struct server *server = req->connection->server;
     struct memory *memory = &server->memory;
+    divide_share(memory);
     if (LIKELY(list_is_empty(&memory->waiting) && fits(memory, size)))
         return 0;
     struct memory_waiter waiter = { .task = loop_current->current, .size = size };

@@ -28,8 +28,18 @@ struct memory {
 void memory_open(struct memory *memory, size_t max);
 void memory_close(struct memory *memory);
 
+/* Whether there is memory for another request, when the share was last divided otherwise. */
+bool memory_has_more(struct memory *memory);
+
 /* A request begins. Returns whether there is memory for it; then memory_end_work() follows. */
-bool memory_begin_work(struct memory *memory);
+static inline bool memory_begin_work(struct memory *memory)
+{
+    struct arena_budget *budget = &memory->budget;
+    if (UNLIKELY(budget->used + MEMORY_OF_WORK > budget->max) && !memory_has_more(memory))
+        return false;
+    budget->used += MEMORY_OF_WORK;
+    return true;
+}
 static inline void memory_end_work(struct memory *memory)
 {
     memory->budget.used -= MEMORY_OF_WORK;
@@ -40,7 +50,7 @@ static inline void memory_end_work(struct memory *memory)
  * -ETIMEDOUT of the task. */
 int memory_wait(tepal_req *req, size_t size);
 
-/* The request reads a large body from now on, until it is freed. */
+/* The request has a chunk for a large body, and reads it from now on until it is freed. */
 void memory_collect(tepal_req *req);
 
 /* A request has given its memory back: those that wait may go on. */

@@ -48,7 +48,7 @@ tepal_req *request_new(struct connection *connection)
     req->cookies = NULL;
     req->has_whole_body = req->body_taken = req->continued = false;
     req->read_failed = 0;
-    list_init(&req->collecting);
+    req->collecting.next = NULL;
     req->json = NULL;
     req->making_json = false;
     return req;
@@ -61,12 +61,16 @@ void request_free(tepal_req *req)
         req->deferred = deferred->next;
         deferred->fn(deferred->arg);
     }
-    list_remove(&req->collecting);
-    struct memory *memory = &req->connection->server->memory;
+    struct memory *memory = NULL;
+    if (UNLIKELY(req->arena.chunks != NULL)) { /* it has taken more than its share of the work */
+        memory = &req->connection->server->memory;
+        if (req->collecting.next)
+            list_remove(&req->collecting);
+    }
     /* The struct lies in the arena that it holds. */
     struct arena arena = req->arena;
     arena_clear(&arena);
-    if (UNLIKELY(!list_is_empty(&memory->waiting)))
+    if (UNLIKELY(memory != NULL))
         memory_released(memory);
 }
 
@@ -105,8 +109,17 @@ static int check_target(const tepal_req *req)
     return 0;
 }
 
-static void refuse_target(tepal_req *req, int status)
+/* A target that is refused with a status, or looked at, or none of a path. */
+static NO_INLINE void odd_target(tepal_req *req, int status)
 {
+    if (status == 0)
+        status = check_target(req);
+    /* CONNECT: who hopes for a tunnel may send its octets before the answer; they are no requests.
+     */
+    if (req->target.path_len == 0)
+        req->head.keep_alive = false;
+    if (status == 0)
+        return;
     req->refused = status;
     req->target = (struct uri_target){ .path = "/", .path_len = 1 };
 }
@@ -120,14 +133,8 @@ void request_head_complete(tepal_req *req)
     h1_head_terminate(head, data);
     int rc = uri_parse_target(data + head->method, head->method_len, data + head->target,
                               head->target_len, &req->target);
-    if (UNLIKELY(rc < 0))
-        refuse_target(req, -rc);
-    else if (UNLIKELY(req->target.high || req->target.scheme) && (rc = check_target(req)) != 0)
-        refuse_target(req, rc);
-    /* CONNECT: who hopes for a tunnel may send its octets before the answer; they are no requests.
-     */
-    else if (UNLIKELY(req->target.path_len == 0))
-        head->keep_alive = false;
+    if (UNLIKELY(rc < 0 || req->target.high || req->target.scheme || req->target.path_len == 0))
+        odd_target(req, -rc);
 }
 
 /* Text in place of a head whose target is not known: the method if it is, and "/". */

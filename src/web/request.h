@@ -48,7 +48,7 @@ struct tepal_req {
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
     bool continued;         /* 100 (Continue) has been sent */
-    struct list collecting; /* in the server's list, while it reads a large body */
+    struct list collecting; /* in the server's list, when it has read a large body */
     int read_failed; /* the interruption of a read that may be tried again; it was recorded */
     json_t *json;
     bool making_json;

@@ -33,6 +33,9 @@ static int wait_for_body(tepal_req *req)
  * was interrupted is taken back when one goes well. */
 static int read_piece(tepal_req *req, tepal_bytes *piece)
 {
+    /* A client that was silent for too long has been given up: who polls by deadlines of its own is to
+     * see that it is over. */
+    bool given_up = req->body.error == -ETIMEDOUT;
     int rc;
     while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
         rc = wait_for_body(req);
@@ -41,8 +44,10 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
         if (rc < 0)
             break;
     }
-    if (rc == -ECONNRESET || rc == -EPIPE)
+    if (rc == -ECONNRESET || rc == -EPIPE || given_up)
         rc = TEPAL_ECLOSED;
+    if (rc <= 0)
+        (void)conn_may_wait(req->body.conn); /* a loop around it lets others run */
     if (rc < 0) {
         bool first = req->error == 0;
         request_fail(req, rc);
@@ -77,7 +82,6 @@ static uint64_t max_body_of(const tepal_req *req)
 /* The piece stays where it is meanwhile: nobody reads on. */
 static int wait_for_memory(tepal_req *req, size_t size)
 {
-    memory_collect(req);
     int rc = memory_wait(req, size);
     return rc < 0 ? request_fail(req, rc) : 0;
 }
@@ -109,6 +113,8 @@ static int make_room(tepal_req *req, size_t *room, size_t len, uint64_t max)
     char *data = arena_resize(&req->arena, (char *)(uintptr_t)body->data, *room, more);
     if (!data)
         return request_no_memory(req, more - *room);
+    if (more > MEMORY_SMALL)
+        memory_collect(req);
     body->data = data;
     *room = more;
     return 0;
@@ -156,6 +162,8 @@ const tepal_bytes *tepal_req_body(tepal_req *req)
     char *data = request_alloc(req, room);
     if (!data)
         return NULL;
+    if (room > MEMORY_SMALL)
+        memory_collect(req);
     req->body_taken = true;
     req->whole_body = (tepal_bytes){ .data = data };
     if (req->head.framing == H1_BODY_LENGTH)

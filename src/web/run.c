@@ -1,22 +1,22 @@
-/* tepal_run(): an application as a program of its own, with signals and a command line. */
+/* tepal_run(): an application as a program of its own, with signals. */
 #include "async/ending.h"
 #include "async/task.h"
+#include "base/fd_limit.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "web/application.h"
 
 #include <tepal/run.h>
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 struct program {
     tepal_app *app;
     const tepal_run_options *options;
+    bool begun; /* what has failed since then has been told */
 };
 
 /* What the signals are told to. */
@@ -27,8 +27,7 @@ struct watch {
 
 static void on_wish_to_end(void *arg, int number)
 {
-    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s); a second signal ends at once",
-              sigabbrev_np(number));
+    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
     tepal_app_stop(arg);
 }
 
@@ -79,6 +78,7 @@ static int serve_with_signals(void *arg)
     struct program *program = arg;
     struct watch watch = { 0 };
     bool watching = !program->options || !program->options->no_signals;
+    program->begun = true;
     if (watching)
         watch_signals(&watch, program->app);
     int rc = tepal_serve(program->app, program->options);
@@ -93,11 +93,7 @@ static int serve_with_signals(void *arg)
 /* As many descriptors as the system lets us have: each connection is one. */
 static void raise_descriptor_limit(void)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+    if (fd_limit_raise() < 0)
         tepal_log(TEPAL_LOG_WARNING, "cannot raise the limit of descriptors");
 }
 
@@ -122,84 +118,12 @@ int tepal_run(tepal_app *app, const tepal_run_options *options)
         tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error);
     } else {
         raise_descriptor_limit();
+        app->ends_by_signal = !options || !options->no_signals;
         rc = run_program(&program);
-        if (rc < 0)
-            tepal_log(TEPAL_LOG_ERROR, "ended: %s", tepal_error_text(rc));
+        if (rc < 0 && !program.begun)
+            tepal_log(TEPAL_LOG_ERROR, "cannot start: %s",
+                      rc == -EBUSY ? "this thread runs a loop already" : tepal_error_text(rc));
     }
     tepal_app_close(app);
     return rc < 0 ? 1 : 0;
-}
-
-static void print_usage(FILE *out, const char *program, const tepal_run_options *options)
-{
-    char port[32] = "one that is free";
-    if (options->port != TEPAL_ANY_PORT)
-        snprintf(port, sizeof(port), "%d", options->port ? options->port : 8080);
-    fprintf(out,
-            "usage: %s [OPTION]...\n"
-            "  --host HOST      address or name to listen on (default: %s)\n"
-            "  --port PORT      port to listen on (default: %s; 0: one that is free)\n"
-            "  --path SOCKET    Unix socket to listen on instead\n"
-            "  --no-access-log  no line for each request\n",
-            program, options->host ? options->host : "all addresses", port);
-    for (const tepal_argument *a = options->arguments; a && a->name; a++)
-        fprintf(out, "  --%s VALUE\n                   %s\n", a->name, a->help);
-}
-
-static int parse_port(const char *text, int *port)
-{
-    char *end;
-    long value = strtol(text, &end, 10);
-    if (*text == '\0' || *end != '\0' || value < 0 || value > 65535)
-        return -EINVAL;
-    *port = value == 0 ? TEPAL_ANY_PORT : (int)value;
-    return 0;
-}
-
-/* Takes an option of the program's own. Returns 0, or -EINVAL. */
-static int take_argument(const tepal_argument *arguments, const char *name, const char *value)
-{
-    for (; arguments && arguments->name; arguments++)
-        if (name[0] == '-' && name[1] == '-' && strcmp(name + 2, arguments->name) == 0) {
-            *arguments->value = value;
-            return 0;
-        }
-    return -EINVAL;
-}
-
-/* Takes the option at argv[*i], and its value. Returns 0, or -EINVAL. */
-static int take_option(tepal_run_options *options, int argc, char **argv, int *i)
-{
-    const char *name = argv[*i];
-    if (strcmp(name, "--no-access-log") == 0) {
-        options->no_access_log = true;
-        return 0;
-    }
-    if (*i + 1 >= argc)
-        return -EINVAL;
-    const char *value = argv[++*i];
-    if (strcmp(name, "--host") == 0)
-        options->host = value;
-    else if (strcmp(name, "--path") == 0)
-        options->path = value;
-    else if (strcmp(name, "--port") == 0)
-        return parse_port(value, &options->port);
-    else
-        return take_argument(options->arguments, name, value);
-    return 0;
-}
-
-int tepal_run_args(tepal_app *app, int argc, char **argv, const tepal_run_options *options)
-{
-    tepal_run_options all = options ? *options : (tepal_run_options){ 0 };
-    const char *program = argc > 0 ? argv[0] : "program";
-    for (int i = 1; i < argc; i++) {
-        bool help = strcmp(argv[i], "--help") == 0;
-        if (help || take_option(&all, argc, argv, &i) < 0) {
-            print_usage(help ? stdout : stderr, program, &all);
-            tepal_app_close(app);
-            return help ? 0 : 2;
-        }
-    }
-    return tepal_run(app, &all);
 }

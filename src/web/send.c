@@ -46,7 +46,7 @@ static bool may_keep_alive(tepal_res *res, bool early)
 
 /* The length of a response that is whole: that of its body, or of what a HEAD or a 304 without one
  * stands for, if that was declared. */
-static void settle_length(tepal_res *res, bool stands_for_other)
+static NO_INLINE void settle_length(tepal_res *res, bool stands_for_other)
 {
     if (res->has_length && res->len == 0 && stands_for_other)
         return;
@@ -67,8 +67,12 @@ static void settle(tepal_res *res, bool early)
     res->keep_alive = may_keep_alive(res, early) && !tunnel;
     bool no_length = tunnel || http_status_is_bodiless(res->status);
     res->bodiless = head || no_length;
-    if (!res->stream)
+    if (LIKELY(!res->stream && !res->has_length && !no_length)) {
+        res->declared = res->len;
+        res->has_length = true;
+    } else if (!res->stream) {
         settle_length(res, head || res->status == 304);
+    }
     if (UNLIKELY(res->status == 205)) {
         /* RFC 9110 section 15.3.6: no content, and it says so. */
         res->bodiless = res->has_length = true;
@@ -165,7 +169,7 @@ static char *write_head(char *p, const tepal_res *res)
 /* The head could not be written now: it can be another time, or that of another response. */
 static int head_interrupted(tepal_res *res, int rc)
 {
-    if (conn_was_interrupted(rc) && conn_of(res)->error == 0) {
+    if ((conn_was_interrupted(rc) || rc == -ENOMEM) && conn_of(res)->error == 0) {
         res->head_sent = false;
         res->req->sending = NULL;
     }
@@ -188,7 +192,7 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
     if (room > LOOP_BUFFER_SIZE) {
         char *head = request_alloc_text(res->req, room);
         if (!head)
-            return -ENOMEM;
+            return head_interrupted(res, -ENOMEM);
         res->head_len = (uint32_t)(write_head(head, res) - head);
         return head_interrupted(res, conn_write(conn, head, res->head_len));
     }
@@ -291,7 +295,7 @@ int response_send(tepal_res *res)
         break_off(res);
         return rc;
     }
-    return res->keep_alive && !res->close; /* which may have been asked for after the head */
+    return res->keep_alive & !res->close; /* which may have been asked for after the head */
 }
 
 /* One piece of a stream's body, framed. */

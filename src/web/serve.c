@@ -3,7 +3,9 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/place.h"
 #include "web/application.h"
+#include "web/connection.h"
 #include "web/serve.h"
 #include "web/server.h"
 
@@ -22,12 +24,15 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     }
     if (app->server)
         misuse("tepal_serve", "the application is being served already");
-    struct server *server = server_new(app, &filled);
-    if (!server)
-        return -ENOMEM;
+    struct server *server;
+    int rc = server_new(&server, app, &filled);
+    if (rc < 0) {
+        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(rc));
+        return rc;
+    }
     server->default_memory = !options || options->max_request_memory == 0;
     app->server = server;
-    int rc = app_start(app);
+    rc = app_start(app);
     if (rc < 0) {
         app->server = NULL;
         server_free(server);
@@ -52,50 +57,42 @@ static char *make_url(const struct server *server)
     return mem_strdup(text);
 }
 
+/* That all addresses are served must be seen by whom it would surprise. */
+static void tell_place(const struct server *server, const char *url)
+{
+    if (server->options.host || server->options.path)
+        tepal_log(TEPAL_LOG_INFO, "serving on %s", url);
+    else
+        tepal_log(TEPAL_LOG_INFO, "serving on all addresses, port %u: %s/",
+                  tepal_listener_port(server->listener), url);
+}
+
 int serve_listen(tepal_app *app)
 {
     struct server *server = app->server;
+    const tepal_run_options *options = &server->options;
     int rc = server_listen(server);
     if (rc < 0) {
-        const tepal_run_options *options = &server->options;
-        tepal_log(TEPAL_LOG_ERROR, "cannot listen on %s%s%d: %s",
-                  options->path   ? options->path
-                  : options->host ? options->host
-                                  : "all addresses",
-                  options->path ? " " : ", port ", options->path ? 0 : options->port,
-                  tepal_error_text(rc));
+        place_complain(&(tepal_listen_options){ .host = options->host,
+                                                .port = options->port,
+                                                .path = options->path },
+                       rc);
         return rc;
     }
     app->url = make_url(server);
-    if (!app->url)
+    if (!app->url) {
+        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
         return -ENOMEM;
-    tepal_log(TEPAL_LOG_INFO, "serving on %s", app->url);
+    }
+    tell_place(server, app->url);
     return 0;
-}
-
-/* Waits until all requests have ended, at most ms; says what is waited for, and how long. Returns 0
- * or -ETIMEDOUT. */
-static int wait_idle(struct server *server, int64_t ms)
-{
-    char name[512];
-    if (server->n_connections == 0)
-        return 0;
-    server_name_first(server, name, sizeof(name));
-    if (ms == TEPAL_NEVER)
-        tepal_log(TEPAL_LOG_INFO, "waiting for %zu request%s: %s", server->n_connections,
-                  server->n_connections == 1 ? "" : "s", name);
-    else
-        tepal_log(TEPAL_LOG_INFO, "waiting for %zu request%s, at most %g s: %s",
-                  server->n_connections, server->n_connections == 1 ? "" : "s", (double)ms / 1000,
-                  name);
-    return server_wait_idle(server, loop_time_in(server->loop, ms));
 }
 
 /* Lets the requests end, and cancels those that take too long. What does not end even then, such as
  * one that waits for a thread that is stuck, is left as it is. */
 static void end_requests(struct server *server, int64_t patience_ms)
 {
-    if (wait_idle(server, patience_ms) == 0)
+    if (server_wait_idle(server, loop_time_in(server->loop, patience_ms)) == 0)
         return;
     size_t n = server->n_connections;
     tepal_log(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
@@ -104,6 +101,32 @@ static void end_requests(struct server *server, int64_t patience_ms)
     int64_t until = loop_time_in(server->loop, ending_grace_ms(patience_ms));
     if (server_wait_idle(server, until) < 0)
         server_abandon_all(server);
+}
+
+static size_t count_requests(const struct server *server)
+{
+    size_t n = 0;
+    for (struct list *node = server->connections.next; node != &server->connections;
+         node = node->next)
+        n += CONTAINER_OF(node, struct connection, node)->task != NULL;
+    return n;
+}
+
+/* What the end waits for, so that nobody wonders why it lasts. */
+static void tell_wait(const tepal_app *app)
+{
+    const struct server *server = app->server;
+    int64_t ms = server->options.shutdown_timeout_ms;
+    size_t requests = count_requests(server), n = requests ? requests : server->n_connections;
+    char most[64] = "without a limit";
+    if (n == 0)
+        return;
+    if (ms != TEPAL_NEVER)
+        snprintf(most, sizeof(most), "at most %lld %s", (long long)(ms % 1000 ? ms : ms / 1000),
+                 ms % 1000 ? "ms" : "s");
+    tepal_log(TEPAL_LOG_INFO, "waiting for %zu %s%s, %s%s", n, requests ? "request" : "connection",
+              n == 1 ? "" : "s", most,
+              app->ends_by_signal ? "; a second Ctrl-C or SIGTERM ends it at once" : "");
 }
 
 void serve_close(tepal_app *app)
@@ -116,6 +139,7 @@ void serve_close(tepal_app *app)
     int64_t until = loop_time_in(server->loop, patience);
     server_close_gently(server);
     app_shutdown(app);
+    tell_wait(app);
     end_requests(server, patience);
     int64_t at_least = loop_time_in(server->loop, grace);
     app->end_until = until > at_least ? until : at_least;

@@ -1,7 +1,6 @@
 /* The server: what all its connections share. What happens on one of them is connection.c's. */
 #include "web/server.h"
 
-#include "async/inspect.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -249,11 +248,11 @@ static void set_limits(struct server *server)
     };
 }
 
-struct server *server_new(tepal_app *app, const tepal_run_options *options)
+int server_new(struct server **out, tepal_app *app, const tepal_run_options *options)
 {
     struct server *server = mem_zalloc(sizeof(*server));
     if (!server)
-        return NULL;
+        return -ENOMEM;
     server->app = app;
     server->loop = loop_current;
     server->options = *options;
@@ -262,13 +261,15 @@ struct server *server_new(tepal_app *app, const tepal_run_options *options)
     list_init(&server->connections);
     size_t size = sizeof("Date: \r\nServer: \r\n") + HTTP_DATE_LEN + strlen(options->server);
     server->common_fields = mem_alloc(size);
-    if (!options->no_access_log)
-        server->access_log = access_log_new(options->access_log_format, options->access_log_fd);
-    if (!server->common_fields || (!options->no_access_log && !server->access_log)) {
+    int rc = server->common_fields ? 0 : -ENOMEM;
+    if (rc == 0 && !options->no_access_log)
+        rc =
+            access_log_new(&server->access_log, options->access_log_format, options->access_log_fd);
+    if (rc < 0)
         server_free(server);
-        return NULL;
-    }
-    return server;
+    else
+        *out = server;
+    return rc;
 }
 
 void server_free(struct server *server)
@@ -293,24 +294,53 @@ void server_make_common_fields(struct server *server)
     server->common_until = server->loop->now + 1000 - now.tv_nsec / 1000000;
 }
 
-static bool is_full(const struct server *server)
+/* What may happen for each request is a line of the log now and then. */
+static bool may_say(const struct server *server, int64_t *said_at)
 {
-    return server->n_connections >= server->options.max_connections;
+    enum { SAY_EVERY_MS = 10 * 1000 };
+    if (*said_at && server->loop->now < *said_at + SAY_EVERY_MS)
+        return false;
+    *said_at = server->loop->now;
+    return true;
 }
 
-/* Closes the n connections that have been idle for longest. Those at work that are found among them go
- * to the end of the list, where they belong: each was idle later than all that are left. Returns
- * whether there was any. */
+/* The connection that has been idle for longest and may be closed for another one; NULL: there is none
+ * now. Those at work that are found before it go to the end of the list, where they belong: each will
+ * be idle later than all that are. */
+static struct connection *longest_idle(struct server *server)
+{
+    enum { MOST_YOUNG = 64 };
+    size_t n_young = 0;
+    struct list *node = server->connections.next;
+    while (server->n_idle > n_young && n_young < MOST_YOUNG) {
+        struct connection *c = CONTAINER_OF(node, struct connection, node);
+        node = node->next;
+        if (!c->idle) {
+            list_remove(&c->node);
+            list_append(&server->connections, &c->node);
+        } else if (connection_is_young(c)) {
+            n_young++;
+        } else {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* Closes the n connections that have been idle for longest. Returns whether there was any. */
 static bool close_longest_idle(struct server *server, size_t n)
 {
     size_t done = 0;
-    while (done < n && server->n_idle > 0) {
-        struct list *node = server->connections.next;
-        list_remove(node);
-        list_append(&server->connections, node);
-        done += connection_make_room(CONTAINER_OF(node, struct connection, node));
-    }
+    struct connection *c;
+    while (done < n && (c = longest_idle(server)))
+        done += connection_make_room(c);
     return done > 0;
+}
+
+static bool has_room(struct tepal_listener *listener)
+{
+    struct server *server = listener->arg;
+    return !server_is_full(server) || longest_idle(server);
 }
 
 static void on_accept(struct tepal_listener *listener, int fd, const struct addr *peer)
@@ -320,10 +350,15 @@ static void on_accept(struct tepal_listener *listener, int fd, const struct addr
 
 /* There is no descriptor for a connection that waits, so there is none for a file either: some more are
  * made free. */
-static bool on_shortage(struct tepal_listener *listener)
+static bool on_shortage(struct tepal_listener *listener, int error)
 {
     struct server *server = listener->arg;
-    return close_longest_idle(server, 1 + server->n_idle / 64);
+    if (!close_longest_idle(server, 1 + server->n_idle / 64))
+        return false;
+    if (may_say(server, &server->room_said_at))
+        tepal_log(TEPAL_LOG_WARNING, "%s: idle connections are closed for new ones",
+                  tepal_error_text(error));
+    return true;
 }
 
 /* The sockets of connections have from their listener what is set there: it costs no call for each. All
@@ -360,6 +395,7 @@ int server_listen(struct server *server)
         set_socket_options(server);
         server->listener->arg = server;
         server->listener->on_accept = on_accept;
+        server->listener->has_room = has_room;
         server->listener->on_shortage = on_shortage;
     }
     return rc;
@@ -367,13 +403,10 @@ int server_listen(struct server *server)
 
 void server_note_shortage(struct server *server)
 {
-    enum { SAY_EVERY_MS = 10 * 1000 };
     server->n_short++;
-    if (server->short_said_at && server->loop->now < server->short_said_at + SAY_EVERY_MS)
-        return;
-    server->short_said_at = server->loop->now;
-    tepal_log(TEPAL_LOG_ERROR, "no memory for a request: answered with 503 (%zu so far)",
-              server->n_short);
+    if (may_say(server, &server->short_said_at))
+        tepal_log(TEPAL_LOG_ERROR, "no memory for a request: answered with 503 (%zu so far)",
+                  server->n_short);
 }
 
 /* There is not even memory to know the connection by. */
@@ -393,7 +426,7 @@ static void turn_away(struct server *server, int fd)
 
 void server_attach(struct server *server, int fd, const struct addr *peer)
 {
-    if (is_full(server))
+    if (server_is_full(server))
         close_longest_idle(server, 1);
     if (connection_open(server, fd, peer) < 0) {
         turn_away(server, fd);
@@ -404,12 +437,15 @@ void server_attach(struct server *server, int fd, const struct addr *peer)
 
 void server_no_more_room(struct server *server)
 {
-    if (server->listener && is_full(server))
-        listener_pause(server->listener);
+    if (!server->listener)
+        return;
+    server->wants_room = true;
+    listener_pause(server->listener);
 }
 
 void server_may_accept(struct server *server)
 {
+    server->wants_room = false;
     if (server->listener)
         listener_resume(server->listener);
 }
@@ -476,17 +512,4 @@ void server_abandon_all(struct server *server)
         struct list *node = server->connections.next;
         connection_abandon(CONTAINER_OF(node, struct connection, node));
     }
-}
-
-void server_name_first(const struct server *server, char *text, size_t size)
-{
-    for (const struct list *node = server->connections.next; node != &server->connections;
-         node = node->next) {
-        const struct connection *connection = CONTAINER_OF(node, struct connection, node);
-        if (connection->task) {
-            inspect_name(connection->task, text, size);
-            return;
-        }
-    }
-    snprintf(text, size, "clients that still send");
 }

@@ -31,12 +31,14 @@ struct server {
     struct local *locals;            /* that each request begins with */
     struct list connections; /* the idle ones among them in the order in which they became so */
     size_t n_connections, n_idle;
+    bool wants_room;           /* accepting has paused until a connection is idle, or has ended */
     bool closing;              /* connections end with their present request */
     bool cancelled;            /* and that has been cancelled: the time of the server is over */
     bool stopped;              /* tepal_app_stop() */
     struct tepal_task *waiter; /* for stopped, or for the last connection to end */
     size_t n_short;            /* requests for which there was no memory */
     int64_t short_said_at;     /* when that was last a line of the log; 0: never */
+    int64_t room_said_at;      /* the same of idle connections that were closed for others */
     /* The Date and Server fields of responses, and until when (in the loop's ms) they hold. */
     char *common_fields;
     size_t common_len;
@@ -54,8 +56,8 @@ int server_options(const tepal_app *app, tepal_run_options *out, const tepal_run
 /* The default of max_request_memory for bodies of at most this size. */
 size_t server_request_memory(size_t max_body);
 
-/* A server with no connections. Returns NULL when memory is short. */
-struct server *server_new(tepal_app *app, const tepal_run_options *options);
+/* A server with no connections. Returns 0 or a negative errno. */
+int server_new(struct server **out, tepal_app *app, const tepal_run_options *options);
 void server_free(struct server *server);
 
 /* Begins to accept connections. Returns 0 or a negative errno. */
@@ -91,8 +93,10 @@ void server_cancel_all(struct server *server);
  * task_abandon(). */
 void server_abandon_all(struct server *server);
 
-/* Writes what one of the running requests is, for the log. */
-void server_name_first(const struct server *server, char *text, size_t size);
+static inline bool server_is_full(const struct server *server)
+{
+    return server->n_connections >= server->options.max_connections;
+}
 
 /* Makes the Date and Server fields anew. */
 void server_make_common_fields(struct server *server);

@@ -64,6 +64,7 @@ static int wave_after_wave(void *arg)
     assert_true(loop->stacks.idle.n >= N);
     assert_false(timer_is_set(&loop->cooling)); /* an idle loop does not wake up for it */
     run_wave(N);                                /* what is cold is as good as new */
+    assert_int_equal(tepal_sleep_ms(1), 0);
     assert_true(timer_is_set(&loop->cooling));
     await_cool();
     return 0;

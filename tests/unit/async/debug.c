@@ -340,6 +340,30 @@ static void what_was_not_closed(void **state)
     pthread_sigmask(SIG_UNBLOCK, &usr2, NULL);
 }
 
+static int watch_twice(void *arg)
+{
+    tepal_debug_options options = { .signal = *(int *)arg };
+    assert_int_equal(tepal_debug(&options), 0);
+    assert_int_equal(tepal_debug(&options), 0);
+    return 0;
+}
+
+/* What the program had for the signal is there again. */
+static void the_signal_is_given_back(void **state)
+{
+    (void)state;
+    int numbers[] = { SIGURG, SIGUSR2 };
+    for (int i = 0; i < 2; i++) {
+        struct sigaction now;
+        signal(numbers[i], i == 0 ? SIG_DFL : SIG_IGN);
+        loop_current = NULL;
+        assert_int_equal(tepal_main(watch_twice, &numbers[i]), 0);
+        assert_int_equal(sigaction(numbers[i], NULL, &now), 0);
+        assert_true(now.sa_handler == (i == 0 ? SIG_DFL : SIG_IGN));
+        signal(numbers[i], SIG_DFL);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -350,6 +374,7 @@ int main(void)
         TEST(where_it_holds_the_loop),
         TEST(may_be_changed_at_any_time),
         TEST(the_program_may_want_the_signal),
+        TEST(the_signal_is_given_back),
         TEST(failures),
         TEST(by_the_environment),
         TEST(what_was_not_closed),

@@ -15,7 +15,7 @@ static struct sink *sink;
 static int setup(void **state)
 {
     (void)state;
-    if (pipe2(ends, O_CLOEXEC) < 0 || !(sink = sink_open(ends[1])))
+    if (pipe2(ends, O_CLOEXEC) < 0 || sink_open(&sink, ends[1]) < 0)
         return -1;
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     return 0;

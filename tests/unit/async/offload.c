@@ -739,33 +739,7 @@ static void shielded_calls(void **state)
     assert_int_equal(run(shield, NULL), 0);
 }
 
-/* --- Signals, failures ------------------------------------------------------------------------ */
-
-static int read_mask(void *arg)
-{
-    return pthread_sigmask(SIG_SETMASK, NULL, arg);
-}
-
-static int check_masks(void *arg)
-{
-    sigset_t before, after, inside;
-    pthread_sigmask(SIG_SETMASK, NULL, &before);
-    assert_int_equal(tepal_offload(read_mask, &inside), 0);
-    pthread_sigmask(SIG_SETMASK, NULL, &after);
-    static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD };
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(sigismember(&inside, signals[i]), 1);
-        assert_int_equal(sigismember(&after, signals[i]), sigismember(&before, signals[i]));
-    }
-    (void)arg;
-    return 0;
-}
-
-static void signals_stay_with_the_program(void **state)
-{
-    (void)state;
-    assert_int_equal(run(check_masks, NULL), 0);
-}
+/* --- Failures --------------------------------------------------------------------------------- */
 
 /* --- Threads that have nothing to do, calls that have no thread --------------------------------- */
 
@@ -983,7 +957,6 @@ int main(void)
         PARCELS(fake_time_does_not_wait_for_abandoned_calls),
         PARCELS(abandonable_calls_fail),
         TEST(shielded_calls),
-        TEST(signals_stay_with_the_program),
         TEST(idle_threads_end),
         TEST(a_queue_that_stands_still_is_told),
         TEST(no_function_is_misuse),

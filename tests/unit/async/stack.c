@@ -82,7 +82,7 @@ static void lay_out(void **state)
     assert_int_equal(pool.n_used, 2);
     assert_int_equal(a->size, STACK_DEFAULT_SIZE);
     assert_int_equal(b->size, STACK_DEFAULT_SIZE); /* the pool's own size is from the pool */
-    assert_true(a->pooled && b->pooled);
+    assert_true(a->home == &pool && b->home == &pool);
     assert_int_equal(a->top - a->low, STACK_DEFAULT_SIZE); /* the guard is beside it */
     memset(a->low, 1, (size_t)(a->top - a->low));          /* all of it may be written */
     memset(b->low, 2, (size_t)(b->top - b->low));
@@ -196,24 +196,25 @@ static void few_mappings_left(void **state)
     assert_int_equal(guard_count(), before);
 }
 
-/* A stack of its own size gives its guard back. */
+/* A stack that is too large for any pool gives its guard back. */
 static void budget_comes_back(void **state)
 {
     (void)state;
+    enum { LARGE = STACK_LARGEST_POOLED + 1 };
     size_t before = guard_count();
     pool.guard = STACK_GUARD_MPROTECT;
-    struct stack *own = stack_take(&pool, 100000);
+    struct stack *own = stack_take(&pool, LARGE);
     assert_int_equal(own->guard, STACK_GUARD_MPROTECT);
     assert_int_equal(guard_count(), before + 1);
     stack_give(&pool, own);
     assert_int_equal(guard_count(), before);
     guard_set_max_mappings(1); /* less than there are already */
-    own = stack_take(&pool, 100000);
+    own = stack_take(&pool, LARGE);
     assert_int_equal(own->guard, STACK_GUARD_CANARY);
     assert_int_equal(guard_count(), before);
     stack_give(&pool, own);
     guard_set_max_mappings(0);
-    own = stack_take(&pool, 100000);
+    own = stack_take(&pool, LARGE);
     assert_int_equal(own->guard, STACK_GUARD_MPROTECT);
     stack_give(&pool, own);
 }
@@ -326,7 +327,7 @@ static void warm_within_bounds(void **state)
     free(stacks);
 }
 
-static void own_size(void **state)
+static void other_sizes(void **state)
 {
     (void)state;
     static const size_t sizes[] = {
@@ -336,21 +337,61 @@ static void own_size(void **state)
         struct stack *stack = stack_take(&pool, sizes[i]);
         assert_non_null(stack);
         size_t size = stack->size;
+        assert_int_equal(size, stack_size_of(&pool, sizes[i]));
         assert_true(size >= sizes[i] && size >= STACK_MIN_SIZE && size % 4096 == 0);
-        assert_true((size_t)(stack->top - stack->low) > size - 4096);
         assert_true(size <= sizes[i] + STACK_MIN_SIZE);
+        assert_true((size_t)(stack->top - stack->low) > size - 4096);
         stack->low[0] = stack->top[-1] = 1;
         assert_int_equal(pool.n_used, 1);
         char *low = stack->low;
         stack_give(&pool, stack);
         assert_int_equal(pool.n_used, 0);
-        if (!RUNNING_ON_VALGRIND)
+        if (size > STACK_LARGEST_POOLED && !RUNNING_ON_VALGRIND)
             assert_false(is_accessible(low)); /* it is gone */
+        else if (size <= STACK_LARGEST_POOLED)
+            assert_ptr_equal(stack_take(&pool, size), stack); /* it waits for the next one */
+        pool.n_used = 0;
     }
     assert_null(stack_take(&pool, (size_t)1 << 60));
     assert_null(stack_take(&pool, SIZE_MAX));
     assert_int_equal(pool.n_used, 0);
-    assert_int_equal(pool.n_slabs, 0);
+}
+
+/* Those of other sizes cool like all others, and as far as the last one. */
+static void other_sizes_cool(void **state)
+{
+    (void)state;
+    enum { N = 50, SIZE = 64 * 1024 };
+    static struct stack *stacks[N];
+    for (int i = 0; i < N; i++) {
+        stacks[i] = stack_take(&pool, SIZE);
+        touch(stacks[i]);
+    }
+    assert_false(stack_pool_is_warm(&pool));
+    give_all(stacks, N);
+    assert_true(stack_pool_is_warm(&pool));
+    assert_false(stack_pool_cool(&pool, N));
+    stack_pool_begin_period(&pool);
+    assert_true(stack_pool_cool(&pool, N - 1));
+    assert_false(stack_pool_cool(&pool, 1));
+    assert_false(stack_pool_is_warm(&pool));
+    assert_int_equal(count_resident(stacks, N), 0);
+}
+
+/* There are pools for so many sizes; further ones are mapped by themselves. */
+static void so_many_sizes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i <= STACK_OTHER_SIZES + 1; i++) {
+        struct stack *stack = stack_take(&pool, (20 + i) * 64 * 1024 / 4);
+        assert_int_equal(stack->home != NULL, i < STACK_OTHER_SIZES);
+        touch(stack);
+        stack_give(&pool, stack);
+    }
+    assert_int_equal(pool.n_others, STACK_OTHER_SIZES);
+    struct stack *known = stack_take(&pool, 20 * 64 * 1024 / 4);
+    assert_non_null(known->home);
+    stack_give(&pool, known);
 }
 
 static void size_of_the_pool(void **state)
@@ -518,7 +559,9 @@ int main(void)
         TEST(last_in_first_out),
         TEST(cools_what_rests),
         TEST(warm_within_bounds),
-        TEST(own_size),
+        TEST(other_sizes),
+        TEST(other_sizes_cool),
+        TEST(so_many_sizes),
         TEST(size_of_the_pool),
         TEST(twenty_thousand),
         TEST(out_of_memory),

@@ -39,50 +39,96 @@ static void faults_are_not_blocked(void **state)
         assert_int_equal(sigismember(&before, signal), sigismember(&after, signal));
 }
 
-/* --- What is started in a thread of the pool --------------------------------------------------- */
+/* --- Threads of the pool ------------------------------------------------------------------------ */
 
-/* In the child: 0 when SIGUSR2 is blocked, as it was by the program, and nothing else is. */
-static int judge_mask(void)
+static const int blocked_by_program[] = { SIGUSR2, SIGQUIT, SIGSEGV };
+
+static bool is_blocked_by_program(int signal)
+{
+    for (int i = 0; i < 3; i++)
+        if (blocked_by_program[i] == signal)
+            return true;
+    return false;
+}
+
+/* The first signal that is blocked and should not be, or the other way round; 0: none. */
+static int judge_child(void)
 {
     sigset_t mask;
     pthread_sigmask(SIG_BLOCK, NULL, &mask);
-    for (int i = 0; i < N_OTHERS; i++)
-        if (sigismember(&mask, of_others[i]))
-            return of_others[i];
-    return sigismember(&mask, SIGUSR2) ? 0 : SIGUSR2;
-}
-
-static int fork_child(void *arg)
-{
-    int status;
-    (void)arg;
-    pid_t child = fork();
-    if (child == 0)
-        _exit(judge_mask());
-    if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
-        return -EPROTO;
-    return WEXITSTATUS(status);
-}
-
-/* The mask is that of the program, also when the loop receives signals meanwhile. */
-static int fork_in_the_pool(void *arg)
-{
-    tepal_signals *signals = tepal_signals_open((const int[]){ SIGTERM, SIGUSR1, 0 });
-    assert_non_null(signals);
-    assert_int_equal(tepal_offload(fork_child, arg), 0);
-    tepal_signals_close(signals);
+    for (int signal = 1; signal < SIGRTMIN; signal++)
+        if ((sigismember(&mask, signal) == 1) != is_blocked_by_program(signal))
+            return signal;
     return 0;
 }
 
-static void children_get_the_programs_mask(void **state)
+static int judge_thread(void)
+{
+    sigset_t mask;
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    for (int signal = 1; signal < SIGRTMIN; signal++) {
+        bool expected = is_blocked_by_program(signal) && signal != SIGSEGV;
+        expected |= signal == SIGPIPE || signal == SIGXFSZ;
+        if ((sigismember(&mask, signal) == 1) != expected)
+            return signal;
+    }
+    return 0;
+}
+
+static int judge_here_and_in_children(void *arg)
+{
+    int status, here = judge_thread();
+    (void)arg;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(judge_child());
+    if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        return -EPROTO;
+    return here ? here : WEXITSTATUS(status);
+}
+
+/* How many threads of the process have the signal blocked. */
+static int count_blocked(int signal)
+{
+    char path[300], line[200];
+    int n = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
+        FILE *f = fopen(path, "r");
+        while (f && fgets(line, sizeof(line), f))
+            if (strncmp(line, "SigBlk:", 7) == 0)
+                n += (strtoull(line + 7, NULL, 16) & 1ull << (signal - 1)) != 0;
+        if (f)
+            fclose(f);
+    }
+    closedir(tasks);
+    return n;
+}
+
+static int offload_judge(void *arg)
+{
+    int before = count_blocked(SIGTERM);
+    int rc = tepal_offload(judge_here_and_in_children, arg);
+    assert_int_equal(rc, 0);
+    if (!SANITIZED && !RUNNING_ON_VALGRIND) /* the idle thread */
+        assert_int_equal(count_blocked(SIGTERM), before + 1);
+    return rc;
+}
+
+static void calls_have_the_callers_mask(void **state)
 {
     (void)state;
-    sigset_t one, before;
-    sigemptyset(&one);
-    sigaddset(&one, SIGUSR2);
-    pthread_sigmask(SIG_SETMASK, &one, &before);
-    assert_int_equal(run(fork_in_the_pool, NULL), 0);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigset_t blocked, before, after;
+    sigemptyset(&blocked);
+    for (int i = 0; i < 3; i++)
+        sigaddset(&blocked, blocked_by_program[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    assert_int_equal(run(offload_judge, NULL), 0);
+    pthread_sigmask(SIG_SETMASK, &before, &after);
+    for (int signal = 1; signal < SIGRTMIN; signal++)
+        assert_int_equal(sigismember(&after, signal) == 1, sigismember(&blocked, signal) == 1);
 }
 
 /* --- Faults there ------------------------------------------------------------------------------ */
@@ -125,7 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faults_are_not_blocked),
-        cmocka_unit_test(children_get_the_programs_mask),
+        cmocka_unit_test(calls_have_the_callers_mask),
         cmocka_unit_test(handlers_see_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

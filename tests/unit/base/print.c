@@ -41,24 +41,20 @@ static void check(void)
 static void anywhere(void **state)
 {
     (void)state;
-    static const char *const names[] = { "de_DE", "fr_FR", "ps_AF", "tr_TR" };
+    char text[32];
     check();
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (!locale_begin(names[i])) {
-            print_message("no locale %s here\n", names[i]);
-            continue;
-        }
-        const char *point = localeconv()->decimal_point;
-        char before[32], after[32];
-        snprintf(before, sizeof(before), "%.1f", 0.5);
-        check();
-        assert_string_equal(localeconv()->decimal_point, point); /* the program keeps its own */
-        snprintf(after, sizeof(after), "%.1f", 0.5);
-        assert_string_equal(before, after);
-        print(after, sizeof(after), "%ls %.1f", L"\u00e9", 0.5); /* and its character set */
-        assert_string_equal(after, "\xc3\xa9 0.5");
-        locale_end();
+    if (!locale_begin())
+        return;
+    snprintf(text, sizeof(text), "%.1f", 0.5);
+    assert_string_equal(text, "0,5");
+    check();
+    snprintf(text, sizeof(text), "%.1f", 0.5); /* the program keeps its own */
+    assert_string_equal(text, "0,5");
+    if (setlocale(LC_CTYPE, "C.UTF-8")) {
+        print(text, sizeof(text), "%ls %.1f", L"\u00e9", 0.5); /* and its character set */
+        assert_string_equal(text, "\xc3\xa9 0.5");
     }
+    locale_end();
 }
 
 int main(void)

@@ -44,6 +44,13 @@ static int teardown(void **state)
     return 0;
 }
 
+static struct sink *open_sink(int fd)
+{
+    struct sink *sink = NULL;
+    assert_int_equal(sink_open(&sink, fd), 0);
+    return sink;
+}
+
 /* A line with a number, and as many octets in all. */
 static const char *numbered(int i, size_t len)
 {
@@ -102,7 +109,7 @@ static void a_reader_that_stands_still(void **state)
             int ends[2], n = (int)(200 * 1024 / lens[i]);
             assert_int_equal(pipe(ends), 0);
             fcntl(ends[1], F_SETFL, nonblocking ? O_NONBLOCK : 0);
-            struct sink *sink = sink_open(ends[1]);
+            struct sink *sink = open_sink(ends[1]);
             write_numbered(sink, 0, n, lens[i]);
             assert_true(sink_is_waiting());
             size_t got = 0;
@@ -127,7 +134,7 @@ static int lost_of(int n)
     int ends[2], lost = 0;
     assert_int_equal(pipe(ends), 0);
     fill(ends[1]);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     n_told = 0;
     write_numbered(sink, 0, n, 1024);
     assert_int_equal(n_told, 0);
@@ -170,7 +177,7 @@ static void the_default_bound(void **state)
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     fill(ends[1]);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     write_numbered(sink, 0, 1024 + 3, 1024);
     close(ends[0]);
     sink_close(sink); /* tells all that was not written */
@@ -183,11 +190,12 @@ static void no_memory(void **state)
 {
     (void)state;
     mem_fail_nth(1, 0);
-    assert_null(sink_open(100));
+    struct sink *none = NULL;
+    assert_int_equal(sink_open(&none, 100), -ENOMEM);
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     fill(ends[1]);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     mem_fail_nth(1, 1);
     write_numbered(sink, 0, 100, 1024);
     mem_fail_nth(0, 0);
@@ -219,7 +227,7 @@ static void a_reader_that_has_gone(void **state)
     for (int blocked = 0; blocked < 3; blocked++) {
         int ends[2];
         assert_int_equal(pipe(ends), 0);
-        struct sink *sink = sink_open(ends[1]);
+        struct sink *sink = open_sink(ends[1]);
         close(ends[0]);
         n_signals = 0;
         signal(SIGPIPE, on_signal);
@@ -251,7 +259,7 @@ static void a_reader_that_comes_back(void **state)
     snprintf(path, sizeof(path), "%s/fifo", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
     int in = open(path, O_RDONLY | O_NONBLOCK), out = open(path, O_WRONLY);
-    struct sink *sink = sink_open(out);
+    struct sink *sink = open_sink(out);
     write_numbered(sink, 0, 10, LONG); /* the last that goes out is cut */
     close(in);
     sink_flush(true);
@@ -295,7 +303,7 @@ static void a_file_with_a_limit(void **state)
     (void)state;
     char text[4096];
     int fd = open_file(O_APPEND);
-    struct sink *sink = sink_open(fd);
+    struct sink *sink = open_sink(fd);
     n_signals = 0;
     signal(SIGXFSZ, on_signal);
     limit_files(250);
@@ -316,7 +324,7 @@ static void losses_of_a_file(void **state)
 {
     (void)state;
     int fd = open_file(O_APPEND);
-    struct sink *sink = sink_open(fd);
+    struct sink *sink = open_sink(fd);
     tepal_log_set_max_buffer(16 * 1024);
     signal(SIGXFSZ, on_signal);
     limit_files(1024);
@@ -340,7 +348,7 @@ static void a_cut_line_and_others(void **state)
     char text[4096];
     for (int added = 0; added < 2; added++) {
         int fd = open_file(O_APPEND);
-        struct sink *sink = sink_open(fd);
+        struct sink *sink = open_sink(fd);
         signal(SIGXFSZ, on_signal);
         limit_files(150);
         write_numbered(sink, 0, 3, 100);
@@ -365,7 +373,7 @@ static int use_standard_output(void)
     char text[4096];
     int fds[2] = { open_file(O_APPEND), open_file(O_APPEND) };
     dup2(fds[0], STDOUT_FILENO);
-    struct sink *sink = sink_open(STDOUT_FILENO);
+    struct sink *sink = open_sink(STDOUT_FILENO);
     signal(SIGXFSZ, on_signal);
     limit_files(150);
     write_numbered(sink, 0, 3, 100);
@@ -399,7 +407,7 @@ static void a_cut_line_of_another(void **state)
     (void)state;
     char text[4096];
     int fd = open_file(O_APPEND);
-    struct sink *sink = sink_open(fd);
+    struct sink *sink = open_sink(fd);
     assert_int_equal(write(fd, "cut", 3), 3);
     signal(SIGXFSZ, on_signal);
     limit_files(3);
@@ -420,7 +428,7 @@ static void the_descriptor_is_a_duplicate(void **state)
     (void)state;
     char text[4096];
     int fd = open_file(O_APPEND), read_fd = dup(fd);
-    struct sink *sink = sink_open(fd);
+    struct sink *sink = open_sink(fd);
     int other = open_file(0);
     assert_int_equal(dup2(other, fd), fd);
     write_numbered(sink, 0, 2, 100);
@@ -435,7 +443,7 @@ static void the_descriptor_is_a_duplicate(void **state)
 static void a_descriptor_that_is_not_open(void **state)
 {
     (void)state;
-    struct sink *sink = sink_open(999);
+    struct sink *sink = open_sink(999);
     assert_non_null(sink);
     write_numbered(sink, 0, 2, 100);
     sink_close(sink);
@@ -450,7 +458,7 @@ static void a_stream_socket(void **state)
     static char text[1024 * 1024];
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     write_numbered(sink, 0, 100, LONG);
     size_t got = 0;
     while (sink_flush(true) >= 0)
@@ -470,7 +478,7 @@ static void a_datagram_is_a_line(void **state)
     char text[4096];
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     for (int i = 0; i < 3; i++)
         sink_put(sink, numbered(i, 100), 100);
     assert_int_equal(sink_flush(true), -1);
@@ -491,7 +499,7 @@ static void batches(void **state)
     static char text[128 * 1024];
     int ends[2];
     assert_int_equal(pipe(ends), 0);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     sink_put(sink, numbered(0, 100), 100);
     assert_true(sink_is_waiting());
     assert_int_equal(take(ends[0], text, sizeof(text)), 0);
@@ -525,7 +533,7 @@ static void processes_and_one_pipe(void **state)
                 continue;
             char path[64];
             snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[1]);
-            struct sink *sink = sink_open(shared ? ends[1] : open(path, O_WRONLY));
+            struct sink *sink = open_sink(shared ? ends[1] : open(path, O_WRONLY));
             for (int i = 0; i < N; i++) {
                 sink_write(sink, numbered(i, LONG), LONG);
                 if (i % 2)
@@ -560,7 +568,7 @@ static void a_forked_child(void **state)
     static char text[128 * 1024];
     int ends[2], status;
     assert_int_equal(pipe(ends), 0);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     sink_put(sink, numbered(1, 100), 100);
     pid_t child = fork();
     if (child == 0) {
@@ -590,7 +598,7 @@ static void threads_and_a_fork(void **state)
     static char text[N * 500 * 100 + 1];
     pthread_t threads[N];
     int fd = open_file(O_APPEND);
-    struct sink *sink = sink_open(fd);
+    struct sink *sink = open_sink(fd);
     for (int i = 0; i < N; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_many, sink), 0);
     for (int i = 0; i < 10 && !SANITIZED; i++) {
@@ -620,7 +628,7 @@ static void the_end_is_bounded(void **state)
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     fill(ends[1]);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     write_numbered(sink, 0, 1, 100);
     sink_flush_within(20);
     assert_true(sink_is_waiting());
@@ -646,7 +654,7 @@ static void the_end_waits_for_a_reader(void **state)
     pthread_t thread;
     assert_int_equal(pipe(ends), 0);
     fill(ends[1]);
-    struct sink *sink = sink_open(ends[1]);
+    struct sink *sink = open_sink(ends[1]);
     write_numbered(sink, 0, 1, 100);
     assert_int_equal(pthread_create(&thread, NULL, read_later, &ends[0]), 0);
     sink_flush_within(60 * 1000);

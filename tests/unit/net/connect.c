@@ -5,6 +5,10 @@
 #include "net/connect.h"
 
 #include <netinet/tcp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <sys/stat.h>
 
 static char folder[] = "/tmp/tepal-connect-XXXXXX", path[200];
@@ -603,6 +607,93 @@ static void over_unix_sockets(void **state)
 /* --- Failures --------------------------------------------------------------------------------- */
 
 /* Calls connect with each allocation failing in turn. */
+/* --- A full backlog, and nobody --------------------------------------------------------------- */
+
+static int connect_full(void *name)
+{
+    tepal_conn *stream;
+    int rc = tepal_connect_unix(&stream, name);
+    if (rc == 0)
+        tepal_conn_close(stream);
+    return rc;
+}
+
+static int wait_for_room(void *arg)
+{
+    enum { MOST = 50 };
+    char name[64];
+    tepal_conn *streams[MOST], *accepted;
+    tepal_listener *listener;
+    int n = 0, rc = 0;
+    snprintf(name, sizeof(name), "@tepal-full-%d", (int)getpid());
+    tepal_listen_options options = { .path = name, .backlog = 2 };
+    assert_int_equal(tepal_listen(&listener, &options), 0);
+    while (rc == 0) {
+        int64_t before = tepal_deadline_in(500);
+        assert_true(n < MOST);
+        rc = tepal_connect_unix(&streams[n], name);
+        tepal_deadline_restore(before);
+        n += rc == 0;
+    }
+    assert_int_equal(rc, -ETIMEDOUT);
+    expect_interruptible(connect_full, name);
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, connect_full, name, NULL), 0);
+    settle();
+    assert_int_equal(tepal_accept(listener, &accepted), 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_conn_close(accepted);
+    tepal_group_close(group);
+    while (n > 0)
+        tepal_conn_close(streams[--n]);
+    tepal_listener_close(listener);
+    (void)arg;
+    return 0;
+}
+
+static void a_full_backlog(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(wait_for_room, NULL), 0);
+}
+
+enum { SELF = 45678 };
+
+/* All ports but that one are forbidden to choose: the socket gets the port that it connects to. */
+static int connect_to_self(void *arg)
+{
+    tepal_conn *stream;
+    (void)arg;
+    int rc = tepal_connect(&stream, "127.0.0.1", SELF, NULL);
+    return rc == 0 ? 1 : rc;
+}
+
+static void in_a_small_world(void)
+{
+    if (unshare(CLONE_NEWNET) < 0)
+        _exit(77); /* not allowed here */
+    int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
+    struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+    int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || dprintf(fd, "%d %d", SELF, SELF) < 0 || ioctl(any, SIOCSIFFLAGS, &lo) < 0)
+        _exit(77);
+    loop_current = NULL;
+    _exit(tepal_main(connect_to_self, NULL) == -ECONNREFUSED ? 0 : 1);
+}
+
+static void nobody_but_itself(void **state)
+{
+    int status;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0)
+        in_a_small_world();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
+}
+
 static int fail_allocations(void *arg)
 {
     uint16_t port;
@@ -677,6 +768,8 @@ int main(void)
         cmocka_unit_test(halves_of_names),
         cmocka_unit_test(over_unix_sockets),
         cmocka_unit_test(failures),
+        cmocka_unit_test(a_full_backlog),
+        cmocka_unit_test(nobody_but_itself),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

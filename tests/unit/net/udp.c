@@ -1,5 +1,6 @@
 /* Tests of datagrams: between two sockets of ours on both families, connected and not, what is
  * refused, and interruptions. */
+#include "../async/misuse.h"
 #include "sockets.h"
 
 #include <net/if.h>
@@ -329,13 +330,8 @@ static int interrupt_all(void *arg)
     settle();
     expect_refusal(send_for_ever, client);
     assert_int_equal(tepal_udp_send(client, NULL, "there is room again", 19), 0);
-    /* A second one of each. */
+    /* A second one that receives. */
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_spawn(group, send_for_ever, client, NULL), 0);
-    settle();
-    assert_int_equal(tepal_udp_send(client, NULL, "x", 1), -EBUSY);
-    tepal_group_close(group);
-    group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, receive_once, client, NULL), 0);
     settle();
     assert_int_equal(tepal_udp_receive(client, &options, 1, NULL), -EBUSY);
@@ -352,6 +348,156 @@ static void every_call_can_be_interrupted(void **state)
     assert_int_equal(run_fake(interrupt_all, NULL), 0);
 }
 
+/* --- Several tasks ---------------------------------------------------------------------------- */
+
+enum { SENDERS = 4, EACH = 50 };
+
+static tepal_udp *pair[2];
+
+static void open_unix_pair(void)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "@tepal-udp-%d", (int)getpid());
+    assert_int_equal(tepal_udp_open(&pair[1], &(tepal_udp_options){ .path = name }), 0);
+    assert_int_equal(tepal_udp_open(&pair[0], &(tepal_udp_options){ .peer_path = name }), 0);
+}
+
+static int send_each(void *arg)
+{
+    int rc = 0;
+    for (int i = 0; i < EACH && rc == 0; i++)
+        rc = tepal_udp_send(pair[0], NULL, arg, 1);
+    return rc;
+}
+
+static int send_from_many_tasks(void *arg)
+{
+    static char names[] = "abcd";
+    int seen[SENDERS] = { 0 };
+    char octet;
+    open_unix_pair();
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(tepal_spawn(group, send_each, &names[i], NULL), 0);
+    settle(); /* they fill the queue, and wait */
+    for (int i = 0; i < SENDERS * EACH; i++) {
+        assert_int_equal(tepal_udp_receive(pair[1], &octet, 1, NULL), 1);
+        seen[octet - 'a']++;
+        assert_int_equal(tepal_sleep_ms(0), 0);
+    }
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(seen[i], EACH);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    tepal_udp_close(pair[0]);
+    tepal_udp_close(pair[1]);
+    (void)arg;
+    return 0;
+}
+
+static int close_under_tasks(void *arg)
+{
+    for (int late = 0; late < 2; late++) {
+        open_unix_pair();
+        tepal_group *group = tepal_group_new();
+        int64_t before = tepal_deadline_in(late ? 20 : TEPAL_NEVER);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(tepal_spawn(group, send_for_ever, pair[0], NULL), 0);
+        assert_int_equal(tepal_spawn(group, receive_once, pair[0], NULL), 0);
+        settle();
+        tepal_deadline_restore(before);
+        if (late)
+            assert_int_equal(tepal_sleep_ms(20), 0);
+        else
+            tepal_group_cancel(group);
+        tepal_udp_close(pair[0]);
+        tepal_udp_close(pair[1]);
+        assert_int_equal(tepal_group_wait(group), late ? -ETIMEDOUT : -ECANCELED);
+        tepal_group_close(group);
+    }
+    (void)arg;
+    return 0;
+}
+
+static int close_too_early(void *arg)
+{
+    open_unix_pair();
+    (void)tepal_spawn(tepal_group_new(), receive_once, pair[0], NULL);
+    settle();
+    tepal_udp_close(pair[0]);
+    (void)arg;
+    return 0;
+}
+
+static void several_tasks(void **state)
+{
+    (void)state;
+    assert_int_equal(run(send_from_many_tasks, NULL), 0);
+    assert_int_equal(run_fake(close_under_tasks, NULL), 0);
+    expect_misuse(close_too_early, "tepal_udp_close: a task still waits on the socket");
+}
+
+/* --- Strangers -------------------------------------------------------------------------------- */
+
+/* What had come from others before the socket was connected, or connected to another peer. */
+static int ignore_strangers(void *arg)
+{
+    tepal_addr mine, its, his, from;
+    char buffer[16];
+    tepal_udp *me = open_on(arg, &mine), *peer = open_on(arg, &its), *other = open_on(arg, &his);
+    if (!me)
+        return 0;
+    assert_int_equal(tepal_udp_send(other, &mine, "forged and much too long", 24), 0);
+    assert_int_equal(tepal_udp_send(other, &mine, "forged", 6), 0);
+    assert_int_equal(tepal_udp_send(peer, &mine, "early", 5), 0);
+    settle();
+    assert_int_equal(tepal_udp_connect(me, &its), 0);
+    assert_int_equal(tepal_udp_send(peer, &mine, "late", 4), 0);
+    assert_int_equal(tepal_udp_receive(me, buffer, 16, &from), 5); /* its own had come before */
+    assert_true(tepal_addr_equal(&from, &its));
+    assert_int_equal(tepal_udp_receive(me, buffer, 16, NULL), 4);
+    assert_int_equal(tepal_udp_send(peer, &mine, "of the former one", 17), 0);
+    settle();
+    assert_int_equal(tepal_udp_connect(me, &his), 0);
+    int64_t before = tepal_deadline_in(1);
+    assert_int_equal(tepal_udp_receive(me, buffer, 16, &from), -ETIMEDOUT);
+    tepal_deadline_restore(before);
+    assert_int_equal(tepal_udp_send(other, &mine, "hi", 2), 0);
+    assert_int_equal(tepal_udp_receive(me, buffer, 16, NULL), 2);
+    tepal_udp_close(me);
+    tepal_udp_close(peer);
+    tepal_udp_close(other);
+    return 0;
+}
+
+/* A socket for all addresses that is connected to one of IPv4. */
+static int ignore_strangers_everywhere(void *arg)
+{
+    tepal_addr all, its, his;
+    char buffer[16];
+    tepal_udp *me = open_on(NULL, &all), *peer = open_on(hosts[0], &its),
+              *other = open_on(hosts[0], &his);
+    tepal_addr mine = its;
+    mine.port = all.port;
+    assert_int_equal(tepal_udp_send(other, &mine, "forged", 6), 0);
+    assert_int_equal(tepal_udp_connect(me, &its), 0);
+    assert_int_equal(tepal_udp_send(peer, &mine, "hi", 2), 0);
+    assert_int_equal(tepal_udp_receive(me, buffer, 16, NULL), 2);
+    tepal_udp_close(me);
+    tepal_udp_close(peer);
+    tepal_udp_close(other);
+    (void)arg;
+    return 0;
+}
+
+static void strangers_are_not_heard(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(run(ignore_strangers, (void *)(uintptr_t)hosts[i]), 0);
+    assert_int_equal(run(ignore_strangers_everywhere, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +508,8 @@ int main(void)
         cmocka_unit_test(multicast_groups),
         cmocka_unit_test(on_unix_sockets),
         cmocka_unit_test(every_call_can_be_interrupted),
+        cmocka_unit_test(several_tasks),
+        cmocka_unit_test(strangers_are_not_heard),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

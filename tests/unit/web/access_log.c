@@ -1,8 +1,12 @@
 /* Tests of the access log. */
 #include "web_check.h"
 
+#include "web/application.h"
+#include "web/server.h"
+
 #include <locale.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -289,6 +293,38 @@ static void how_it_ended(void **state)
     assert_string_equal(lines(), "201 +\n201 -\n200 +\n200 X\n");
 }
 
+static tepal_res *big(tepal_req *req)
+{
+    enum { SIZE = 8 * 1024 * 1024 };
+    static char body[SIZE];
+    return tepal_data(req, 200, "text/plain", body, SIZE);
+}
+
+/* A client that leaves in the midst of it has not been sent all. */
+static void broken_off(void **state)
+{
+    (void)state;
+    static const char request[] = "GET /big HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct addr peer = { .un.sun_family = AF_UNIX };
+    int ends[2], sent = -1;
+    char end, octets[1000];
+    tepal_get(app, "/big", big);
+    serve("%s %b %X");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    server_attach(app->server, ends[0], &peer);
+    assert_int_equal(write(ends[1], request, sizeof(request) - 1), sizeof(request) - 1);
+    get("/0"); /* meanwhile the response has begun */
+    assert_int_equal(read(ends[1], octets, sizeof(octets)), sizeof(octets));
+    close(ends[1]);
+    get("/0");
+    get("/0");
+    const char *line = strstr(lines(), "200 ");
+    assert_non_null(line);
+    assert_int_equal(sscanf(line, "200 %d %c", &sent, &end), 2);
+    assert_in_range(sent, 1, 8 * 1024 * 1024 - 1);
+    assert_int_equal(end, 'X');
+}
+
 static void off(void **state)
 {
     (void)state;
@@ -319,17 +355,12 @@ static void a_broken_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LOG_TEST(each_atom),
-        LOG_TEST(process_time_and_size),
-        LOG_TEST(the_default),
-        LOG_TEST(no_locale),
-        LOG_TEST(escaping),
-        LOG_TEST(every_response),
-        LOG_TEST(refused_heads),
-        LOG_TEST(the_time_of_a_head),
-        LOG_TEST(how_it_ended),
-        LOG_TEST(off),
-        LOG_TEST(unknown_atoms_are_told),
+        LOG_TEST(each_atom),     LOG_TEST(process_time_and_size),
+        LOG_TEST(the_default),   LOG_TEST(no_locale),
+        LOG_TEST(escaping),      LOG_TEST(every_response),
+        LOG_TEST(refused_heads), LOG_TEST(the_time_of_a_head),
+        LOG_TEST(how_it_ended),  LOG_TEST(broken_off),
+        LOG_TEST(off),           LOG_TEST(unknown_atoms_are_told),
         LOG_TEST(a_broken_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -544,14 +544,73 @@ static void both_ways_at_once(void **state)
     assert_true(reply->closed);
 }
 
+/* --- 100 (Continue) --------------------------------------------------------------------------- */
+
+static tepal_res *begins_first(tepal_req *req)
+{
+    tepal_bytes piece;
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    tepal_write(res, "begin,", 6);
+    while (tepal_req_read(req, &piece) == 1)
+        tepal_write(res, piece.data, piece.len);
+    tepal_write(res, ",end", 4);
+    return res;
+}
+
+/* It is never mixed into a response that has begun, and not sent to who does not wait for it. */
+static void no_100_into_a_response(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *field, *now, *later, *body;
+        bool interim, closes;
+    } rows[] = {
+        { "/begins", "", "", "hello", "begin,hello,end", false, true },
+        { "/begins", "Connection: close\r\n", "", "hello", "begin,hello,end", false, true },
+        { "/begins", "", "hello", "", "begin,hello,end", false, false },
+        { "/begins", "", "he", "llo", NULL, false, false },
+        { "/reads", "", "", "hello", "hello", true, false },
+        { "/reads", "Connection: close\r\n", "", "hello", "hello", true, true },
+        { "/reads", "", "hello", "", "hello", false, false },
+        { "/reads", "", "h", "ello", "hello", false, false },
+        { "/unread", "", "hello", "", "ok", false, false },
+        { "/unread", "", "h", "ello", "ok", false, false },
+        { "/unread", "", "", "", "ok", false, true },
+    };
+    register_echoes();
+    tepal_post(app, "/begins", begins_first);
+    tepal_post(app, "/reads", echo);
+    tepal_post(app, "/unread", ok);
+    start(NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char text[400];
+        sprintf(
+            text,
+            "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n%s\r\n%s",
+            rows[i].target, rows[i].field, rows[i].now);
+        say(text);
+        if (*rows[i].later)
+            say(rows[i].later);
+        tepal_testreply *reply = hear("POST");
+        assert_reply(reply, 200, rows[i].body);
+        const char *interim = strstr(reply->raw.data, "100 Continue");
+        assert_true(rows[i].interim ? interim == reply->raw.data + 9 : !interim);
+        assert_int_equal(reply->closed, rows[i].closes);
+        tepal_testclient_disconnect(client);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WEB_TEST(split_everywhere), WEB_TEST(empty_bodies),   WEB_TEST(large_bodies),
-        WEB_TEST(limits),           WEB_TEST(request_memory), WEB_TEST(texts),
-        WEB_TEST(json_bodies),      WEB_TEST(client_goes),    WEB_TEST(bad_chunks),
-        WEB_TEST(silence),          WEB_TEST(read_again),     WEB_TEST(unread),
-        WEB_TEST(unread_and_slow),  WEB_TEST(continue_),      WEB_TEST(both_ways_at_once),
+        WEB_TEST(split_everywhere),  WEB_TEST(empty_bodies),
+        WEB_TEST(large_bodies),      WEB_TEST(limits),
+        WEB_TEST(request_memory),    WEB_TEST(texts),
+        WEB_TEST(json_bodies),       WEB_TEST(client_goes),
+        WEB_TEST(bad_chunks),        WEB_TEST(silence),
+        WEB_TEST(read_again),        WEB_TEST(unread),
+        WEB_TEST(unread_and_slow),   WEB_TEST(continue_),
+        WEB_TEST(both_ways_at_once), WEB_TEST(no_100_into_a_response),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

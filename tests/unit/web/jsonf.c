@@ -202,7 +202,8 @@ static tepal_res *formatted(tepal_req *req)
     tepal_res_header(res, "Server-Timing", "app;dur=%.1f", 1.5);
     tepal_res_header(res, "X-TITLE", "%s", "a");
     tepal_res_header(res, "x-title", "%g", 0.5);
-    tepal_writef(res, "%.2f %s", 2.25, tepal_req_printf(req, "%.3f", 0.125));
+    tepal_writef(res, "%.2f %s %s", 2.25, tepal_req_printf(req, "%.3f", 0.125),
+                 tepal_req_header(req, "x-title"));
     return res;
 }
 
@@ -211,27 +212,24 @@ static tepal_res *formatted(tepal_req *req)
 static void locales(void **state)
 {
     (void)state;
-    static const char *const names[] = { "C", "de_DE", "fr_FR", "ps_AF", "tr_TR" };
     tepal_get(app, "/", make_real);
     tepal_get(app, "/formatted", formatted);
     start(NULL);
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        if (!locale_begin(names[i])) {
-            print_message("no locale %s here\n", names[i]);
-            continue;
-        }
+    for (int i = 0; i < 2; i++) {
+        if (i == 1 && !locale_begin())
+            break;
         for (size_t k = 0; k < sizeof(reals) / sizeof(*reals); k++) {
             real = reals[k].value;
             as_value = k % 2;
             assert_reply(get("/"), 200, reals[k].text);
         }
-        tepal_testreply *reply = get("/formatted");
-        assert_reply(reply, 200, "2.25 0.125");
+        tepal_testreply *reply = ask("GET", "/formatted", "X-TITLE: i", NULL);
+        assert_reply(reply, 200, "2.25 0.125 i");
         assert_field(reply, "Server-Timing", "app;dur=1.5");
         assert_null(strstr(reply->raw.data, "X-TITLE"));
         assert_field(reply, "x-title", "0.5");
-        locale_end();
     }
+    locale_end();
 }
 
 /* --- Values ----------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "web/server.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -254,7 +255,68 @@ static void connections(void **state)
     assert_memory_equal(seen, expected, sizeof(expected));
 }
 
+static int found[2];
+
+static int see_options(void *arg)
+{
+    (void)arg;
+    tepal_sleep_ms(20);
+    int fd = open_client();
+    tepal_sleep_ms(50);
+    struct connection *c = CONTAINER_OF(app->server->connections.next, struct connection, node);
+    int server_fd = c->http.stream.io.fd;
+    socklen_t size = sizeof(int);
+    getsockopt(server_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &found[0], &size);
+    getsockopt(server_fd, IPPROTO_TCP, TCP_KEEPIDLE, &found[1], &size);
+    close(fd);
+    tepal_app_stop(app);
+    return 0;
+}
+
+static int serve_and_see(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    int rc = tepal_spawn(group, see_options, NULL, NULL);
+    if (rc == 0)
+        rc = tepal_serve(app, arg);
+    tepal_group_close(group);
+    return rc;
+}
+
+/* What the system does for a connection: holds little for a slow client, and asks after one that is
+ * silent. */
+static void of_sockets(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        tepal_get(app, "/", ok);
+        tepal_run_options options = { .host = "127.0.0.1",
+                                      .port = TEPAL_ANY_PORT,
+                                      .no_access_log = true,
+                                      .max_unsent = i ? 100000 : 0 };
+        assert_int_equal(tepal_main(serve_and_see, &options), 0);
+        assert_int_equal(found[0], i ? 100000 : 256 * 1024);
+        assert_int_equal(found[1], 60);
+        again();
+    }
+}
+
 /* --- Bad options ------------------------------------------------------------------------------ */
+
+static void bad_sizes(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", ok);
+    assert_refused(&(tepal_run_options){ .max_unsent = 4095 }, "max_unsent is under 4096: 4095");
+    assert_refused(&(tepal_run_options){ .max_memory = 1024 * 1024 - 1 },
+                   "max_memory is under 1048576: 1048575");
+    start(&(tepal_run_options){ .max_unsent = 4096, .max_memory = 1024 * 1024 });
+    assert_reply(get("/"), 200, "ok");
+    again();
+    tepal_get(app, "/", ok);
+    start(&(tepal_run_options){ .max_unsent = TEPAL_UNLIMITED, .max_memory = TEPAL_UNLIMITED });
+    assert_reply(get("/"), 200, "ok");
+}
 
 static void bad_options(void **state)
 {
@@ -464,6 +526,8 @@ int main(void)
         WEB_TEST(chunk_heads_and_trailers),
         WEB_TEST(endless_head),
         WEB_TEST(connections),
+        WEB_TEST(of_sockets),
+        WEB_TEST(bad_sizes),
         WEB_TEST(bad_options),
         WEB_TEST(bad_ports),
         WEB_TEST(memory_for_large_bodies),

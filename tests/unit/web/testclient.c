@@ -2,6 +2,10 @@
 #include "web_check.h"
 
 #include "async/loop.h"
+#include "web/application.h"
+#include "web/server.h"
+
+#include <time.h>
 
 static tepal_res *echo(tepal_req *req)
 {
@@ -122,6 +126,9 @@ static void loops(void **state)
     assert_int_equal(tepal_main(within, NULL), 0);
     start(NULL);
     assert_non_null(loop_current);
+    /* A second one says why it is none. */
+    assert_null(tepal_testclient_new(app, NULL));
+    assert_non_null(strstr(logged(), "this thread has one that is not closed"));
     tepal_testclient_close(client);
     client = NULL;
     assert_null(loop_current);
@@ -129,11 +136,86 @@ static void loops(void **state)
     assert_reply(get("/"), 200, "ok");
 }
 
+/* --- When no reply can come ------------------------------------------------------------------- */
+
+static tepal_event never_set;
+
+static tepal_res *wait_for_ever(tepal_req *req)
+{
+    return tepal_event_wait(&never_set) < 0 ? tepal_error(req, 503, NULL) : ok(req);
+}
+
+static int sleep_a_while(void *arg)
+{
+    (void)arg;
+    struct timespec ts = { .tv_nsec = 20 * 1000 * 1000 };
+    nanosleep(&ts, NULL);
+    return 7;
+}
+
+static tepal_res *wait_for_a_thread(tepal_req *req)
+{
+    return tepal_text(req, 200, "%d", tepal_offload(sleep_a_while, NULL));
+}
+
+static void no_reply(void **state)
+{
+    (void)state;
+    tepal_get(app, "/never", wait_for_ever);
+    tepal_get(app, "/thread", wait_for_a_thread);
+    tepal_get(app, "/", ok);
+    start(NULL);
+    tepal_testreply *reply = get("/never");
+    assert_int_equal(reply->status, 0);
+    assert_int_equal(reply->error, -EDEADLK);
+    assert_int_equal(reply->raw.len, 0);
+    assert_non_null(strstr(logged(), "no reply can come any more"));
+    assert_non_null(strstr(logged(), "\"/never\" (GET /never from 127.0.0.1): waiting"));
+    tepal_testclient_disconnect(client);
+    assert_reply(get("/"), 200, "ok");
+    /* A thread is not the clock's. */
+    reply = get("/thread");
+    assert_reply(reply, 200, "7");
+    assert_int_equal(reply->error, 0);
+    say("nonsense");
+    tepal_testclient_shutdown(client);
+    assert_int_equal(hear("GET")->error, TEPAL_ECLOSED);
+}
+
+/* --- Ends as those of TCP ---------------------------------------------------------------------- */
+
+static int wrote[2];
+
+static tepal_res *write_to_gone(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, NULL);
+    (void)tepal_sleep_ms(1000);
+    static char block[100 * 1000];
+    wrote[0] = tepal_write(res, block, sizeof(block));
+    for (int i = 0; i < 10 && (wrote[1] = tepal_write(res, block, sizeof(block))) == 0;)
+        i++;
+    return res;
+}
+
+static void ends(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", write_to_gone);
+    start(NULL);
+    say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    tepal_testclient_disconnect(client);
+    assert_int_equal(wrote[0], 0); /* it only knows of the end of a side */
+    assert_true(wrote[1] < 0);     /* and now of a reset */
+    assert_int_equal(app->server->n_connections, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WEB_TEST(requests),          WEB_TEST(the_clock), WEB_TEST(broken_replies),
-        WEB_TEST(interim_responses), WEB_TEST(loops),
+        WEB_TEST(requests),       WEB_TEST(the_clock),
+        WEB_TEST(broken_replies), WEB_TEST(interim_responses),
+        WEB_TEST(loops),          WEB_TEST(no_reply),
+        WEB_TEST(ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,158 @@
+/* Tests of the command line: what is said of a bad one, and what a good one sets. */
+#include "../check.h"
+
+#include <tepal/web.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char *db, *token;
+static const tepal_argument own[] = {
+    { .name = "db", .help = "file of the database", .value = &db },
+    { .name = "a-name-that-is-long", .help = "the second column is elsewhere", .value = &token },
+    { 0 },
+};
+
+static char said[4096]; /* on standard error and output */
+
+/* Runs a program of these words, separated by spaces. Returns its exit status. */
+static int run_words(const char *line)
+{
+    char copy[512], *argv[20] = { "/usr/bin/prog" };
+    int argc = 1, saved[2] = { dup(1), dup(2) }, fd = memfd_create("said", 0);
+    snprintf(copy, sizeof(copy), "%s", line);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    db = token = NULL;
+    fflush(stdout);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    tepal_app *app = tepal_app_new();
+    /* What is right gets as far as an option that is not: nothing is served here. */
+    int status = tepal_run_args(
+        app, argc, argv, &(tepal_run_options){ .arguments = own, .max_fields = 256, .port = 81 });
+    fflush(stdout);
+    dup2(saved[0], 1);
+    dup2(saved[1], 2);
+    ssize_t n = pread(fd, said, sizeof(said) - 1, 0);
+    said[n > 0 ? n : 0] = '\0';
+    close(fd);
+    close(saved[0]);
+    close(saved[1]);
+    return status;
+}
+
+static void bad_ones(void **state)
+{
+    (void)state;
+    static const char port[] = ": not a port, which is a number from 1 to 65535, or 0 for one that "
+                               "is free";
+    static const struct {
+        const char *words, *wrong, *more;
+    } rows[] = {
+        { "--port 99999", "--port 99999", port },
+        { "--port=65536", "--port 65536", port },
+        { "--port 99999999999999999999", "--port 99999999999999999999", port },
+        { "--port abc", "--port abc", port },
+        { "--port 80x", "--port 80x", port },
+        { "--port -1", "--port -1", port },
+        { "--port +1", "--port +1", port },
+        { "--port", "--port needs a value", "" },
+        { "--port=", "--port= needs a value", "" },
+        { "--host= --port 1", "--host= needs a value", "" },
+        { "--host --port 1", "--host needs a value", "" },
+        { "--path", "--path needs a value", "" },
+        { "--db", "--db needs a value", "" },
+        { "--prot 80", "unknown option --prot: is --port meant?", "" },
+        { "--prot=80", "unknown option --prot=80: is --port meant?", "" },
+        { "-p 80", "unknown option -p: is --port meant?", "" },
+        { "-port 80", "unknown option -port: is --port meant?", "" },
+        { "--no-acces-log", "unknown option --no-acces-log: is --no-access-log meant?", "" },
+        { "--dp x", "unknown option --dp: is --db meant?", "" },
+        { "--nonsense", "unknown option --nonsense: there are --host, --port, --path, ",
+          "--no-access-log, --help, --db, --a-name-that-is-long" },
+        { "--", "", "max_fields" }, /* nothing is wrong with it */
+        { "-- --port", "unexpected argument --port: there are only options", "" },
+        { "-- -- x", "unexpected argument --: there are only options", "" },
+        { "x\x1b[31m", "unexpected argument x\\x1b[31m: there are only options", "" },
+        { "--port 80 extra", "unexpected argument extra: there are only options", "" },
+        { "-", "unknown option -: there are", "" },
+        { "--no-access-log=1", "--no-access-log=1: this option has no value", "" },
+        { "--help=1", "--help=1: this option has no value", "" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        int status = run_words(rows[i].words);
+        if (!*rows[i].wrong) {
+            assert_int_equal(status, 1);
+            assert_non_null(strstr(said, rows[i].more));
+            continue;
+        }
+        char start[300];
+        snprintf(start, sizeof(start), "prog: %s%s", rows[i].wrong, rows[i].more);
+        assert_int_equal(status, 2);
+        assert_memory_equal(said, start, strlen(start));
+        const char *end = strchr(said, '\n'); /* one line, which leads on */
+        assert_string_equal(end - strlen(" (see prog --help)"), " (see prog --help)\n");
+    }
+    /* Names of any length. */
+    char longest[400];
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[0] = longest[1] = '-';
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(run_words(longest), 2);
+}
+
+static void good_ones(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "",
+        "--port 0 --host ::1",
+        "--port=8080 --host=::1 --path=x",
+        "--port 65535",
+        "--no-access-log",
+        "--db=a=b --a-name-that-is-long --nonsense",
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        assert_int_equal(run_words(rows[i]), 1);
+        /* One line for a start that failed. */
+        assert_non_null(strstr(said, " error: cannot start: max_fields is "));
+        assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+    }
+    assert_string_equal(db, "a=b");
+    assert_string_equal(token, "--nonsense");
+    assert_int_equal(run_words("--db= x"), 2);
+    assert_string_equal(db, ""); /* of a program's own option it may be empty */
+}
+
+static void help(void **state)
+{
+    (void)state;
+    static const char *const rows[] = { "--help", "-h", "--port 0 --help" };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        assert_int_equal(run_words(rows[i]), 0);
+        assert_string_equal(said,
+                            "usage: prog [OPTION]...\n"
+                            "  --host HOST      address or name to listen on (default: all "
+                            "addresses)\n"
+                            "  --port PORT      port to listen on; 0: one that is free (default: "
+                            "81)\n"
+                            "  --path SOCKET    Unix socket to listen on instead\n"
+                            "  --no-access-log  no line for each request\n"
+                            "  --db VALUE       file of the database\n"
+                            "  --a-name-that-is-long VALUE\n"
+                            "                   the second column is elsewhere\n"
+                            "  --help           this text\n");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_ones),
+        cmocka_unit_test(good_ones),
+        cmocka_unit_test(help),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
