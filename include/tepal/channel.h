@@ -7,8 +7,9 @@
  * receivers.
  *
  * Senders are served in the order they came, and so are receivers; one that has just come does not
- * overtake those who wait. A call that need not wait does not suspend: a task that does nothing but
- * send or receive lets others run when the channel is full or empty.
+ * overtake those who wait. A call that need not wait suspends only now and then, to let the others
+ * run once: so a task that does nothing but send or receive, or goes on with a channel that is
+ * closed, does not have the loop to itself. What must not suspend is called try.
  */
 #ifndef TEPAL_CHANNEL_H
 #define TEPAL_CHANNEL_H

@@ -40,11 +40,10 @@ typedef void tepal_line_fn(void *arg, const char *line);
  * is NULL. Does not suspend. */
 TEPAL_API void tepal_dump_tasks(tepal_line_fn *fn, void *arg);
 
-/* From now on the loop writes that report to the log whenever the signal comes. Until the loop ends
- * the signal is blocked in this thread (and in the loop's own threads); a program with further
- * threads blocks it there itself. May be called for several signals. A tepal_signals that is opened
- * later for the same signal takes it over. tepal_run() does it for SIGUSR1. Does not suspend.
- * Returns 0, -ENOMEM or -EMFILE. */
+/* From now on, until the loop ends, it writes that report to the log whenever the signal comes. May
+ * be called for several signals. It is a receiver of the signal beside those of tepal_signals_open()
+ * (signal.h), and all get it. tepal_run() does it for SIGUSR1. Does not suspend. Returns 0, -ENOMEM
+ * or -EMFILE. */
 TEPAL_API int tepal_dump_on_signal(int signal);
 
 /* --- Debug mode ------------------------------------------------------------------------------- */

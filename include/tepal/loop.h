@@ -17,8 +17,9 @@ typedef struct tepal_loop tepal_loop;
  * suspend. NULL when memory or descriptors are short. */
 TEPAL_API tepal_loop *tepal_loop_current(void);
 
-/* Lets the loop call fn(arg) in its own thread, between two tasks: in its next turn, in the order
- * of the calls that were accepted. The only call of this library, besides tepal_log(), that other
+/* Lets the loop call fn(arg) in its own thread, between two tasks, in the order of the calls that
+ * were accepted: in its next turn, or, when many wait, a later one, since a turn makes at most 64.
+ * The only call of this library, besides tepal_log() and those that tell the time, that other
  * threads may make; it wakes the loop. In the loop's own thread it may be made, too. Does not
  * suspend, and fn must not call what does; it may start tasks, and do what wakes them. What was
  * accepted runs in any case, at the latest at the end of the loop. Returns 0, -EAGAIN when

@@ -132,14 +132,20 @@ typedef struct tepal_run_options {
     /* For tepal_run_args(): more command line options. The list ends with one without a name. */
     const struct tepal_argument *arguments;
 
-    bool no_signals; /* SIGINT, SIGTERM and SIGUSR1 are not handled by tepal_run() */
+    bool no_signals; /* SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE are left to the program */
 } tepal_run_options;
 
 /* Serves the application until SIGINT or SIGTERM, then ends gracefully: see "Start and end" in
- * app.h; a second signal ends it at once. At SIGUSR1, unless the program handles or ignores it, all
- * tasks are reported in the log: see tepal_dump_tasks(). Takes the application over and closes it.
- * Not in a task: it runs the loop itself, and tepal_serve() is for tasks. Returns what main()
- * returns: 0, or 1 when it could not start (one line of the log has the reason).
+ * app.h; the log says what is waited for. SIGHUP ends it so, too, where the program neither handles
+ * nor ignores it (as under nohup) nor receives it by tepal_signals_open(). A second SIGINT or
+ * SIGTERM ends the process at once, with status 1, whatever holds the loop; one that comes within
+ * 150 ms of the first is taken for the same wish, sent by two, and its twin is waited for a tenth
+ * of a second at the end. At SIGUSR1, unless the program has a handler for it or ignores it, all
+ * tasks are reported in the log: see tepal_dump_tasks(). SIGPIPE does not end it. What the program
+ * had for these signals is put back at the end, and programs that it starts inherit nothing of it;
+ * see signal.h. Takes the application over and closes it. Not in a task: it runs the loop itself,
+ * and tepal_serve() is for tasks. Returns what main() returns: 0, or 1 when it could not start (one
+ * line of the log has the reason).
  *
  * As process 1 of a container it serves and ends as anywhere else, but children that others have
  * left behind are not waited for: which they are is the program's affair. Where programs that it

@@ -12,9 +12,14 @@ extern "C" {
 /* Signals of the process, received one after the other by tasks instead of a handler. */
 typedef struct tepal_signals tepal_signals;
 
-/* Receives the signals in the list, which ends with 0, from now on. They are blocked in this thread
- * while it is open (and in the loop's own threads); a program with further threads blocks them
- * there itself. NULL when memory or descriptors are short. */
+/* Receives the signals in the list, which ends with 0, from now on. While anything receives a signal
+ * it has a handler of tepal's own, in the whole process, and is not blocked in this thread; then
+ * what the program had for it is put back. So it does not matter which thread the system picks, and
+ * what a task starts by fork() and exec() inherits nothing of it. Of several receivers of one
+ * signal, in this loop and others, all get it, and closing one is no matter to the others.
+ * tepal_run(), stop_on_signal and tepal_dump_on_signal() are such receivers. SIGKILL and SIGSTOP
+ * cannot be received, nor the signals of faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL. NULL when memory
+ * or descriptors are short; the log says which. */
 TEPAL_API tepal_signals *tepal_signals_open(const int *signals);
 
 /* The number of the next signal. Suspends. Returns it, or -ECANCELED, -ETIMEDOUT. When several
@@ -23,13 +28,12 @@ TEPAL_API int tepal_signals_next(tepal_signals *signals);
 
 /* The channel that the signals come from, whose items are their numbers as int: for waiting with
  * tepal_select() for signals beside other things. It belongs to the signals and lives as long; it
- * may only be received from. It holds one signal, and the kernel keeps the others until there is
- * room: each signal once, however often it came meanwhile. Does not suspend. */
+ * may only be received from. It holds one signal, and the others are kept until there is room:
+ * each signal once, however often it came meanwhile, those from SIGRTMIN on as often as they came. Does not suspend. */
 TEPAL_API tepal_channel *tepal_signals_channel(tepal_signals *signals);
 
-/* Stops receiving, and unblocks the signals that were not blocked before. One that has come and was
- * not received then has its usual effect. No task may wait for one. Does not suspend. NULL is
- * allowed. */
+/* Stops receiving. A signal that has come, was not received, and that nothing else receives, then
+ * has its usual effect. No task may wait for one. Does not suspend. NULL is allowed. */
 TEPAL_API void tepal_signals_close(tepal_signals *signals);
 
 #ifdef __cplusplus

@@ -249,7 +249,7 @@ typedef struct tepal_serve_options {
     size_t max_connections;      /* at once; default 10000. More wait in the backlog */
     int64_t shutdown_timeout_ms; /* for the connections, when the serving ends, before they are
                                     cancelled. Default 0: at once */
-    bool stop_on_signal;         /* the serving ends at SIGINT and SIGTERM, too */
+    bool stop_on_signal;         /* the serving ends at SIGINT and SIGTERM, too; see below */
     tepal_tls *tls; /* a server's context: connections are encrypted before fn is called */
     int64_t handshake_timeout_ms; /* for that; default 10 s, then the connection is closed */
     const char *name;             /* of the tasks, in reports; must outlive them. Default
@@ -260,9 +260,14 @@ typedef struct tepal_serve_options {
 /* Accepts connections and runs fn(stream, arg) in a task for each, until the calling task is
  * cancelled, its deadline comes, or it is told by a signal. (The connections' tasks do not inherit
  * that deadline.) Then no more are accepted, the connections are given the time of the options to
- * end, the rest are cancelled, and when all have returned the call does. When descriptors or memory
- * are short, or accepting fails again and again for another reason, it pauses, with one line in the
- * log, and is tried ten times a second. The listener stays the caller's. Suspends.
+ * end, the rest are cancelled, and when all have returned the call does; those that do not end even
+ * then, such as one that waits for a thread that is stuck, are left as they are after a tenth of
+ * that time (one second at least, and ten at most; ten when it is 0), and a thread's memory must
+ * stay. With stop_on_signal all servers of the process end at one signal. A second one ends the
+ * process at once, whatever holds the loop; but when it comes within 150 ms of the first it is taken
+ * for the same wish, sent by two: for its twin the call waits a tenth of a second. When descriptors
+ * or memory are short, or accepting fails again and again for another reason, it pauses, with one
+ * line in the log, and is tried ten times a second. The listener stays the caller's. Suspends.
  * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
  * the listener, -ENOMEM or -EMFILE when it could not begin; what tepal_tls_status() says of tls. */
 TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,

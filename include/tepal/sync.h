@@ -10,7 +10,7 @@
  * them: what is given back is handed to the first who waits. A task that is cancelled or out of
  * time before its turn leaves the queue, and what would have been its own goes to the next; one
  * that is cancelled after it was served returns 0 and is told by its next call. A call that need
- * not wait does not suspend.
+ * not wait suspends only now and then, to let the others run once.
  *
  * A call that suspends returns -ECANCELED or -ETIMEDOUT when the wait was cut short, or at once in
  * a task that is cancelled or out of time; then nothing has happened.
@@ -42,7 +42,8 @@ struct tepal_waiters {
 
 /* --- Mutex ------------------------------------------------------------------------------------ */
 
-/* At most one task holds it. Zero: nobody does. */
+/* At most one task holds it. Zero: nobody does. The task that holds it gives it back: to end, or to
+ * return from a handler, with one in hand ends the program with a message that names the task. */
 typedef struct tepal_mutex {
     struct tepal_task *owner;
     struct tepal_waiters waiters;
@@ -132,7 +133,7 @@ typedef struct tepal_barrier {
     struct tepal_waiters waiters;
 } tepal_barrier;
 
-/* Waits until all parties have come; the last one does not suspend, and the next to come begin a
+/* Waits until all parties have come; the last one does not wait, and the next to come begin a
  * new round. Suspends. Returns the number in the order of arrival, from 0 to parties - 1: so that
  * exactly one of them can do what must be done once. -EPIPE when the barrier is or becomes broken;
  * -ECANCELED or -ETIMEDOUT: the barrier is broken by this, but not when the task was so already

@@ -5,8 +5,22 @@
  * tasks of a loop, and no surprise between two calls that do not suspend.
  *
  * Every call that suspends returns -ECANCELED at once in a task that has been cancelled, and
- * -ETIMEDOUT once the task's deadline has passed; the two are never confused. All calls belong to
- * the thread that runs the loop, unless they say otherwise.
+ * -ETIMEDOUT once the task's deadline has passed; in one that is both, -ECANCELED. It is for the
+ * task to end then. One that goes on and on all the same is no harm to the others: after a few such
+ * results in a row its calls let the others run, then pause, for a tenth of a second in the end,
+ * and the log names it once as a warning. When its group is being closed or the loop ends, a task
+ * that was cancelled and goes on so for 3 seconds is given up: it does not run any more, what it
+ * holds is not given back, and the log says so as an error. What must be done although the task is
+ * cancelled stands in a shield, see tepal_shield_begin(). (-ETIMEDOUT is also what the system tells
+ * of a peer that does not answer: see stream.h. A deadline has passed when tepal_sleep_ms(0)
+ * returns it.)
+ *
+ * fork(): the child may exec, or leave by _exit(). It has no loop: to close what it has inherited
+ * is harmless to the parent, and any call that needs the loop ends the child with a message, as
+ * does a return into it. So do not fork() in a task to go on in two processes; start a program with
+ * process.h, or fork before tepal_main() and tepal_run(). A child may call tepal_main() itself.
+ *
+ * All calls belong to the thread that runs the loop, unless they say otherwise.
  */
 #ifndef TEPAL_TASK_H
 #define TEPAL_TASK_H
@@ -21,7 +35,8 @@ extern "C" {
 typedef int tepal_task_fn(void *arg);
 
 /* Runs an event loop in this thread with fn(arg) as its first task, until that task returns; then
- * cancels and joins what else still runs, and returns the first task's result. Returns -EBUSY when
+ * cancels and joins what else still runs, and returns the first task's result. When that takes
+ * long, the log says what is waited for. Returns -EBUSY when
  * this thread runs a loop already, or the error that kept the loop from starting (-ENOMEM,
  * -EMFILE).
  */
@@ -120,8 +135,8 @@ typedef struct tepal_spawn_options {
  * whomever, further stacks have a mark at their end instead, which is looked at whenever the task
  * suspends or ends. */
 
-/* A new, empty group. It belongs to the calling task, which must close it. NULL when memory is
- * short. */
+/* A new, empty group. It belongs to the calling task, which must close it: a group that is not
+ * closed stays until the loop ends, and debug mode names it then. NULL when memory is short. */
 TEPAL_API tepal_group *tepal_group_new(void);
 
 /* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
@@ -140,14 +155,15 @@ TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
 
 /* Waits until all tasks of the group have ended. Suspends. Returns the first negative result of a
  * task of the group, or 0; -ECANCELED or -ETIMEDOUT when the wait was cut short (the tasks go on).
- */
+ * Not for a task of the group itself. */
 TEPAL_API int tepal_group_wait(tepal_group *group);
 
 /* Cancels all tasks of the group, now and those that are spawned later. Does not suspend. */
 TEPAL_API void tepal_group_cancel(tepal_group *group);
 
 /* Cancels all tasks of the group, waits until they have ended, and frees the group. Suspends, and
- * cannot itself be cancelled or time out. NULL is allowed. */
+ * cannot itself be cancelled or time out; tasks that go on though cancelled are given up, see above.
+ * Not for groups that tepal itself closes, those of a request or an application. NULL is allowed. */
 TEPAL_API void tepal_group_close(tepal_group *group);
 
 /* Whether the calling task has been cancelled, and its next call that suspends says so: within a
@@ -189,7 +205,7 @@ TEPAL_API int tepal_job_join(tepal_job *job);
 TEPAL_API void tepal_job_cancel(tepal_job *job);
 
 /* Takes the next job of the group that has ended, in the order in which they do, without those that
- * were joined. One task at a time may ask. Suspends until there is one. Returns 1 with the job in
+ * were joined. One task at a time may ask, and no job of the group. Suspends until there is one. Returns 1 with the job in
  * *job; 0 when none is left and none is running (tasks that are no jobs do not count); -ECANCELED
  * or -ETIMEDOUT when the wait was cut short. *job is NULL unless 1 was returned. */
 TEPAL_API int tepal_group_next(tepal_group *group, tepal_job **job);

@@ -39,7 +39,8 @@ TEPAL_API int tepal_offload(int (*fn)(void *arg), void *arg);
  * suspend. Suspends. Returns 0; -ECANCELED or -ETIMEDOUT, whether fn has begun or not; or an error
  * of tepal_offload(). What fn uses must be reachable from arg, and its own: the caller's stack may
  * be gone. An abandoned call counts as one that runs, for max_threads and max_queue, and
- * tepal_main() returns only when it has ended. */
+ * tepal_main() returns only when it has ended; tepal_run(), and a program in which a server had to
+ * leave requests behind, do not wait for it beyond shutdown_timeout_ms and some: see run.h. */
 TEPAL_API int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(void *arg),
                                         int *result);
 

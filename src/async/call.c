@@ -1,5 +1,5 @@
-/* Calls into the loop: a queue that any thread fills, behind a mutex, and the loop empties. A
- * thread rings only when the loop has not been rung since it last looked. */
+/* Calls into the loop: a queue that any thread fills, behind a mutex, and the loop empties, some in
+ * each turn. A thread rings only when the loop has not been rung since it last looked. */
 #include "async/call.h"
 
 #include "async/loop.h"
@@ -9,17 +9,22 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 enum { DEFAULT_MAX_CALLS = 100000, FIRST_ROOM = 32, MAX_ROOM_KEPT = 1024 };
+
+/* In one turn of the loop: who floods it with calls must leave it time for the rest. */
+enum { CALLS_AT_ONCE = 64 };
 
 struct call {
     void (*fn)(void *);
     void *arg;
 };
 
+/* Calls in order: n of them from the first on. */
 struct call_queue {
     struct call *calls;
-    size_t n, room;
+    size_t first, n, room;
 };
 
 struct tepal_loop {
@@ -67,42 +72,38 @@ void calls_close(tepal_loop *calls)
     mem_free(calls);
 }
 
-/* The queue as it is, with an empty one in its place. */
-static struct call_queue take_all(tepal_loop *calls)
+/* Moves the first calls out of the queue. Returns how many. */
+static size_t take_some(tepal_loop *calls, struct call *out)
 {
     pthread_mutex_lock(&calls->mutex);
-    struct call_queue queue = calls->queue;
-    calls->queue = (struct call_queue){ 0 };
-    calls->rung = false;
-    pthread_mutex_unlock(&calls->mutex);
-    return queue;
-}
-
-/* Lets the memory of a queue that has been run serve again. */
-static void give_back(tepal_loop *calls, struct call_queue *queue)
-{
-    queue->n = 0;
-    pthread_mutex_lock(&calls->mutex);
-    if (!calls->queue.calls && queue->room <= MAX_ROOM_KEPT) {
-        calls->queue = *queue;
-        queue->calls = NULL;
+    struct call_queue *queue = &calls->queue;
+    size_t n = queue->n < CALLS_AT_ONCE ? queue->n : CALLS_AT_ONCE;
+    if (n > 0)
+        memcpy(out, queue->calls + queue->first, n * sizeof(*out));
+    queue->first += n;
+    queue->n -= n;
+    if (queue->n == 0) {
+        calls->rung = false;
+        queue->first = 0;
+        if (queue->room > MAX_ROOM_KEPT) {
+            mem_free(queue->calls);
+            *queue = (struct call_queue){ 0 };
+        }
     }
+    calls->loop->calls_due = queue->n > 0;
     pthread_mutex_unlock(&calls->mutex);
-    mem_free(queue->calls);
+    return n;
 }
 
 bool calls_run(struct loop *loop)
 {
-    tepal_loop *calls = loop->calls;
-    loop->calls_due = false;
-    struct call_queue queue = take_all(calls);
+    struct call calls[CALLS_AT_ONCE];
+    size_t n = take_some(loop->calls, calls);
     loop->in_call = true;
-    for (size_t i = 0; i < queue.n; i++)
-        queue.calls[i].fn(queue.calls[i].arg);
+    for (size_t i = 0; i < n; i++)
+        calls[i].fn(calls[i].arg);
     loop->in_call = false;
-    bool ran = queue.n > 0;
-    give_back(calls, &queue);
-    return ran;
+    return n > 0;
 }
 
 void calls_end(struct loop *loop)
@@ -113,25 +114,39 @@ void calls_end(struct loop *loop)
     pthread_mutex_lock(&calls->mutex);
     calls->ended = true;
     pthread_mutex_unlock(&calls->mutex);
-    calls_run(loop);
+    while (calls_run(loop))
+        continue;
+}
+
+/* Makes room for one more behind the last. */
+static int make_room(struct call_queue *queue)
+{
+    if (queue->first > queue->room / 2) {
+        memmove(queue->calls, queue->calls + queue->first, queue->n * sizeof(*queue->calls));
+        queue->first = 0;
+        return 0;
+    }
+    size_t room = queue->room ? queue->room * 2 : FIRST_ROOM;
+    struct call *larger = mem_resize(queue->calls, room * sizeof(*larger));
+    if (!larger)
+        return -ENOMEM;
+    queue->calls = larger;
+    queue->room = room;
+    return 0;
 }
 
 static int append(struct call_queue *queue, struct call call)
 {
-    if (queue->n == queue->room) {
-        size_t room = queue->room ? queue->room * 2 : FIRST_ROOM;
-        struct call *larger = mem_resize(queue->calls, room * sizeof(*larger));
-        if (!larger)
-            return -ENOMEM;
-        queue->calls = larger;
-        queue->room = room;
-    }
-    queue->calls[queue->n++] = call;
-    return 0;
+    int rc = queue->first + queue->n == queue->room ? make_room(queue) : 0;
+    if (rc == 0)
+        queue->calls[queue->first + queue->n++] = call;
+    return rc;
 }
 
 int tepal_call_soon(tepal_loop *loop, void (*fn)(void *arg), void *arg)
 {
+    if (!loop || !fn)
+        misuse("tepal_call_soon", loop ? "the function is NULL" : "the loop is NULL");
     bool own = loop_current == loop->loop, ring = false;
     pthread_mutex_lock(&loop->mutex);
     int rc = loop->ended ? -ECANCELED : loop->queue.n >= loop->max ? -EAGAIN : 0;

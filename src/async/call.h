@@ -8,7 +8,8 @@
 
 struct loop;
 
-/* Runs the calls that are queued, but not those that they queue. Returns whether there were any. */
+/* Runs the calls that are queued, but not more than a turn has room for, nor those that they queue
+ * themselves. Returns whether there were any. */
 bool calls_run(struct loop *loop);
 
 /* Accepts no more calls, and runs those that are queued. */

@@ -23,6 +23,12 @@ tepal_channel *tepal_channel_new(size_t item_size, size_t capacity)
     return channel;
 }
 
+static inline void need_channel(const char *call, const tepal_channel *channel)
+{
+    if (UNLIKELY(!channel))
+        misuse(call, "the channel is NULL");
+}
+
 bool channel_is_awaited(tepal_channel *channel)
 {
     return waiters_first(&channel->senders) || waiters_first(&channel->receivers);
@@ -68,6 +74,7 @@ static void take(tepal_channel *channel, void *item)
 
 int tepal_channel_try_send(tepal_channel *channel, const void *item)
 {
+    need_channel("tepal_channel_try_send", channel);
     if (channel->closed)
         return -EPIPE;
     struct tepal_waiter *receiver = waiters_take(&channel->receivers);
@@ -84,6 +91,7 @@ int tepal_channel_try_send(tepal_channel *channel, const void *item)
 
 int tepal_channel_try_receive(tepal_channel *channel, void *item)
 {
+    need_channel("tepal_channel_try_receive", channel);
     bool held = channel->n > 0;
     if (held)
         take(channel, item);
@@ -122,7 +130,8 @@ static int wait_in(struct tepal_waiters *waiters, void *item, const char *what)
 
 int tepal_channel_send(tepal_channel *channel, const void *item)
 {
-    int rc = task_check(loop_current, task_need("tepal_channel_send"));
+    need_channel("tepal_channel_send", channel);
+    int rc = task_may_give_way(loop_current, task_need("tepal_channel_send"));
     if (rc == 0)
         rc = tepal_channel_try_send(channel, item);
     if (rc != -EAGAIN)
@@ -132,7 +141,8 @@ int tepal_channel_send(tepal_channel *channel, const void *item)
 
 int channel_receive(tepal_channel *channel, void *item, const char *call, const char *what)
 {
-    int rc = task_check(loop_current, task_need(call));
+    need_channel(call, channel);
+    int rc = task_may_give_way(loop_current, task_need(call));
     if (rc == 0)
         rc = tepal_channel_try_receive(channel, item);
     return rc == -EAGAIN ? wait_in(&channel->receivers, item, what) : rc;
@@ -154,6 +164,7 @@ static void refuse_all(struct tepal_waiters *waiters)
 
 void tepal_channel_close(tepal_channel *channel)
 {
+    need_channel("tepal_channel_close", channel);
     channel->closed = true;
     refuse_all(&channel->senders);
     refuse_all(&channel->receivers);
@@ -161,10 +172,12 @@ void tepal_channel_close(tepal_channel *channel)
 
 bool tepal_channel_is_closed(const tepal_channel *channel)
 {
+    need_channel("tepal_channel_is_closed", channel);
     return channel->closed;
 }
 
 size_t tepal_channel_length(const tepal_channel *channel)
 {
+    need_channel("tepal_channel_length", channel);
     return channel->n;
 }

@@ -77,6 +77,12 @@ void ctx_end(struct ctx *ctx)
     ctx->sp = NULL;
 }
 
+void ctx_keep_stack(const void *low, const void *end)
+{
+    if (__lsan_register_root_region)
+        __lsan_register_root_region(low, (size_t)((const char *)end - (const char *)low));
+}
+
 /* Inlined: TSan counts the calls and returns of each fiber, and this would return on another
  * one. */
 static inline __attribute__((always_inline)) void tell_before(struct ctx *from, struct ctx *to,

@@ -1,8 +1,9 @@
 /* Debug mode. It stands around each run of a task, and at the end of the loop. */
 #include "async/debug.h"
 
+#include "async/group.h"
 #include "async/inspect.h"
-#include "async/task.h"
+#include "async/trace.h"
 #include "async/watchdog.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -109,11 +110,23 @@ void debug_run(struct loop *loop, struct tepal_task *task)
 
 /* --- The end of the loop ---------------------------------------------------------------------- */
 
+static void report_group(const tepal_group *group)
+{
+    char place[256];
+    if (group->made_at == 0) /* debug mode was off then */
+        return;
+    trace_describe(group->made_at, place, sizeof(place));
+    tepal_log(TEPAL_LOG_WARNING, "a group that task \"%s\" made at %s was not closed",
+              group->made_by, place);
+}
+
 static void report_groups(const struct loop *loop)
 {
+    enum { MOST = 10 };
     size_t n = 0;
     for (const struct list *node = loop->groups.next; node != &loop->groups; node = node->next)
-        n++;
+        if (n++ < MOST)
+            report_group(CONTAINER_OF(node, struct tepal_group, node));
     if (n > 0)
         tepal_log(TEPAL_LOG_WARNING, "%zu group%s not closed when the loop ended", n,
                   n == 1 ? " was" : "s were");
@@ -131,8 +144,8 @@ static void report_descriptors(const struct loop *loop)
     while (fgets(line, sizeof(line), f))
         if (sscanf(line, "tfd: %d", &fd) == 1)
             tepal_log(TEPAL_LOG_WARNING,
-                      "what waits on fd %d was not closed when the loop ended (a stream, a "
-                      "listener or signals)",
+                      "what waits on fd %d was not closed when the loop ended (a stream or a "
+                      "listener)",
                       fd);
     fclose(f);
 }

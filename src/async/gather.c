@@ -53,7 +53,7 @@ int tepal_gather(tepal_job *jobs, size_t n, const tepal_gather_options *options)
         else if (next > 0 && ended->result < 0 && !options->collect)
             rc = ended->result;
     } while (rc == 0 && (begun < n || group.n_jobs > 0 || group.ended_jobs.first));
-    group_finish(&group, false);
+    group_finish(&group, false, TEPAL_NEVER);
     return rc;
 }
 
@@ -73,6 +73,6 @@ int tepal_race(tepal_job *jobs, size_t n)
     tepal_job *winner = NULL;
     if (rc == 0)
         rc = tepal_group_next(&group, &winner);
-    group_finish(&group, false);
+    group_finish(&group, false, TEPAL_NEVER);
     return rc < 0 ? rc : (int)(winner - jobs);
 }

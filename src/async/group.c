@@ -7,10 +7,23 @@
 #include <errno.h>
 #include <stdio.h>
 
+void need_group(const char *call, const tepal_group *group)
+{
+    if (UNLIKELY(!group))
+        misuse(call, "the group is NULL");
+}
+
+void need_other_group(const char *call, const tepal_group *group, const struct tepal_task *task)
+{
+    if (UNLIKELY(task->group == group))
+        misuse(call, "a task of the group would wait for itself");
+}
+
 void group_init(tepal_group *group, struct loop *loop)
 {
     *group = (tepal_group){ 0 };
     list_init(&group->node);
+    group->owner = loop->current;
     list_append(&loop->groups, &group->node);
     list_init(&group->tasks);
 }
@@ -19,8 +32,14 @@ tepal_group *tepal_group_new(void)
 {
     struct loop *loop = loop_need("tepal_group_new");
     tepal_group *group = mem_alloc(sizeof(*group));
-    if (group)
-        group_init(group, loop);
+    if (!group)
+        return NULL;
+    group_init(group, loop);
+    if (UNLIKELY(loop->debug)) {
+        group->made_at = (uintptr_t)__builtin_return_address(0);
+        snprintf(group->made_by, sizeof(group->made_by), "%s",
+                 loop->current ? loop->current->name : "");
+    }
     return group;
 }
 
@@ -35,6 +54,9 @@ int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
                 const tepal_spawn_options *options, struct tepal_task **task)
 {
     struct loop *loop = loop_need("tepal_spawn");
+    need_group("tepal_spawn", group);
+    if (UNLIKELY(!fn))
+        misuse("tepal_spawn", "the function is NULL");
     if (group->cancelled)
         return -ECANCELED;
     static const tepal_spawn_options defaults;
@@ -105,9 +127,11 @@ void group_task_ended(tepal_group *group, struct tepal_task *task, int result)
 int tepal_group_wait(tepal_group *group)
 {
     struct tepal_task *task = task_need("tepal_group_wait");
+    need_group("tepal_group_wait", group);
+    need_other_group("tepal_group_wait", group, task);
     if (group->waiter)
         misuse("tepal_group_wait", "another task waits for this group");
-    int rc = task_check(loop_current, task);
+    int rc = task_may_give_way(loop_current, task);
     while (rc == 0 && !list_is_empty(&group->tasks)) {
         group->waiter = task;
         rc = task_wait(loop_current, "tasks of a group", TEPAL_NEVER);
@@ -120,6 +144,7 @@ int tepal_group_wait(tepal_group *group)
 
 void tepal_group_cancel(tepal_group *group)
 {
+    need_group("tepal_group_cancel", group);
     group->cancelled = true;
     for (struct list *node = group->tasks.next; node != &group->tasks; node = node->next)
         task_cancel(CONTAINER_OF(node, struct tepal_task, in_group));
@@ -133,19 +158,57 @@ void group_report_all(struct loop *loop)
 
 void group_cancel_all(struct loop *loop)
 {
-    for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next)
-        tepal_group_cancel(CONTAINER_OF(node, struct tepal_group, node));
+    /* New groups come behind those that are cancelled already, into which nothing can be spawned. */
+    for (struct list *node = loop->groups.prev; node != &loop->groups; node = node->prev) {
+        tepal_group *group = CONTAINER_OF(node, struct tepal_group, node);
+        if (group->ends_with_loop)
+            return;
+        group->ends_with_loop = true;
+        tepal_group_cancel(group);
+    }
 }
 
-void group_finish(tepal_group *group, bool report)
+bool groups_cancel_owned(struct loop *loop, struct tepal_task *task)
 {
+    bool any = false;
+    for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next) {
+        tepal_group *group = CONTAINER_OF(node, struct tepal_group, node);
+        if (group->owner != task || list_is_empty(&group->tasks))
+            continue;
+        any = true;
+        group->closing = true;
+        tepal_group_cancel(group);
+    }
+    return any;
+}
+
+void groups_abandon_owned(struct loop *loop, struct tepal_task *task)
+{
+    for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next) {
+        tepal_group *group = CONTAINER_OF(node, struct tepal_group, node);
+        if (group->owner == task)
+            group_abandon(group);
+    }
+}
+
+void group_abandon(tepal_group *group)
+{
+    while (!list_is_empty(&group->tasks))
+        task_abandon(loop_current, CONTAINER_OF(group->tasks.next, struct tepal_task, in_group));
+}
+
+void group_finish(tepal_group *group, bool report, int64_t until)
+{
+    group->closing = true;
     tepal_group_cancel(group);
     if (!list_is_empty(&group->tasks)) {
         struct tepal_task *task = task_need("tepal_group_close");
-        if (task->group == group)
-            misuse("tepal_group_close", "a task of the group would wait for itself");
+        need_other_group("tepal_group_close", group, task);
         group->waiter = task;
-        task_wait_shielded(loop_current, "tasks of a group to end");
+        if (task_wait_shielded_until(loop_current, "tasks of a group to end", until) < 0) {
+            group->waiter = NULL;
+            group_abandon(group);
+        }
     }
     jobs_release(group, report);
     if (report)
@@ -153,12 +216,19 @@ void group_finish(tepal_group *group, bool report)
     list_remove(&group->node);
 }
 
-void tepal_group_close(tepal_group *group)
+void group_close_until(tepal_group *group, int64_t until)
 {
     if (!group)
         return;
     if (group->waiter || group->taker)
         misuse("tepal_group_close", "another task waits for this group");
-    group_finish(group, true);
+    group_finish(group, true, until);
     mem_free(group);
+}
+
+void tepal_group_close(tepal_group *group)
+{
+    if (group && group->belongs_to)
+        misuse("tepal_group_close", group->belongs_to);
+    group_close_until(group, TEPAL_NEVER);
 }

@@ -20,17 +20,34 @@ struct tepal_group {
     int told_error;  /* that a wait for the group or a job has returned */
     size_t n_failed; /* tasks, no jobs, with the first error */
     char failed[48]; /* the name of the first of them, which may be gone when it is reported */
+    const struct tepal_task *owner; /* that has made it; NULL: none did */
+    uintptr_t made_at; /* the place in the program, and the task's name: in debug mode only */
+    char made_by[40];
+    const char *belongs_to; /* who closes it, when that is not the program; NULL: the program */
     bool cancelled;
+    bool ends_with_loop;  /* group_cancel_all() has cancelled it */
+    bool closing;         /* tasks that go on though cancelled are given up */
     bool reports_at_once; /* its failures are logged when they happen: nobody will wait */
 };
+
+/* Misuse of the call, when there is no group, and when the task is one of the group that it would
+ * wait for. */
+void need_group(const char *call, const tepal_group *group);
+void need_other_group(const char *call, const tepal_group *group, const struct tepal_task *task);
 
 /* Makes group a new, empty group of the loop. */
 void group_init(tepal_group *group, struct loop *loop);
 
 /* Cancels what still runs in the group, waits until it has ended, and forgets the group, without
  * freeing it. report: failures that nobody was told of are logged. Suspends, and nothing interrupts
- * it. */
-void group_finish(tepal_group *group, bool report);
+ * it; at the time until (TEPAL_NEVER: none) what still runs is abandoned. */
+void group_finish(tepal_group *group, bool report, int64_t until);
+
+/* The same for one from tepal_group_new(), which is freed. NULL is allowed. */
+void group_close_until(tepal_group *group, int64_t until);
+
+/* Abandons all tasks of the group: see task_abandon(). */
+void group_abandon(tepal_group *group);
 
 /* As tepal_spawn(), with the new task in *task. */
 int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,

@@ -2,9 +2,9 @@
  * to wait, and unwinds their stacks where they lie: no task runs for it. */
 #include "async/inspect.h"
 
+#include "async/signal_source.h"
 #include "async/task.h"
 #include "async/trace.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -13,8 +13,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 enum { LINE_MAX_LEN = 1024, KNOWN_TRACES = 32 };
 
@@ -101,6 +99,8 @@ static void add_state(struct dump *dump, const struct tepal_task *task)
         add(dump, "not begun");
     else if (task->waiting)
         add_wait(dump, task);
+    else if (timer_is_set(&task->timer))
+        add(dump, "made to pause, for it goes on though its calls are refused");
     else
         add(dump, "ready to run");
     if (task->deadline != TEPAL_NEVER)
@@ -180,19 +180,15 @@ void tepal_dump_tasks(tepal_line_fn *fn, void *arg)
 /* --- By signal -------------------------------------------------------------------------------- */
 
 struct dump_signal {
-    struct io io;     /* a signalfd */
-    sigset_t signals; /* that it receives */
-    sigset_t blocked; /* by us: they were not before */
+    struct signal_receiver receiver;
 };
 
-static void on_signal(struct io *io)
+static void on_dump_signal(struct signal_receiver *receiver, int number, unsigned n)
 {
-    struct signalfd_siginfo info;
-    bool any = false;
-    while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        any = true;
-    if (any)
-        tepal_dump_tasks(NULL, NULL);
+    (void)receiver;
+    (void)number;
+    (void)n;
+    tepal_dump_tasks(NULL, NULL);
 }
 
 static int dump_signal_open(struct loop *loop)
@@ -202,17 +198,7 @@ static int dump_signal_open(struct loop *loop)
     struct dump_signal *d = mem_zalloc(sizeof(*d));
     if (!d)
         return -ENOMEM;
-    sigemptyset(&d->signals);
-    sigemptyset(&d->blocked);
-    int fd = fd_keep(signalfd(-1, &d->signals, SFD_NONBLOCK | SFD_CLOEXEC));
-    int rc = fd < 0 ? -errno : 0;
-    d->io = (struct io){ .fd = fd, .fn = on_signal };
-    if (rc == 0 && (rc = poller_add(&loop->poller, &d->io)) < 0)
-        close(fd);
-    if (rc < 0) {
-        mem_free(d);
-        return rc;
-    }
+    d->receiver.fn = on_dump_signal;
     loop->dump_signal = d;
     return 0;
 }
@@ -220,31 +206,10 @@ static int dump_signal_open(struct loop *loop)
 int tepal_dump_on_signal(int signal)
 {
     struct loop *loop = loop_need("tepal_dump_on_signal");
-    sigset_t one, before;
-    sigemptyset(&one);
-    if (sigaddset(&one, signal) < 0 || signal == SIGKILL || signal == SIGSTOP)
+    if (!signal_can_be_received(signal))
         misuse("tepal_dump_on_signal", "not a signal that can be received");
     int rc = dump_signal_open(loop);
-    if (rc < 0)
-        return rc;
-    struct dump_signal *d = loop->dump_signal;
-    sigaddset(&d->signals, signal);
-    signalfd(d->io.fd, &d->signals, 0);
-    pthread_sigmask(SIG_BLOCK, &one, &before);
-    if (sigismember(&before, signal) == 0)
-        sigaddset(&d->blocked, signal);
-    return 0;
-}
-
-void dump_signal_leave(struct loop *loop, const sigset_t *signals)
-{
-    struct dump_signal *d = loop->dump_signal;
-    if (!d)
-        return;
-    for (int signal = 1; signal < NSIG; signal++)
-        if (sigismember(signals, signal) == 1)
-            sigdelset(&d->signals, signal);
-    signalfd(d->io.fd, &d->signals, 0);
+    return rc < 0 ? rc : signal_receiver_add(loop, &loop->dump_signal->receiver, signal);
 }
 
 void dump_signal_close(struct loop *loop)
@@ -252,9 +217,7 @@ void dump_signal_close(struct loop *loop)
     struct dump_signal *d = loop->dump_signal;
     if (!d)
         return;
-    poller_remove(&loop->poller, &d->io);
-    close(d->io.fd);
-    pthread_sigmask(SIG_UNBLOCK, &d->blocked, NULL);
+    signal_receiver_close(loop, &d->receiver);
     mem_free(d);
     loop->dump_signal = NULL;
 }

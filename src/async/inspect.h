@@ -2,15 +2,12 @@
 #ifndef TEPAL_ASYNC_INSPECT_H
 #define TEPAL_ASYNC_INSPECT_H
 
-#include <signal.h>
+#include <stddef.h>
 
 struct loop;
 struct tepal_task;
 
-/* Leaves these signals to somebody else; they stay blocked. */
-void dump_signal_leave(struct loop *loop, const sigset_t *signals);
-
-/* Ends it, and unblocks what it has blocked. */
+/* Ends it. */
 void dump_signal_close(struct loop *loop);
 
 /* Writes the task's name and what it is at: "connection" (GET / from 10.0.0.1). */

@@ -34,8 +34,18 @@ static void take(tepal_job *job)
     job->inside.group = NULL;
 }
 
+static void need_job(const char *call, const tepal_job *job)
+{
+    if (UNLIKELY(!job))
+        misuse(call, "the job is NULL");
+}
+
 int tepal_job_start(tepal_group *group, tepal_job *job)
 {
+    need_job("tepal_job_start", job);
+    need_group("tepal_job_start", group);
+    if (UNLIKELY(!job->fn))
+        misuse("tepal_job_start", "the job's function is NULL");
     if (job->inside.task || job->inside.group)
         misuse("tepal_job_start", "the job has been started and not joined");
     tepal_spawn_options options = { .name = job->name ? job->name : "job",
@@ -86,13 +96,14 @@ void jobs_release(tepal_group *group, bool report)
 int tepal_job_join(tepal_job *job)
 {
     struct tepal_task *task = task_need("tepal_job_join");
+    need_job("tepal_job_join", job);
     if (job->inside.joiner)
         misuse("tepal_job_join", "another task joins this job");
     if (job->inside.task == task)
         misuse("tepal_job_join", "the job would wait for itself");
     if (!job->inside.task && !job->done)
         misuse("tepal_job_join", "the job has not been started");
-    int rc = task_check(loop_current, task);
+    int rc = task_may_give_way(loop_current, task);
     if (rc == 0 && !job->done) {
         job->inside.joiner = task;
         rc = task_wait(loop_current, "a job", TEPAL_NEVER);
@@ -107,6 +118,7 @@ int tepal_job_join(tepal_job *job)
 
 void tepal_job_cancel(tepal_job *job)
 {
+    need_job("tepal_job_cancel", job);
     if (job->inside.task)
         task_cancel(job->inside.task);
 }
@@ -114,10 +126,13 @@ void tepal_job_cancel(tepal_job *job)
 int tepal_group_next(tepal_group *group, tepal_job **job)
 {
     struct tepal_task *task = task_need("tepal_group_next");
+    need_group("tepal_group_next", group);
+    if (task->job) /* one that is no job would not wait for itself */
+        need_other_group("tepal_group_next", group, task);
     if (group->taker)
         misuse("tepal_group_next", "another task waits for the next job of this group");
     *job = NULL;
-    int rc = task_check(loop_current, task);
+    int rc = task_may_give_way(loop_current, task);
     while (rc == 0 && !group->ended_jobs.first && group->n_jobs > 0) {
         group->taker = task;
         rc = task_wait(loop_current, "the next job of a group", TEPAL_NEVER);

@@ -3,9 +3,11 @@
 
 #include "async/call.h"
 #include "async/debug.h"
+#include "async/fork.h"
 #include "async/inspect.h"
 #include "async/offload.h"
 #include "async/overflow.h"
+#include "async/signal_source.h"
 #include "async/task.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -72,8 +74,8 @@ void tepal_clock_fake(void)
 
 struct loop *loop_need(const char *call)
 {
-    if (UNLIKELY(!loop_current))
-        misuse(call, "this thread runs no loop");
+    if (UNLIKELY(!loop_current || loop_current->forked))
+        misuse(call, loop_current ? "a child of fork() has no loop" : "this thread runs no loop");
     return loop_current;
 }
 
@@ -122,7 +124,7 @@ static void on_cooling(struct timer *timer)
 
 int loop_open(struct loop *loop, size_t stack_size)
 {
-    if (loop_current)
+    if (loop_current && !loop_current->forked)
         return -EBUSY;
     memset(loop, 0, sizeof(*loop));
     int rc = fd_fill_standard();
@@ -135,7 +137,9 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
+    loop->end_until = TEPAL_NEVER;
     look_at_clock(loop);
+    loop->polled = loop->due = loop->now;
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->logs, on_logs);
     timer_init(&loop->cooling, on_cooling);
@@ -143,6 +147,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     block_pool_init(&loop->buffers, LOOP_BUFFER_SIZE, KEEP_BLOCKS);
     block_pool_init(&loop->chunks, LOOP_CHUNK_SIZE, KEEP_BLOCKS);
     overflow_watch();
+    fork_watch();
     loop_current = loop;
     debug_open(loop);
     return 0;
@@ -157,12 +162,14 @@ void loop_close(struct loop *loop)
         list_remove(&part->node);
         part->close(part);
     }
-    offload_close(loop->offload);
+    offload_close(loop->offload, loop->leave_threads ? 0 : loop->end_until);
     calls_close(loop->calls);
     dump_signal_close(loop);
+    signal_source_close(loop);
     debug_close(loop);
     overflow_unwatch();
-    stack_pool_clear(&loop->stacks);
+    if (loop->n_abandoned == 0)
+        stack_pool_clear(&loop->stacks);
     block_pool_clear(&loop->buffers);
     block_pool_clear(&loop->chunks);
     poller_clear(&loop->poller);
@@ -199,6 +206,15 @@ static bool run_ready(struct loop *loop, size_t n)
     return full;
 }
 
+/* After a stall the tasks have more time before the timers are looked at, to read what has come
+ * meanwhile: a tenth of that by which the timers are late. */
+static int64_t catch_up_us(const struct loop *loop)
+{
+    enum { LONGEST_MS = 10 * 1000 };
+    int64_t late_ms = loop->now - timers_next(&loop->timers);
+    return late_ms <= 0 ? 0 : (late_ms < LONGEST_MS ? late_ms : LONGEST_MS) * 1000 / 10;
+}
+
 /* Runs the ready tasks, and those that they make ready, until there are none or the turn has
  * lasted: I/O and timers are not to wait for long, but two tasks that wake one another are not to
  * pay for a system call each time. Even to look at the clock costs as much as some switches, so
@@ -206,7 +222,7 @@ static bool run_ready(struct loop *loop, size_t n)
 static void run_for_a_while(struct loop *loop)
 {
     enum { TURN_US = 100, QUICK_US = 10, FIRST = 16, MOST = 512 };
-    int64_t end_us = loop->now_us + TURN_US;
+    int64_t end_us = loop->now_us + TURN_US + catch_up_us(loop);
     size_t n = FIRST;
     loop->turn_over = false;
     while (run_ready(loop, n) && !loop->turn_over) {
@@ -223,7 +239,11 @@ static void run_for_a_while(struct loop *loop)
 /* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
 static bool poll_until(struct loop *loop, int timeout_ms)
 {
+    if (loop->n_full == 0)
+        loop->polled = loop->now;
     int n = poller_wait(&loop->poller, timeout_ms);
+    bool more = poller_is_full(&loop->poller) && loop->n_full < poller_max_batches(&loop->poller);
+    loop->n_full = more ? loop->n_full + 1 : 0;
     if (timeout_ms != 0)
         look_at_clock(loop);
     if (n > 0)
@@ -231,9 +251,20 @@ static bool poll_until(struct loop *loop, int timeout_ms)
     return n > 0;
 }
 
+/* Time is judged by when the poller was asked, and when all that it told has been worked off: the
+ * process may have been stopped, or a task may have held the loop, for longer than somebody's time,
+ * and what came meanwhile came in time. */
+static void let_time_pass(struct loop *loop)
+{
+    if (UNLIKELY(loop->n_full > 0))
+        return;
+    loop->due = loop->polled;
+    timers_advance(&loop->timers, loop->due);
+}
+
 static int timeout_of(struct loop *loop, bool wait)
 {
-    if (!wait || !list_is_empty(&loop->ready))
+    if (!wait || !list_is_empty(&loop->ready) || loop->n_full > 0)
         return 0;
     int64_t next = timers_next(&loop->timers);
     if (next == INT64_MAX)
@@ -281,14 +312,15 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
             run_ready(loop, list_length(&loop->ready));
             look_at_clock(loop);
         }
-        timers_advance(&loop->timers, loop->now);
+        let_time_pass(loop);
         /* Then the next turn waits; to ask the poller now would mostly be for nothing. */
         if (wait && list_is_empty(&loop->ready) && !loop->calls_due)
             return true;
     }
     done |= poll_until(loop, timeout_of(loop, wait && !done));
     look_at_clock(loop);
-    timers_advance(&loop->timers, loop->now);
+    if (list_is_empty(&loop->ready)) /* else after those that have been woken */
+        let_time_pass(loop);
     return done;
 }
 
@@ -318,11 +350,44 @@ static int run_root(void *arg)
     return root->result;
 }
 
+static void abandon_tasks(struct loop *loop)
+{
+    tepal_log(TEPAL_LOG_ERROR, "%zu task%s did not end in time, and %s left as they are",
+              loop->n_tasks, loop->n_tasks == 1 ? "" : "s", loop->n_tasks == 1 ? "is" : "are");
+    while (!list_is_empty(&loop->tasks))
+        task_abandon(loop, CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop));
+}
+
+/* Somebody who looks at the terminal wants to know why the program does not end. */
+static void on_long_end(struct timer *timer)
+{
+    (void)timer;
+    struct loop *loop = loop_current;
+    char name[512];
+    if (list_is_empty(&loop->tasks))
+        return;
+    inspect_name(CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop), name, sizeof(name));
+    tepal_log(TEPAL_LOG_WARNING, "at the end %zu task%s still waited for; the first is %s",
+              loop->n_tasks, loop->n_tasks == 1 ? " is" : "s are", name);
+}
+
 static void end_tasks(struct loop *loop)
 {
+    enum { LONG_MS = 5000 };
+    struct timer timer;
+    loop->ending = true;
+    timer_init(&timer, on_long_end);
+    int64_t long_after = loop_time_in(loop, LONG_MS);
+    timer_set(&loop->timers, &timer, loop->end_until < long_after ? loop->end_until : long_after);
     /* Each turn again: what is cancelled may still start something. */
-    for (; loop->n_tasks > 0; loop_turn(loop, true))
+    for (; loop->n_tasks > 0; loop_turn(loop, true)) {
         group_cancel_all(loop);
+        if (loop->end_until <= loop->now)
+            abandon_tasks(loop);
+        else if (!timer_is_set(&timer) && loop->end_until != TEPAL_NEVER)
+            timer_set(&loop->timers, &timer, loop->end_until);
+    }
+    timer_cancel(&timer);
 }
 
 void loop_finish(struct loop *loop)
@@ -348,6 +413,8 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
 
 int tepal_main(tepal_task_fn *fn, void *arg)
 {
+    if (!fn)
+        misuse("tepal_main", "the function is NULL");
     struct loop *loop = mem_alloc(sizeof(*loop));
     int rc = loop ? loop_open(loop, 0) : -ENOMEM;
     if (rc == 0) {

@@ -23,6 +23,7 @@ struct tepal_task;
 struct debug;
 struct dump_signal;
 struct offload;
+struct signal_source;
 
 /* Something that a higher layer keeps with the loop: made at first use, closed with the loop. Its
  * function tells what it is. */
@@ -42,12 +43,20 @@ struct loop {
     bool turn_over;             /* then it ends the turn, however short that was */
     struct timers timers;
     struct poller poller;
-    int64_t now_us;     /* as of the end of the last turn */
-    int64_t now;        /* ms, as of when the loop last came back from waiting, or later */
-    bool fake_time;     /* now moves only when nothing else can happen */
-    size_t n_outside;   /* waits for something outside of the process that takes its time: a fake
+    int64_t now_us;   /* as of the end of the last turn */
+    int64_t now;      /* ms, as of when the loop last came back from waiting, or later */
+    int64_t polled;   /* when the poller was asked last, or first of a series; see n_full */
+    int64_t due;      /* timers and deadlines up to then are over: what had come by then is read */
+    size_t n_full;    /* so often in a row the poller had more to tell than it could */
+    bool fake_time;   /* now moves only when nothing else can happen */
+    size_t n_outside; /* waits for something outside of the process that takes its time: a fake
                            clock goes no faster than the real one meanwhile */
-    size_t n_tasks;     /* that have not ended */
+    size_t n_tasks;   /* that have not ended */
+    size_t n_abandoned; /* that never will: their stacks are still there */
+    bool ending;        /* the first task has: the others are to, too */
+    bool forked;        /* this is a copy in a child of fork(): nothing runs in it */
+    bool leave_threads; /* tasks were abandoned: the calls they wait for are not waited for */
+    int64_t end_until;  /* when those that have not by then are abandoned; TEPAL_NEVER: never */
     struct list tasks;  /* the same */
     struct list groups; /* of tasks, that have not been closed */
     struct stack_pool stacks;
@@ -59,9 +68,10 @@ struct loop {
     bool calls_due;          /* there may be some to run */
     bool in_call;            /* one of them runs */
     struct list parts;
-    uint64_t random;                 /* of select, for being fair */
-    struct debug *debug;             /* NULL: it is off; see debug.h */
-    struct dump_signal *dump_signal; /* made at first use; see inspect.h */
+    uint64_t random;                     /* of select, for being fair */
+    struct debug *debug;                 /* NULL: it is off; see debug.h */
+    struct dump_signal *dump_signal;     /* made at first use; see inspect.h */
+    struct signal_source *signal_source; /* the same */
 };
 
 extern _Thread_local struct loop *loop_current __attribute__((tls_model("initial-exec")));
@@ -89,7 +99,8 @@ static inline void loop_end_turn(struct loop *loop)
  * -ENOMEM. */
 int loop_run(struct loop *loop, int (*fn)(void *), void *arg);
 
-/* Cancels and joins all tasks that are left, and runs the calls that are. */
+/* Cancels and joins all tasks that are left, and runs the calls that are. At the time end_until of
+ * the loop, if it has one, what still runs is abandoned. */
 void loop_finish(struct loop *loop);
 
 /* Adds a part, which is closed by loop_close(): the latest first. */

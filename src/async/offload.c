@@ -66,6 +66,7 @@ struct offload {
     struct loop *loop;
     struct wakeup wakeup;
     pthread_mutex_t mutex;
+    pthread_cond_t ended; /* a worker has */
     struct lane lanes[N_LANES];
     struct list done; /* under the mutex, as are the next two */
     bool closing;
@@ -122,6 +123,7 @@ static void *thread_main(void *arg)
     }
     lane->n_threads--;
     worker->ended = true;
+    pthread_cond_signal(&offload->ended);
     if (!offload->closing) {
         offload->worker_ended = true;
         wakeup_ring(&offload->wakeup, "tepal_offload");
@@ -258,6 +260,7 @@ static void make_lanes(struct offload *offload)
         pthread_cond_init(&lane->work, &monotonic);
         list_init(&lane->queue);
     }
+    pthread_cond_init(&offload->ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
 }
 
@@ -285,21 +288,54 @@ static int offload_open(struct loop *loop)
     return 0;
 }
 
-void offload_close(struct offload *offload)
+/* Lets the threads end. Returns how many have not at that time. */
+static unsigned end_workers(struct offload *offload, int64_t until)
 {
-    if (!offload)
-        return;
+    struct timespec at = { .tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000 };
+    struct lane *a = &offload->lanes[LANE_PROGRAM], *b = &offload->lanes[LANE_LIBRARY];
+    int rc = 0;
+    unsigned n_left;
     pthread_mutex_lock(&offload->mutex);
     offload->closing = true;
     for (int i = 0; i < N_LANES; i++)
         pthread_cond_broadcast(&offload->lanes[i].work);
+    while ((n_left = a->n_threads + b->n_threads) > 0 && rc == 0) {
+        bool idle = a->n_running + b->n_running < n_left; /* then one ends at once */
+        if (idle || until == TEPAL_NEVER)
+            rc = pthread_cond_wait(&offload->ended, &offload->mutex);
+        else
+            rc = pthread_cond_timedwait(&offload->ended, &offload->mutex, &at);
+    }
     pthread_mutex_unlock(&offload->mutex);
+    return n_left;
+}
+
+/* What the threads use stays: the pool, its descriptor, and what they were called with. */
+static void leave_workers(struct offload *offload, unsigned n)
+{
+    tepal_log(TEPAL_LOG_ERROR, "%u offloaded call%s did not return in time, and %s left as %s", n,
+              n == 1 ? "" : "s", n == 1 ? "is" : "are", n == 1 ? "it is" : "they are");
+    join_workers(offload, false);
+    for (struct list *node = offload->workers.next; node != &offload->workers; node = node->next)
+        pthread_detach(CONTAINER_OF(node, struct worker, node)->thread);
+}
+
+void offload_close(struct offload *offload, int64_t until)
+{
+    if (!offload)
+        return;
+    timer_cancel(&offload->look);
+    unsigned n_left = end_workers(offload, until);
+    if (n_left > 0) {
+        leave_workers(offload, n_left);
+        return;
+    }
     join_workers(offload, true);
     report(offload, &offload->done); /* what is abandoned: no task is left */
     pthread_mutex_destroy(&offload->mutex);
+    pthread_cond_destroy(&offload->ended);
     for (int i = 0; i < N_LANES; i++)
         pthread_cond_destroy(&offload->lanes[i].work);
-    timer_cancel(&offload->look);
     wakeup_close(&offload->wakeup);
     mem_free(offload);
 }

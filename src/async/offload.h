@@ -2,13 +2,17 @@
 #ifndef TEPAL_ASYNC_OFFLOAD_H
 #define TEPAL_ASYNC_OFFLOAD_H
 
+#include "base/platform.h"
+
 #include <stdbool.h>
+#include <stdint.h>
 
 struct offload;
 
 /* Joins the threads, which may take as long as the abandoned calls do, and frees the pool; NULL is
- * allowed. */
-void offload_close(struct offload *offload);
+ * allowed. Threads that are still at work at the time until (TEPAL_NEVER: none) are left alone, with
+ * all that they use. */
+void offload_close(struct offload *offload, int64_t until);
 
 /* Whether calls are under way that a task waits for. NULL is allowed. */
 bool offload_is_busy(const struct offload *offload);

@@ -8,6 +8,7 @@
 #define TEPAL_ASYNC_POLL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct tepal_task;
@@ -27,12 +28,16 @@ struct io {
 struct poller {
     int fd;
     int n_events, next_event; /* of the batch that is being handed out */
+    size_t n_watched;
     void *events;
 };
 
 /* Returns 0 or a negative errno. */
 int poller_init(struct poller *poller);
 void poller_clear(struct poller *poller);
+
+/* In a child after fork(): the poller is the parent's, and this copy of it knows nothing. */
+void poller_abandon(struct poller *poller);
 
 /* Begins to watch io->fd. Returns 0 or a negative errno. */
 int poller_add(struct poller *poller, struct io *io);
@@ -47,6 +52,11 @@ int poller_resume(struct poller *poller, struct io *io);
 /* Waits at most timeout_ms (-1: for ever) until something happens. Returns to how many io;
  * poller_dispatch() must follow if there are any. */
 int poller_wait(struct poller *poller, int timeout_ms);
+
+/* Whether the last batch was as large as one can be, so that there may be more to tell; and how many
+ * such batches tell all that there was at the first of them. */
+bool poller_is_full(const struct poller *poller);
+size_t poller_max_batches(const struct poller *poller);
 
 /* Calls the function of every io that something has happened to. */
 void poller_dispatch(struct poller *poller);

@@ -2,10 +2,12 @@
 #include "async/poll.h"
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/platform.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -30,6 +32,12 @@ void poller_clear(struct poller *poller)
 {
     close(poller->fd);
     mem_free(poller->events);
+}
+
+void poller_abandon(struct poller *poller)
+{
+    close(poller->fd);
+    poller->fd = -1;
 }
 
 static int control(struct poller *poller, int op, struct io *io, uint32_t events)
@@ -57,7 +65,8 @@ void poller_remove(struct poller *poller, struct io *io)
 {
     /* Closing the descriptor would not end the registration while a child process of the program,
      * between fork() and exec(), has a copy of it. */
-    control(poller, EPOLL_CTL_DEL, io, 0);
+    if (control(poller, EPOLL_CTL_DEL, io, 0) == 0)
+        poller->n_watched--;
     struct epoll_event *events = poller->events;
     for (int i = poller->next_event; i < poller->n_events; i++)
         if (events[i].data.ptr == io)
@@ -80,10 +89,36 @@ static uint32_t state_of(uint32_t events)
     return state;
 }
 
+/* Nothing would ever happen again: a program that closed all descriptors it did not know of must be
+ * told, and not spin. */
+static _Noreturn void poller_is_gone(int error)
+{
+    char text[160];
+    snprintf(text, sizeof(text),
+             "the loop's descriptor does not work (epoll_wait: %s); did the program close it?",
+             tepal_error_text(-error));
+    misuse("loop", text);
+}
+
 int poller_wait(struct poller *poller, int timeout_ms)
 {
     int n = epoll_wait(poller->fd, poller->events, MAX_EVENTS, timeout_ms);
-    return poller->n_events = n > 0 ? n : 0;
+    if (UNLIKELY(n < 0)) {
+        if (errno != EINTR)
+            poller_is_gone(errno);
+        n = 0;
+    }
+    return poller->n_events = n;
+}
+
+bool poller_is_full(const struct poller *poller)
+{
+    return poller->n_events == MAX_EVENTS;
+}
+
+size_t poller_max_batches(const struct poller *poller)
+{
+    return poller->n_watched / MAX_EVENTS + 1;
 }
 
 void poller_dispatch(struct poller *poller)

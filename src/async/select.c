@@ -79,7 +79,7 @@ int tepal_select(tepal_select_case *cases, size_t n, int64_t timeout_ms)
     struct tepal_task *task = task_need("tepal_select");
     struct loop *loop = loop_current;
     check_cases(cases, n);
-    int rc = task_check(loop, task);
+    int rc = task_may_give_way(loop, task);
     if (rc < 0)
         return rc;
     int picked = pick(loop, cases, (int)n);

@@ -1,25 +1,23 @@
-/* Signals by signalfd, so that they arrive between two tasks and never inside one. A channel brings
- * them to the tasks. */
+/* Signals that tasks receive: what a source tells is kept until there is room in a channel, which
+ * brings it to the tasks. */
 #include "async/channel.h"
-#include "async/inspect.h"
+#include "async/signal_source.h"
 #include "async/task.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <sys/signalfd.h>
+#include <limits.h>
 #include <unistd.h>
 
 struct tepal_signals {
-    struct io io;
+    struct signal_receiver receiver;
     struct loop *loop;
     tepal_channel *channel;
-    sigset_t blocked; /* by us: they were not before */
+    unsigned pending[NSIG]; /* that have come, and are not in the channel */
 };
 
-/* What does not fit into the channel stays with the kernel, so one place is enough. */
+/* What does not fit into the channel stays here, so one place is enough. */
 enum { CHANNEL_CAPACITY = 1 };
 
 static bool channel_has_room(tepal_channel *channel)
@@ -27,29 +25,38 @@ static bool channel_has_room(tepal_channel *channel)
     return !tepal_channel_is_closed(channel) && channel_can_send(channel);
 }
 
-/* Moves signals from the kernel into the channel while there is room. */
+/* Moves signals into the channel while there is room. */
 static void fill_channel(void *arg)
 {
     tepal_signals *signals = arg;
-    struct signalfd_siginfo info;
-    while (channel_has_room(signals->channel)) {
-        ssize_t n;
-        do
-            n = read(signals->io.fd, &info, sizeof(info));
-        while (n < 0 && errno == EINTR);
-        if (n != (ssize_t)sizeof(info))
-            return;
-        int number = (int)info.ssi_signo;
-        (void)!tepal_channel_try_send(signals->channel, &number);
+    for (int number = 1; number < NSIG; number++) {
+        while (signals->pending[number] > 0) {
+            if (!channel_has_room(signals->channel))
+                return;
+            signals->pending[number]--;
+            (void)!tepal_channel_try_send(signals->channel, &number);
+        }
     }
 }
 
-static void on_ready(struct io *io)
+/* An ordinary signal is there or not; those that queue are counted. */
+static void on_signal(struct signal_receiver *receiver, int number, unsigned n)
 {
-    fill_channel(CONTAINER_OF(io, tepal_signals, io));
+    tepal_signals *signals = CONTAINER_OF(receiver, tepal_signals, receiver);
+    unsigned *pending = &signals->pending[number];
+    *pending = number < SIGRTMIN ? 1 : n < UINT_MAX - *pending ? *pending + n : UINT_MAX;
+    fill_channel(signals);
 }
 
-static tepal_signals *signals_new(void)
+/* There is room: what has come by now may fill it. */
+static void on_room(void *arg)
+{
+    tepal_signals *signals = arg;
+    signal_source_look(signals->loop);
+    fill_channel(signals);
+}
+
+static tepal_signals *signals_new(struct loop *loop)
 {
     tepal_signals *signals = mem_zalloc(sizeof(*signals));
     if (!signals)
@@ -59,15 +66,15 @@ static tepal_signals *signals_new(void)
         mem_free(signals);
         return NULL;
     }
-    signals->channel->on_room = fill_channel;
+    signals->channel->on_room = on_room;
     signals->channel->on_room_arg = signals;
+    signals->receiver.fn = on_signal;
+    signals->loop = loop;
     return signals;
 }
 
 static void signals_free(tepal_signals *signals)
 {
-    if (signals->io.fd >= 0)
-        close(signals->io.fd);
     tepal_channel_free(signals->channel);
     mem_free(signals);
 }
@@ -75,33 +82,29 @@ static void signals_free(tepal_signals *signals)
 tepal_signals *tepal_signals_open(const int *signals)
 {
     struct loop *loop = loop_need("tepal_signals_open");
-    sigset_t mask;
-    sigemptyset(&mask);
-    for (; *signals; signals++)
-        if (sigaddset(&mask, *signals) < 0)
-            misuse("tepal_signals_open", "not a signal");
-    tepal_signals *s = signals_new();
-    if (!s)
-        return NULL;
-    s->loop = loop;
-    s->io = (struct io){ .fd = fd_keep(signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC)),
-                         .fn = on_ready };
-    if (s->io.fd < 0 || poller_add(&loop->poller, &s->io) < 0) {
+    if (!signals)
+        misuse("tepal_signals_open", "the list is NULL");
+    for (const int *number = signals; *number; number++)
+        if (!signal_can_be_received(*number))
+            misuse("tepal_signals_open", "not a signal that can be received");
+    tepal_signals *s = signals_new(loop);
+    int rc = s ? 0 : -ENOMEM;
+    for (; rc == 0 && *signals; signals++)
+        rc = signal_receiver_add(loop, &s->receiver, *signals);
+    if (rc == 0)
+        return s;
+    tepal_log(TEPAL_LOG_WARNING, "signals cannot be received: %s", tepal_error_text(rc));
+    if (s) {
+        signal_receiver_close(loop, &s->receiver);
         signals_free(s);
-        return NULL;
     }
-    dump_signal_leave(loop, &mask);
-    sigset_t before;
-    pthread_sigmask(SIG_BLOCK, &mask, &before);
-    sigemptyset(&s->blocked);
-    for (int signal = 1; signal < NSIG; signal++)
-        if (sigismember(&mask, signal) == 1 && sigismember(&before, signal) == 0)
-            sigaddset(&s->blocked, signal);
-    return s;
+    return NULL;
 }
 
 int tepal_signals_next(tepal_signals *signals)
 {
+    if (!signals)
+        misuse("tepal_signals_next", "the signals are NULL");
     int number;
     int rc = channel_receive(signals->channel, &number, "tepal_signals_next", "a signal");
     return rc < 0 ? rc : number;
@@ -109,7 +112,17 @@ int tepal_signals_next(tepal_signals *signals)
 
 tepal_channel *tepal_signals_channel(tepal_signals *signals)
 {
+    if (!signals)
+        misuse("tepal_signals_channel", "the signals are NULL");
     return signals->channel;
+}
+
+/* What nobody took, and nobody else has been told, is as if it had just come. */
+static void send_again(struct loop *loop, const tepal_signals *signals)
+{
+    for (int number = 1; number < NSIG; number++)
+        if (signals->pending[number] > 0 && !signal_has_others(loop, &signals->receiver, number))
+            kill(getpid(), number);
 }
 
 void tepal_signals_close(tepal_signals *signals)
@@ -118,12 +131,12 @@ void tepal_signals_close(tepal_signals *signals)
         return;
     if (channel_is_awaited(signals->channel))
         misuse("tepal_signals_close", "a task still waits for a signal");
-    poller_remove(&signals->loop->poller, &signals->io);
+    struct loop *loop = signals->loop;
     signals->channel->on_room = NULL;
+    signal_receiver_close(loop, &signals->receiver);
     int number;
     while (tepal_channel_try_receive(signals->channel, &number) == 0)
-        kill(getpid(), number); /* as if it had not been taken from the kernel */
-    sigset_t blocked = signals->blocked;
+        signals->pending[number] = 1;
+    send_again(loop, signals);
     signals_free(signals);
-    pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
 }

@@ -21,18 +21,33 @@ static void wake_all(struct tepal_waiters *waiters)
         continue;
 }
 
+static inline void need(const char *call, const void *thing)
+{
+    if (UNLIKELY(!thing))
+        misuse(call, "the argument is NULL");
+}
+
 /* --- Mutex ------------------------------------------------------------------------------------ */
+
+/* A task that ends must not hold one, so that an owner is always a task that lives. */
+static void own(tepal_mutex *mutex, struct tepal_task *task)
+{
+    mutex->owner = task;
+    if (task)
+        task->n_mutexes++;
+}
 
 int tepal_mutex_lock(tepal_mutex *mutex)
 {
     struct tepal_task *task = task_need("tepal_mutex_lock");
+    need("tepal_mutex_lock", mutex);
     if (mutex->owner == task)
         misuse("tepal_mutex_lock", "the task holds this mutex already");
-    int rc = task_check(loop_current, task);
+    int rc = task_may_give_way(loop_current, task);
     if (rc < 0)
         return rc;
     if (!mutex->owner) {
-        mutex->owner = task;
+        own(mutex, task);
         return 0;
     }
     return waiters_wait(&mutex->waiters, &(struct tepal_waiter){ 0 }, "a mutex");
@@ -41,24 +56,28 @@ int tepal_mutex_lock(tepal_mutex *mutex)
 int tepal_mutex_try_lock(tepal_mutex *mutex)
 {
     struct tepal_task *task = task_need("tepal_mutex_try_lock");
+    need("tepal_mutex_try_lock", mutex);
     if (mutex->owner)
         return -EAGAIN;
-    mutex->owner = task;
+    own(mutex, task);
     return 0;
 }
 
 void tepal_mutex_unlock(tepal_mutex *mutex)
 {
-    if (mutex->owner != task_need("tepal_mutex_unlock"))
+    struct tepal_task *task = task_need("tepal_mutex_unlock");
+    need("tepal_mutex_unlock", mutex);
+    if (mutex->owner != task)
         misuse("tepal_mutex_unlock", "the task does not hold this mutex");
-    mutex->owner = wake_first(&mutex->waiters);
+    task->n_mutexes--;
+    own(mutex, wake_first(&mutex->waiters));
 }
 
 /* Locks the mutex, whatever happens to the task meanwhile. */
 static void lock_shielded(tepal_mutex *mutex, struct tepal_task *task)
 {
     if (!mutex->owner) {
-        mutex->owner = task;
+        own(mutex, task);
         return;
     }
     struct tepal_waiter waiter = { .task = task };
@@ -70,7 +89,8 @@ static void lock_shielded(tepal_mutex *mutex, struct tepal_task *task)
 
 int tepal_semaphore_acquire(tepal_semaphore *semaphore)
 {
-    int rc = task_check(loop_current, task_need("tepal_semaphore_acquire"));
+    need("tepal_semaphore_acquire", semaphore);
+    int rc = task_may_give_way(loop_current, task_need("tepal_semaphore_acquire"));
     if (rc < 0 || tepal_semaphore_try_acquire(semaphore) == 0)
         return rc;
     return waiters_wait(&semaphore->waiters, &(struct tepal_waiter){ 0 }, "a semaphore");
@@ -78,6 +98,7 @@ int tepal_semaphore_acquire(tepal_semaphore *semaphore)
 
 int tepal_semaphore_try_acquire(tepal_semaphore *semaphore)
 {
+    need("tepal_semaphore_try_acquire", semaphore);
     if (semaphore->n == 0)
         return -EAGAIN;
     semaphore->n--;
@@ -86,6 +107,7 @@ int tepal_semaphore_try_acquire(tepal_semaphore *semaphore)
 
 void tepal_semaphore_release(tepal_semaphore *semaphore)
 {
+    need("tepal_semaphore_release", semaphore);
     if (wake_first(&semaphore->waiters))
         return;
     if (semaphore->n == SIZE_MAX)
@@ -97,23 +119,27 @@ void tepal_semaphore_release(tepal_semaphore *semaphore)
 
 void tepal_event_set(tepal_event *event)
 {
+    need("tepal_event_set", event);
     event->happened = true;
     wake_all(&event->waiters);
 }
 
 void tepal_event_clear(tepal_event *event)
 {
+    need("tepal_event_clear", event);
     event->happened = false;
 }
 
 bool tepal_event_is_set(const tepal_event *event)
 {
+    need("tepal_event_is_set", event);
     return event->happened;
 }
 
 int tepal_event_wait(tepal_event *event)
 {
-    int rc = task_check(loop_current, task_need("tepal_event_wait"));
+    need("tepal_event_wait", event);
+    int rc = task_may_give_way(loop_current, task_need("tepal_event_wait"));
     if (rc < 0 || event->happened)
         return rc;
     return waiters_wait(&event->waiters, &(struct tepal_waiter){ 0 }, "an event");
@@ -124,6 +150,8 @@ int tepal_event_wait(tepal_event *event)
 int tepal_condition_wait(tepal_condition *condition, tepal_mutex *mutex)
 {
     struct tepal_task *task = task_need("tepal_condition_wait");
+    need("tepal_condition_wait", condition);
+    need("tepal_condition_wait", mutex);
     if (mutex->owner != task)
         misuse("tepal_condition_wait", "the task does not hold the mutex");
     int rc = task_check(loop_current, task);
@@ -137,11 +165,13 @@ int tepal_condition_wait(tepal_condition *condition, tepal_mutex *mutex)
 
 void tepal_condition_signal(tepal_condition *condition)
 {
+    need("tepal_condition_signal", condition);
     wake_first(&condition->waiters);
 }
 
 void tepal_condition_broadcast(tepal_condition *condition)
 {
+    need("tepal_condition_broadcast", condition);
     wake_all(&condition->waiters);
 }
 
@@ -163,7 +193,8 @@ static void end_round(tepal_barrier *barrier, bool broken)
 
 int tepal_barrier_wait(tepal_barrier *barrier)
 {
-    int rc = task_check(loop_current, task_need("tepal_barrier_wait"));
+    need("tepal_barrier_wait", barrier);
+    int rc = task_may_give_way(loop_current, task_need("tepal_barrier_wait"));
     if (barrier->parties < 1)
         misuse("tepal_barrier_wait", "a barrier has at least one party");
     if (rc < 0)
@@ -187,12 +218,14 @@ int tepal_barrier_wait(tepal_barrier *barrier)
 
 void tepal_barrier_break(tepal_barrier *barrier)
 {
+    need("tepal_barrier_break", barrier);
     barrier->broken = true;
     end_round(barrier, true);
 }
 
 void tepal_barrier_reset(tepal_barrier *barrier)
 {
+    need("tepal_barrier_reset", barrier);
     end_round(barrier, true);
     barrier->broken = false;
 }

@@ -3,21 +3,31 @@
 #include "async/task.h"
 
 #include "async/debug.h"
+#include "async/fork.h"
+#include "async/inspect.h"
 #include "async/overflow.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdalign.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static _Noreturn void no_task(const struct loop *loop, const char *call)
+{
+    if (loop && loop->forked)
+        misuse(call, "a child of fork() has no loop; it may exec, or _exit()");
+    misuse(call, loop && loop->in_call
+                     ? "must be called from a task; what tepal_call_soon() runs cannot suspend"
+                     : "must be called from a task");
+}
 
 struct tepal_task *task_need(const char *call)
 {
     struct loop *loop = loop_current;
     if (UNLIKELY(!loop || !loop->current))
-        misuse(call, loop && loop->in_call
-                         ? "must be called from a task; what tepal_call_soon() runs cannot suspend"
-                         : "must be called from a task");
+        no_task(loop, call);
     return loop->current;
 }
 
@@ -28,9 +38,14 @@ static void end_wait(struct tepal_task *task, int result)
     timer_cancel(&task->timer);
 }
 
+/* The wait has taken too long, or the pause is over. */
 static void on_timer(struct timer *timer)
 {
-    task_wake(CONTAINER_OF(timer, struct tepal_task, timer), -ETIMEDOUT);
+    struct tepal_task *task = CONTAINER_OF(timer, struct tepal_task, timer);
+    if (LIKELY(task->waiting))
+        task_wake(task, -ETIMEDOUT);
+    else
+        list_append(&loop_current->ready, &task->ready);
 }
 
 /* The first function on a task's stack. */
@@ -41,7 +56,7 @@ static void task_main(void *arg)
     ctx_entered();
     task->begun = true;
     task->result = task->fn(task->arg);
-    task_need_no_shield(task);
+    task_need_nothing_open(task);
     task->fn = NULL;
     ctx_leave(&task->ctx, &loop->ctx);
 }
@@ -71,9 +86,12 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->result = 0;
     task->begun = task->waiting = task->interruptible = false;
     task->cancelled = task->cancel_held = task->cancel_told = false;
+    task->abandoned = task->in_child = false;
+    task->refused_deadline = TEPAL_NEVER;
+    task->n_refused_cancelled = task->n_refused_late = 0;
     task->via_loop = stack->guard == STACK_GUARD_CANARY || loop->debug;
     task->n_unwaited = 0;
-    task->n_shields = 0;
+    task->n_shields = task->n_mutexes = 0;
     list_init(&task->ready);
     list_init(&task->in_group);
     list_init(&task->in_loop);
@@ -109,6 +127,11 @@ static void task_end(struct loop *loop, struct tepal_task *task)
         group_task_ended(group, task, result);
     if (UNLIKELY(task->locals != NULL))
         locals_drop(task->locals);
+    if (UNLIKELY(task->abandoned)) {
+        ctx_keep_stack(task->stack->low, task->stack->top);
+        loop->n_abandoned++;
+        return;
+    }
     stack_give(&loop->stacks, task->stack);
 }
 
@@ -188,13 +211,13 @@ static int suspend(struct loop *loop, struct tepal_task *task, const char *what)
     return task->result;
 }
 
-int task_check(const struct loop *loop, struct tepal_task *task)
+int task_check(struct loop *loop, struct tepal_task *task)
 {
     if (UNLIKELY(task->cancelled)) {
         task->cancel_told = true;
-        return -ECANCELED;
+        return task_refuse(loop, task, -ECANCELED);
     }
-    return UNLIKELY(task->deadline <= loop->now) ? -ETIMEDOUT : 0;
+    return UNLIKELY(task_deadline_passed(loop, task)) ? task_refuse(loop, task, -ETIMEDOUT) : 0;
 }
 
 int task_wait(struct loop *loop, const char *what, int64_t until)
@@ -211,10 +234,48 @@ int task_wait(struct loop *loop, const char *what, int64_t until)
     return suspend(loop, task, what);
 }
 
-int task_wait_shielded(struct loop *loop, const char *what)
+int task_wait_shielded_until(struct loop *loop, const char *what, int64_t until)
 {
-    loop->current->interruptible = false;
-    return suspend(loop, loop->current, what);
+    struct tepal_task *task = loop->current;
+    if (until != TEPAL_NEVER)
+        timer_set(&loop->timers, &task->timer, until);
+    task->interruptible = false;
+    return suspend(loop, task, what);
+}
+
+void task_pause(struct loop *loop, struct tepal_task *task, int64_t ms)
+{
+    if (ms == 0) {
+        give_way(loop, task);
+        return;
+    }
+    timer_set(&loop->timers, &task->timer, loop_time_in(loop, ms));
+    leave(loop, task);
+}
+
+static void mark_abandoned(struct loop *loop, struct tepal_task *task)
+{
+    groups_abandon_owned(loop, task);
+    task->abandoned = true;
+    task->fn = NULL;
+    task->result = -ECANCELED;
+}
+
+void task_abandon(struct loop *loop, struct tepal_task *task)
+{
+    timer_cancel(&task->timer);
+    list_remove(&task->ready);
+    task->waiting = false;
+    loop->leave_threads = true;
+    mark_abandoned(loop, task);
+    task_end(loop, task);
+}
+
+void task_give_up(struct loop *loop, struct tepal_task *task)
+{
+    mark_abandoned(loop, task);
+    ctx_switch(&task->ctx, &loop->ctx); /* not ctx_leave(), which would free what ASan keeps */
+    __builtin_unreachable();
 }
 
 void task_wake(struct tepal_task *task, int result)
@@ -314,7 +375,14 @@ void tepal_shield_end(int64_t before)
     }
 }
 
-void task_left_shield(void)
+void task_left_open(const struct tepal_task *task)
 {
-    misuse("tepal_shield_begin", "the function ended without tepal_shield_end()");
+    char name[256], text[400];
+    if (task->in_child)
+        fork_child_returned();
+    inspect_name(task, name, sizeof(name));
+    bool shield = task->n_shields > 0;
+    snprintf(text, sizeof(text), "the function ended without %s, in task %s",
+             shield ? "tepal_shield_end()" : "tepal_mutex_unlock()", name);
+    misuse(shield ? "tepal_shield_begin" : "tepal_mutex_lock", text);
 }

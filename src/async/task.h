@@ -40,18 +40,23 @@ struct tepal_task {
     const char *waits_for; /* what the present wait is for, as a phrase: "reading" */
     int64_t waits_since;   /* ms */
     int64_t deadline;      /* the ambient one */
-    int waits_fd;          /* the descriptor that the present wait is for; -1: none */
-    int result;            /* that the present wait will return */
-    bool begun;            /* it has run */
-    bool via_loop;         /* the loop looks at it after each run: its stack has a canary, or debug
+    int64_t refused_since, refused_deadline; /* see refusal.c, as for the two counts */
+    int waits_fd; /* the descriptor that the present wait is for; -1: none */
+    int result;   /* that the present wait will return */
+    unsigned n_refused_cancelled, n_refused_late;
+    bool begun;         /* it has run */
+    bool via_loop;      /* the loop looks at it after each run: its stack has a canary, or debug
                               mode wants to know for how long it ran */
-    bool waiting;          /* in task_wait(), and not woken */
-    bool interruptible;    /* by cancellation, in the present wait */
-    bool cancelled;        /* as its calls are told */
-    bool cancel_held;      /* cancelled within a shield, and told after it */
-    bool cancel_told;      /* a call has told it so; whoever wants to know clears it before */
-    uint8_t n_unwaited;    /* see task_may_wait() */
-    unsigned n_shields;    /* that it is within */
+    bool waiting;       /* in task_wait(), and not woken */
+    bool interruptible; /* by cancellation, in the present wait */
+    bool cancelled;     /* as its calls are told */
+    bool cancel_held;   /* cancelled within a shield, and told after it */
+    bool cancel_told;   /* a call has told it so; whoever wants to know clears it before */
+    bool in_child;      /* of fork(): it must not return */
+    bool abandoned;     /* it never runs again, and its stack stays as it is */
+    uint8_t n_unwaited; /* see task_may_wait() */
+    unsigned n_shields; /* that it is within */
+    unsigned n_mutexes; /* that it holds */
 };
 
 /* The running task; misuse, named call, when there is none. */
@@ -87,11 +92,34 @@ static inline int task_wait_fd(struct loop *loop, const char *what, int fd, int6
     return rc;
 }
 
-/* The same, but nothing ends it except task_wake(): for memory that others hold. */
-int task_wait_shielded(struct loop *loop, const char *what);
+/* The same, but nothing ends it except task_wake() or that time (-ETIMEDOUT; TEPAL_NEVER for
+ * none): for memory that others hold. */
+int task_wait_shielded_until(struct loop *loop, const char *what, int64_t until);
 
-/* What a suspending call must return before it does anything: 0, -ECANCELED or -ETIMEDOUT. */
-int task_check(const struct loop *loop, struct tepal_task *task);
+static inline int task_wait_shielded(struct loop *loop, const char *what)
+{
+    return task_wait_shielded_until(loop, what, TEPAL_NEVER);
+}
+
+/* What a suspending call must return before it does anything: 0, -ECANCELED or -ETIMEDOUT. When the
+ * task goes on and on in spite of it, others run meanwhile: see refusal.c. */
+int task_check(struct loop *loop, struct tepal_task *task);
+
+/* Refuses a call of the running task with this error, which is returned, and sees that a task that
+ * does not heed it is no harm to the others. Part of refusal.c. */
+int task_refuse(struct loop *loop, struct tepal_task *task, int error);
+
+/* Lets the others run for so long (0: once). Nothing wakes the task meanwhile: to those in whose
+ * queues it may be it is as one that has been woken and did not run yet. */
+void task_pause(struct loop *loop, struct tepal_task *task, int64_t ms);
+
+/* Ends a task that does not end by itself, not the running one: it never runs again. What it holds
+ * and its stack stay as they are, for a thread may still use them; its result is -ECANCELED. Tasks
+ * of its groups go with it. */
+void task_abandon(struct loop *loop, struct tepal_task *task);
+
+/* The same for the running task. */
+_Noreturn void task_give_up(struct loop *loop, struct tepal_task *task);
 
 /* For a task that could have waited and did not have to: every so often lets the others run, so
  * that a peer that is always ready does not have the loop to itself. Returns what task_check()
@@ -100,6 +128,13 @@ static inline int task_may_wait(struct loop *loop, struct tepal_task *task)
 {
     enum { AT_ONCE = 16 };
     return UNLIKELY(++task->n_unwaited % AT_ONCE == 0) ? tepal_sleep_ms(0) : task_check(loop, task);
+}
+
+/* The same for a call that mostly has to wait, but whose caller may go round for ever where it does
+ * not: on a channel that is closed, with an event that has happened. */
+static inline int task_may_give_way(struct loop *loop, struct tepal_task *task)
+{
+    return UNLIKELY(++task->n_unwaited == 0) ? tepal_sleep_ms(0) : task_check(loop, task);
 }
 
 /* Ends the wait of a task with this result; a task that does not wait, or was woken, is left as it
@@ -127,18 +162,20 @@ static inline void task_restore_cancel(struct tepal_task *task, bool cancelled)
     task->cancelled |= cancelled;
 }
 
-/* Whether the task's own deadline has passed, as distinct from that of its present wait. */
+/* Whether the task's own deadline has passed, as distinct from that of its present wait. After a
+ * stall it has not before the task could read what had come by then. */
 static inline bool task_deadline_passed(const struct loop *loop, const struct tepal_task *task)
 {
-    return task->deadline <= loop->now;
+    return task->deadline <= loop->now && (loop->fake_time || task->deadline <= loop->due);
 }
 
-/* At the end of a function of the user's: misuse when it has left a shield behind. */
-_Noreturn void task_left_shield(void);
-static inline void task_need_no_shield(const struct tepal_task *task)
+/* At the end of a function of the user's: misuse when it has left a shield or a mutex
+ * behind, or runs in a child of fork(). */
+_Noreturn void task_left_open(const struct tepal_task *task);
+static inline void task_need_nothing_open(const struct tepal_task *task)
 {
-    if (UNLIKELY(task->n_shields > 0))
-        task_left_shield();
+    if (UNLIKELY((task->n_shields | task->n_mutexes | task->in_child) > 0))
+        task_left_open(task);
 }
 
 /* Called by a task that ends. Part of group.c. */
@@ -148,7 +185,13 @@ void group_task_ended(tepal_group *group, struct tepal_task *task, int result);
  * group.c. */
 void group_report_all(struct loop *loop);
 
-/* Cancels the tasks of all groups that have not been closed. Part of group.c. */
+/* Cancels the tasks of all groups that have not been closed; called again, only those of groups that
+ * are new. Part of group.c. */
 void group_cancel_all(struct loop *loop);
+
+/* Cancels the tasks in groups that the task has made, and abandons them. The former returns whether
+ * there are any. Part of group.c. */
+bool groups_cancel_owned(struct loop *loop, struct tepal_task *task);
+void groups_abandon_owned(struct loop *loop, struct tepal_task *task);
 
 #endif

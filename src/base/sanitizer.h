@@ -13,6 +13,7 @@ void __asan_unpoison_memory_region(const volatile void *from, size_t size) SANIT
 void __sanitizer_start_switch_fiber(void **fake_stack, const void *low, size_t size) SANITIZER_WEAK;
 void __sanitizer_finish_switch_fiber(void *fake_stack, const void **low,
                                      size_t *size) SANITIZER_WEAK;
+void __lsan_register_root_region(const void *from, size_t size) SANITIZER_WEAK;
 void *__tsan_get_current_fiber(void) SANITIZER_WEAK;
 void *__tsan_create_fiber(unsigned flags) SANITIZER_WEAK;
 void __tsan_destroy_fiber(void *fiber) SANITIZER_WEAK;

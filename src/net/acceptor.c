@@ -3,7 +3,8 @@
  * One task accepts, so that a signal can end the accepting without a cancellation of the serving
  * task; that one only waits, and sees to the end.
  */
-#include "async/task.h"
+#include "async/ending.h"
+#include "async/group.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/listener.h"
@@ -12,7 +13,7 @@
 #include <tepal/tls.h>
 
 #include <errno.h>
-#include <signal.h>
+#include <string.h>
 
 enum { DEFAULT_MAX_CONNECTIONS = 10000, DEFAULT_HANDSHAKE_MS = 10 * 1000 };
 
@@ -21,9 +22,9 @@ struct acceptor {
     tepal_serve_fn *fn;
     void *arg;
     tepal_serve_options options;
-    tepal_group *accepting;   /* the task that accepts, and the one that watches signals */
-    tepal_group *connections; /* a task for each */
-    tepal_signals *signals;
+    tepal_group *accepting;    /* the task that accepts */
+    tepal_group *connections;  /* a task for each */
+    struct ending ending;      /* the signals, if they end it */
     struct tepal_task *waiter; /* the task that accepts, while there are too many connections */
     size_t n_connections;
     int error; /* that ended the accepting */
@@ -107,45 +108,43 @@ static int accept_all(void *arg)
     return 0;
 }
 
-static int watch_signals(void *arg)
+static void on_wish_to_end(void *arg, int number)
 {
     struct acceptor *a = arg;
-    if (tepal_signals_next(a->signals) > 0)
-        tepal_group_cancel(a->accepting);
-    return 0;
+    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
+    tepal_group_cancel(a->accepting);
 }
 
 static int begin(struct acceptor *a)
 {
-    static const int signals[] = { SIGINT, SIGTERM, 0 };
     a->accepting = tepal_group_new();
     a->connections = tepal_group_new();
     if (!a->accepting || !a->connections)
         return -ENOMEM;
-    if (a->options.stop_on_signal) {
-        a->signals = tepal_signals_open(signals);
-        if (!a->signals)
-            return -EMFILE;
-        int rc = tepal_spawn(a->accepting, watch_signals, a,
-                             &(tepal_spawn_options){ .name = "signals" });
-        if (rc < 0)
-            return rc;
-    }
+    int rc = a->options.stop_on_signal ? ending_open(&a->ending, on_wish_to_end, a, false) : 0;
+    if (rc < 0)
+        return rc;
     return tepal_spawn(a->accepting, accept_all, a, &(tepal_spawn_options){ .name = "acceptor" });
 }
 
 /* The end has to be done properly, whatever has ended the serving. Only a further cancellation ends
- * the patience with the connections. */
+ * the patience with the connections. What does not even end when it is cancelled, such as a thread
+ * that is stuck, is left as it is after some time. */
 static void end(struct acceptor *a, struct tepal_task *task)
 {
+    int64_t until = TEPAL_NEVER, patience = a->options.shutdown_timeout_ms;
     bool cancelled = task_set_aside_cancel(task);
     tepal_group_close(a->accepting);
-    tepal_signals_close(a->signals);
-    if (a->n_connections > 0 && a->options.shutdown_timeout_ms > 0) {
-        (void)tepal_deadline_in(a->options.shutdown_timeout_ms);
+    if (a->n_connections > 0 && patience > 0) {
+        tepal_log(TEPAL_LOG_INFO, "waiting for %zu connection%s, at most %lld ms", a->n_connections,
+                  a->n_connections == 1 ? "" : "s", (long long)patience);
+        (void)tepal_deadline_in(patience);
         (void)tepal_group_wait(a->connections);
     }
-    tepal_group_close(a->connections);
+    if (patience != TEPAL_NEVER)
+        until = loop_time_in(loop_current, ending_grace_ms(patience));
+    group_close_until(a->connections, until);
+    ending_close(&a->ending);
     task_restore_cancel(task, cancelled);
 }
 

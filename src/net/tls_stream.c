@@ -384,10 +384,12 @@ static bool has_to_linger(const struct tls_stream *t)
 static void tls_close(struct tepal_conn *stream)
 {
     struct tls_stream *t = stream->tls;
-    if (t->established && !t->no_goodbye)
-        (void)say_goodbye(t);
-    (void)tls_push(t);
-    bool lingers = has_to_linger(t);
+    if (!loop_current->forked) { /* in a child nothing may be said on the parent's connection */
+        if (t->established && !t->no_goodbye)
+            (void)say_goodbye(t);
+        (void)tls_push(t);
+    }
+    bool lingers = has_to_linger(t) && !loop_current->forked;
     struct buf rest = t->unsent;
     size_t n_sent = t->n_sent;
     if (lingers)

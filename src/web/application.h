@@ -46,6 +46,7 @@ struct tepal_app {
     bool out_of_memory; /* which has no text of its own */
     unsigned told;      /* what was said once for requests without a route: see mistake.h */
     tepal_group *group; /* while it is served, as all below */
+    int64_t end_until;  /* when its tasks that have not ended are abandoned; TEPAL_NEVER: never */
     struct server *server;
     char *url;
     bool ends_by_signal; /* a second one at once: tepal_run() */

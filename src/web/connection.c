@@ -2,7 +2,9 @@
  * neither a task nor a buffer, only a struct connection that the poller and a timer know. */
 #include "web/connection.h"
 
+#include "async/inspect.h"
 #include "async/task.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "web/access_log.h"
 #include "web/partial_head.h"
@@ -552,4 +554,23 @@ void connection_cancel(struct connection *c)
         cancel_work(c);
     else
         destroy(c);
+}
+
+void connection_abandon(struct connection *c)
+{
+    char name[512];
+    struct server *server = c->server;
+    struct tepal_task *task = c->task;
+    if (!task) {
+        destroy(c);
+        return;
+    }
+    inspect_name(task, name, sizeof(name));
+    tepal_log(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is", name);
+    c->task = NULL;
+    task_abandon(server->loop, task);
+    timer_cancel(&c->timer);
+    list_remove(&c->node);
+    stream_close(&c->http.stream);
+    server_detached(server);
 }

@@ -48,4 +48,8 @@ void connection_end_gently(struct connection *connection);
 /* Ends it now; the request that runs is cancelled. */
 void connection_cancel(struct connection *connection);
 
+/* Ends it though its request does not end: the client is told by the close, and what the request
+ * uses stays. */
+void connection_abandon(struct connection *connection);
+
 #endif

@@ -1,4 +1,5 @@
 /* From a request to its response: routing, middlewares, handler. */
+#include "async/group.h"
 #include "async/task.h"
 #include "web/mistake.h"
 #include "web/res_hooks.h"
@@ -76,10 +77,10 @@ tepal_res *dispatch(tepal_req *req)
     }
     tepal_res *res = tepal_next_call(&next, req);
     if (UNLIKELY(req->group != NULL)) {
-        tepal_group_close(req->group);
+        group_close_until(req->group, TEPAL_NEVER);
         req->group = NULL;
     }
-    task_need_no_shield(task);
+    task_need_nothing_open(task);
     task->deadline = deadline;
     if (res_hooks_wait(req) && !res->head_sent)
         res = prepare(req, res);

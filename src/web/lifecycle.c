@@ -57,7 +57,7 @@ static int run_startup(tepal_app *app)
 
 static void end(tepal_app *app)
 {
-    tepal_group_close(app->group);
+    group_close_until(app->group, app->end_until);
     app->group = NULL;
     leave_contexts(app);
 }
@@ -70,6 +70,8 @@ int app_start(tepal_app *app)
         return -ENOMEM;
     }
     app->group->reports_at_once = true;
+    app->group->belongs_to = "the group is the application's, and is closed with it";
+    app->end_until = TEPAL_NEVER;
     int rc = enter_contexts(app);
     bool begun = rc == 0;
     if (begun)

@@ -1,6 +1,7 @@
 /* The life of a request, and its memory. */
 #include "web/request.h"
 
+#include "async/group.h"
 #include "web/mistake.h"
 #include "web/on_stack.h"
 #include "web/printing.h"
@@ -295,7 +296,9 @@ int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
 
 tepal_group *tepal_req_group(tepal_req *req)
 {
-    if (!req->group && !(req->group = tepal_group_new()))
+    if (!req->group && (req->group = tepal_group_new()))
+        req->group->belongs_to = "the group is the request's, and is closed with it";
+    if (!req->group)
         request_fail(req, -ENOMEM);
     return req->group;
 }

@@ -1,4 +1,5 @@
 /* tepal_run(): an application as a program of its own, with signals. */
+#include "async/ending.h"
 #include "async/task.h"
 #include "base/fd_limit.h"
 #include "base/log.h"
@@ -19,56 +20,74 @@ struct program {
     bool begun; /* what has failed since then has been told */
 };
 
-/* Stops the application at the first signal, and the program at the second. */
-static int watch_signals(void *arg)
+/* What the signals are told to. */
+struct watch {
+    struct ending ending;
+    struct signal_receiver pipe; /* SIGPIPE: a handler that does nothing */
+};
+
+static void on_wish_to_end(void *arg, int number)
 {
-    tepal_app *app = arg;
-    static const int signals[] = { SIGINT, SIGTERM, 0 };
-    tepal_signals *s = tepal_signals_open(signals);
-    if (!s)
-        return -ENOMEM;
-    int signal = tepal_signals_next(s);
-    if (signal > 0) {
-        tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(signal));
-        tepal_app_stop(app);
-        signal = tepal_signals_next(s);
-    }
-    if (signal > 0) {
-        tepal_log(TEPAL_LOG_WARNING, "ending at once (%s)", sigabbrev_np(signal));
-        _exit(1);
-    }
-    tepal_signals_close(s);
-    return signal;
+    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
+    tepal_app_stop(arg);
 }
 
-/* Unless the program does something of its own at that signal. */
-static void dump_on_usr1(void)
+static void on_pipe(struct signal_receiver *receiver, int number, unsigned n)
+{
+    (void)receiver;
+    (void)number;
+    (void)n;
+}
+
+/* Whether the program leaves the signal to the system. */
+static bool has_default_action(int number)
 {
     struct sigaction action;
-    if (sigaction(SIGUSR1, NULL, &action) < 0 || (action.sa_flags & SA_SIGINFO) ||
-        action.sa_handler != SIG_DFL)
-        return;
-    int rc = tepal_dump_on_signal(SIGUSR1);
+    return sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+           action.sa_handler == SIG_DFL;
+}
+
+/* Without signals the program can still serve. */
+static void watch_signals(struct watch *watch, tepal_app *app)
+{
+    int rc = ending_open(&watch->ending, on_wish_to_end, app, true);
+    if (rc < 0)
+        tepal_log(TEPAL_LOG_WARNING, "no graceful end at SIGINT and SIGTERM: %s",
+                  tepal_error_text(rc));
+    rc = has_default_action(SIGUSR1) ? tepal_dump_on_signal(SIGUSR1) : 0;
     if (rc < 0)
         tepal_log(TEPAL_LOG_WARNING, "no report at SIGUSR1: %s", tepal_error_text(rc));
+    /* Not ignored: that would be inherited by the programs it starts. */
+    watch->pipe = (struct signal_receiver){ .fn = on_pipe };
+    rc = has_default_action(SIGPIPE) ? signal_receiver_add(loop_current, &watch->pipe, SIGPIPE) : 0;
+    if (rc < 0)
+        tepal_log(TEPAL_LOG_WARNING, "SIGPIPE would end the program: %s", tepal_error_text(rc));
+}
+
+/* What the program has left running besides its application has a while to end, too. */
+static void bound_end(const tepal_run_options *options)
+{
+    enum { DEFAULT_SHUTDOWN_MS = 60 * 1000 };
+    int64_t patience = options ? options->shutdown_timeout_ms : 0;
+    if (patience != TEPAL_NEVER)
+        loop_current->end_until =
+            loop_time_in(loop_current, ending_grace_ms(patience ? patience : DEFAULT_SHUTDOWN_MS));
 }
 
 static int serve_with_signals(void *arg)
 {
     struct program *program = arg;
+    struct watch watch = { 0 };
+    bool watching = !program->options || !program->options->no_signals;
     program->begun = true;
-    if (program->options && program->options->no_signals)
-        return tepal_serve(program->app, program->options);
-    dump_on_usr1();
-    tepal_group *group = tepal_group_new();
-    int rc = group ? tepal_spawn(group, watch_signals, program->app,
-                                 &(tepal_spawn_options){ .name = "signals" })
-                   : -ENOMEM;
-    if (rc == 0) {
-        tepal_sleep_ms(0); /* a signal that comes during the start must not kill */
-        rc = tepal_serve(program->app, program->options);
+    if (watching)
+        watch_signals(&watch, program->app);
+    int rc = tepal_serve(program->app, program->options);
+    bound_end(program->options);
+    if (watching) {
+        signal_receiver_close(loop_current, &watch.pipe);
+        ending_close(&watch.ending);
     }
-    tepal_group_close(group);
     return rc;
 }
 

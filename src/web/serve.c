@@ -1,4 +1,5 @@
 /* Serving an application in a task, from its start to its graceful end. */
+#include "async/ending.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,9 +14,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* How long requests that were cancelled have before they are complained about. */
-enum { CANCEL_COMPLAINT_MS = 10 * 1000 };
 
 int serve_open(tepal_app *app, const tepal_run_options *options)
 {
@@ -95,10 +93,19 @@ int serve_listen(tepal_app *app)
     return 0;
 }
 
-/* Waits until all connections have ended, at most ms. Returns 0 or -ETIMEDOUT. */
-static int wait_idle(struct server *server, int64_t ms)
+/* Lets the requests end, and cancels those that take too long. What does not end even then, such as
+ * one that waits for a thread that is stuck, is left as it is. */
+static void end_requests(struct server *server, int64_t patience_ms)
 {
-    return server_wait_idle(server, loop_time_after(server->loop->now, ms));
+    if (server_wait_idle(server, loop_time_in(server->loop, patience_ms)) == 0)
+        return;
+    size_t n = server->n_connections;
+    tepal_log(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
+              n == 1 ? "" : "s", n == 1 ? "is" : "are");
+    server_cancel_all(server);
+    int64_t until = loop_time_in(server->loop, ending_grace_ms(patience_ms));
+    if (server_wait_idle(server, until) < 0)
+        server_abandon_all(server);
 }
 
 static size_t count_requests(const struct server *server)
@@ -130,22 +137,17 @@ static void tell_wait(const tepal_app *app)
 void serve_close(tepal_app *app)
 {
     struct server *server = app->server;
+    int64_t patience = server->options.shutdown_timeout_ms, grace = ending_grace_ms(patience);
     /* The end has to be done properly, whatever has ended the serving, and has a time of its
      * own. */
     int64_t deadline = tepal_shield_begin(TEPAL_NEVER);
+    int64_t until = loop_time_in(server->loop, patience);
     server_close_gently(server);
     app_shutdown(app);
     tell_wait(app);
-    if (wait_idle(server, server->options.shutdown_timeout_ms) < 0) {
-        tepal_log(TEPAL_LOG_WARNING, "%zu connection%s did not finish in time",
-                  server->n_connections, server->n_connections == 1 ? "" : "s");
-        server_cancel_all(server);
-        while (wait_idle(server, CANCEL_COMPLAINT_MS) < 0)
-            tepal_log(TEPAL_LOG_ERROR,
-                      server->n_connections == 1 ? "%zu handler goes on although it is cancelled"
-                                                 : "%zu handlers go on although they are cancelled",
-                      server->n_connections);
-    }
+    end_requests(server, patience);
+    int64_t at_least = loop_time_in(server->loop, grace);
+    app->end_until = until > at_least ? until : at_least;
     app_cleanup(app);
     tepal_shield_end(deadline);
     app->server = NULL;

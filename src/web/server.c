@@ -510,3 +510,11 @@ void server_cancel_all(struct server *server)
         connection_cancel(connection);
     }
 }
+
+void server_abandon_all(struct server *server)
+{
+    while (!list_is_empty(&server->connections)) {
+        struct list *node = server->connections.next;
+        connection_abandon(CONTAINER_OF(node, struct connection, node));
+    }
+}

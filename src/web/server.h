@@ -93,6 +93,10 @@ int server_wait_idle(struct server *server, int64_t until);
 /* Cancels all running requests. */
 void server_cancel_all(struct server *server);
 
+/* Closes the connections of requests that do not end, and leaves the rest of them as it is: see
+ * task_abandon(). */
+void server_abandon_all(struct server *server);
+
 static inline bool server_is_full(const struct server *server)
 {
     return server->n_connections >= server->options.max_connections;

@@ -165,9 +165,35 @@ class Shutdown(unittest.TestCase):
                 time.sleep(0.3 * SLOWNESS)
                 self.end(server)
                 self.assertIsNone(server.process.poll())
+                time.sleep(0.3)  # right after the first it would be the same wish
                 self.end(server, second)
                 self.ended(server, 1)
                 self.assertEqual(read_to_end(sock), b'')
+
+    def test_one_wish_that_is_sent_twice(self):
+        server = self.server()
+        sock = self.client(server, get('/sleep?ms=%d' % (500 * SLOWNESS)))
+        time.sleep(0.2 * SLOWNESS)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
+        self.assertTrue(read_to_end(sock).startswith(b'HTTP/1.1 200 OK'))
+        self.ended(server)
+
+    def test_hangup_is_a_graceful_end(self):
+        server = self.server()
+        sock = self.client(server, get('/sleep?ms=%d' % (500 * SLOWNESS)))
+        time.sleep(0.2 * SLOWNESS)
+        self.end(server, signal.SIGHUP)
+        self.assertTrue(read_to_end(sock).startswith(b'HTTP/1.1 200 OK'))
+        self.ended(server)
+
+    def test_sigpipe_is_no_end(self):
+        server = self.server()
+        server.process.send_signal(signal.SIGPIPE)
+        sock = self.client(server, get('/sleep?ms=0'))
+        self.assertEqual(read_response(sock)[0], 200)
+        self.end(server)
+        self.ended(server)
 
     def test_what_takes_too_long_is_cancelled(self):
         server = self.server(SHUTDOWN_MS='500')

@@ -311,6 +311,18 @@ static void loops_call_one_another(void **state)
 
 /* --- Limits ----------------------------------------------------------------------------------- */
 
+/* Waits for that many calls, of which no turn makes more than 64. */
+static void wait_for_calls(const int *n, int wanted)
+{
+    while (*n < wanted) {
+        int before = *n;
+        loop_end_turn(loop_current);
+        assert_int_equal(tepal_sleep_ms(0), 0);
+        assert_true(*n > before && *n - before <= 64);
+    }
+    assert_int_equal(*n, wanted);
+}
+
 static void fill(size_t max)
 {
     int n = 0;
@@ -321,8 +333,7 @@ static void fill(size_t max)
             assert_int_equal(tepal_call_soon(loop, count, &n), 0);
         assert_int_equal(tepal_call_soon(loop, count, &n), -EAGAIN);
         assert_int_equal(tepal_call_soon(loop, count, &n), -EAGAIN);
-        assert_int_equal(tepal_sleep_ms(0), 0);
-        assert_int_equal(n, max);
+        wait_for_calls(&n, (int)max);
     }
 }
 
@@ -340,10 +351,35 @@ static int fill_queues(void *arg)
                      0);
     for (int i = 0; i < 150000; i++)
         assert_int_equal(tepal_call_soon(tepal_loop_current(), count, &n), 0);
-    assert_int_equal(tepal_sleep_ms(0), 0);
-    assert_int_equal(n, 150000);
+    wait_for_calls(&n, 150000);
     (void)arg;
     return 0;
+}
+
+/* A call that makes the next one, for ever: a timer still comes. */
+static bool enough;
+static void call_again(void *arg)
+{
+    if (!enough)
+        assert_int_equal(tepal_call_soon(tepal_loop_current(), call_again, arg), 0);
+}
+
+static int sleep_beside_calls(void *arg)
+{
+    enough = false;
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(tepal_call_soon(tepal_loop_current(), call_again, NULL), 0);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(tepal_sleep_ms(1), 0);
+    enough = true;
+    (void)arg;
+    return 0;
+}
+
+static void a_flood_leaves_time_for_the_rest(void **state)
+{
+    (void)state;
+    assert_int_equal(run(sleep_beside_calls, NULL), 0);
 }
 
 static void the_queue_has_its_limit(void **state)
@@ -536,6 +572,7 @@ int main(void)
         TEST(every_call_wakes_the_loop),
         TEST(loops_call_one_another),
         TEST(the_queue_has_its_limit),
+        TEST(a_flood_leaves_time_for_the_rest),
         TEST(memory),
         TEST(no_descriptors),
         TEST(what_is_queued_runs_before_the_end),

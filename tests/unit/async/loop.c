@@ -1,6 +1,10 @@
 /* Tests of the loop: its life, its turns and its clock. */
 #include "in_loop.h"
 
+#include <tepal/net.h>
+
+#include <unistd.h>
+
 #include "base/mem.h"
 
 #include <pthread.h>
@@ -557,9 +561,58 @@ static void wrong_use_ends_the_program(void **state)
     }
 }
 
+/* --- Stalls ----------------------------------------------------------------------------------- */
+
+struct late_reader {
+    tepal_conn *conn;
+    char text[16];
+    ssize_t n;
+};
+
+static int read_in_time(void *arg)
+{
+    struct late_reader *reader = arg;
+    (void)tepal_deadline_in(500);
+    reader->n = tepal_conn_read(reader->conn, reader->text, sizeof(reader->text));
+    return 0;
+}
+
+/* What came while a task held the loop came in time; who got nothing is out of time. */
+static int hold_the_loop(void *arg)
+{
+    (void)arg;
+    enum { N = 400 }; /* more than the poller tells at once */
+    static struct late_reader readers[N];
+    static tepal_conn *writers[N];
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(tepal_conn_pair(&readers[i].conn, &writers[i]), 0);
+        assert_int_equal(tepal_spawn(group, read_in_time, &readers[i], NULL), 0);
+    }
+    settle();
+    for (int i = 0; i < N; i += 2)
+        assert_int_equal(tepal_conn_write(writers[i], "x", 1), 0);
+    usleep(600 * 1000);
+    assert_int_equal(tepal_group_wait(group), 0);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(readers[i].n, i % 2 ? -ETIMEDOUT : 1);
+        tepal_conn_close(readers[i].conn);
+        tepal_conn_close(writers[i]);
+    }
+    tepal_group_close(group);
+    return 0;
+}
+
+static void what_has_come_is_read_before_time_is_judged(void **state)
+{
+    (void)state;
+    assert_int_equal(run(hold_the_loop, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_has_come_is_read_before_time_is_judged),
         cmocka_unit_test(result_of_main),
         cmocka_unit_test(nested_main_is_busy),
         cmocka_unit_test(no_memory_to_start),

@@ -142,7 +142,7 @@ static void returns_the_result(void **state)
     assert_int_equal(run(call_all_at_once, NULL), 0);
     assert_int_equal(run_fake(call_all_at_once, NULL), 0);
     assert_false(offload_is_busy(NULL));
-    offload_close(NULL);
+    offload_close(NULL, TEPAL_NEVER);
 }
 
 static int go_on_meanwhile(void *arg)

@@ -15,14 +15,22 @@ static bool is_blocked(int signal)
     return sigismember(&mask, signal) == 1;
 }
 
+/* Whether the system does with the signal what it does when nobody asks otherwise. */
+static bool is_default(int signal)
+{
+    struct sigaction action;
+    assert_int_equal(sigaction(signal, NULL, &action), 0);
+    return !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL;
+}
+
 static int receive(void *arg)
 {
     static const int numbers[] = { SIGUSR1, SIGUSR2, SIGTERM, 0 };
-    assert_false(is_blocked(SIGUSR1));
+    assert_true(is_default(SIGUSR1));
     tepal_signals *signals = tepal_signals_open(numbers);
     assert_non_null(signals);
-    assert_true(is_blocked(SIGUSR1) && is_blocked(SIGUSR2) && is_blocked(SIGTERM));
-    assert_false(is_blocked(SIGINT));
+    assert_false(is_default(SIGUSR1) || is_default(SIGUSR2) || is_default(SIGTERM));
+    assert_true(is_default(SIGINT));
     for (int round = 0; round < 3; round++) { /* before the call */
         raise(SIGUSR1);
         assert_int_equal(tepal_signals_next(signals), SIGUSR1);
@@ -36,7 +44,7 @@ static int receive(void *arg)
     (void)tepal_deadline_in(5);
     assert_int_equal(tepal_signals_next(signals), -ETIMEDOUT); /* none left */
     tepal_signals_close(signals);
-    assert_false(is_blocked(SIGUSR1) || is_blocked(SIGUSR2) || is_blocked(SIGTERM));
+    assert_true(is_default(SIGUSR1) && is_default(SIGUSR2) && is_default(SIGTERM));
     tepal_signals_close(NULL);
     (void)arg;
     return 0;
@@ -261,32 +269,38 @@ static int open_wrongly(void *arg)
     return 0;
 }
 
+static int open_fault(void *arg)
+{
+    (void)arg;
+    (void)tepal_signals_open((const int[]){ SIGTERM, SIGSEGV, 0 });
+    return 0;
+}
+
 static void misused(void **state)
 {
     (void)state;
     expect_misuse(close_awaited, "tepal_signals_close: a task still waits for a signal");
-    expect_misuse(open_wrongly, "tepal_signals_open: not a signal");
+    expect_misuse(open_wrongly, "tepal_signals_open: not a signal that can be received");
+    expect_misuse(open_fault, "tepal_signals_open: not a signal that can be received");
 }
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-/* What was blocked before stays so, and several may be open in any order. */
+/* One that the program has blocked is received all the same, and blocked again afterwards. */
 static int masks(void *arg)
 {
     sigset_t usr1;
     sigemptyset(&usr1);
     sigaddset(&usr1, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+    raise(SIGUSR1);
     tepal_signals *a = tepal_signals_open((const int[]){ SIGUSR1, SIGUSR2, 0 });
-    tepal_signals *b = tepal_signals_open((const int[]){ SIGTERM, 0 });
+    assert_int_equal(tepal_signals_next(a), SIGUSR1);
+    raise(SIGUSR1);
+    assert_int_equal(tepal_signals_next(a), SIGUSR1);
     tepal_signals_close(a);
-    assert_true(is_blocked(SIGTERM)); /* b is still open */
     assert_true(is_blocked(SIGUSR1));
     assert_false(is_blocked(SIGUSR2));
-    raise(SIGTERM);
-    assert_int_equal(tepal_signals_next(b), SIGTERM);
-    tepal_signals_close(b);
-    assert_false(is_blocked(SIGTERM));
     pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
     (void)arg;
     return 0;
@@ -298,10 +312,195 @@ static void the_mask_is_put_back(void **state)
     assert_int_equal(run(masks, NULL), 0);
 }
 
+/* What the program had for a signal is put back, unless it has something new by then. */
+static int handlers(void *arg)
+{
+    static const int numbers[] = { SIGUSR1, SIGUSR2, SIGHUP, 0 };
+    struct sigaction now;
+    signal(SIGUSR1, handle);
+    signal(SIGUSR2, SIG_IGN);
+    tepal_signals *signals = tepal_signals_open(numbers);
+    n_handled = 0;
+    for (int i = 0; numbers[i]; i++) {
+        raise(numbers[i]);
+        assert_int_equal(tepal_signals_next(signals), numbers[i]);
+    }
+    assert_int_equal(n_handled, 0);
+    signal(SIGHUP, handle);
+    tepal_signals_close(signals);
+    sigaction(SIGUSR1, NULL, &now);
+    assert_true(now.sa_handler == handle);
+    sigaction(SIGUSR2, NULL, &now);
+    assert_true(now.sa_handler == SIG_IGN);
+    sigaction(SIGHUP, NULL, &now);
+    assert_true(now.sa_handler == handle);
+    for (int i = 0; numbers[i]; i++)
+        signal(numbers[i], SIG_DFL);
+    (void)arg;
+    return 0;
+}
+
+static void the_handler_is_put_back(void **state)
+{
+    (void)state;
+    assert_int_equal(run(handlers, NULL), 0);
+}
+
+/* --- Several receivers ------------------------------------------------------------------------ */
+
+/* Each gets each signal, in whatever order they are closed. */
+static int fan_out(void *arg)
+{
+    static const int both[] = { SIGUSR1, SIGTERM, 0 }, one[] = { SIGTERM, 0 };
+    for (int first = 0; first < 3; first++) {
+        tepal_signals *all[] = { tepal_signals_open(both), tepal_signals_open(one),
+                                 tepal_signals_open(both) };
+        for (int round = 0; round < 3; round++) {
+            raise(SIGTERM);
+            for (int i = 0; i < 3; i++)
+                assert_int_equal(tepal_signals_next(all[i]), SIGTERM);
+        }
+        raise(SIGUSR1);
+        assert_int_equal(tepal_signals_next(all[0]), SIGUSR1);
+        assert_int_equal(tepal_signals_next(all[2]), SIGUSR1);
+        tepal_signals_close(all[first]);
+        raise(SIGTERM);
+        for (int i = 0; i < 3; i++)
+            if (i != first)
+                assert_int_equal(tepal_signals_next(all[i]), SIGTERM);
+        raise(SIGTERM); /* one does not take it, and does not give it back: another has it */
+        tepal_signals_close(all[(first + 1) % 3]);
+        assert_int_equal(tepal_signals_next(all[(first + 2) % 3]), SIGTERM);
+        (void)tepal_deadline_in(1);
+        assert_int_equal(tepal_signals_next(all[(first + 2) % 3]), -ETIMEDOUT);
+        tepal_deadline_restore(TEPAL_NEVER);
+        tepal_signals_close(all[(first + 2) % 3]);
+        assert_true(is_default(SIGTERM) && is_default(SIGUSR1));
+    }
+    (void)arg;
+    return 0;
+}
+
+static int n_lines;
+
+static void count_line(void *arg, enum tepal_log_level level, const char *text)
+{
+    (void)arg;
+    (void)level;
+    n_lines += strstr(text, " task") != NULL;
+}
+
+/* A dump is a receiver as any other. */
+static int dump_beside(void *arg)
+{
+    static const int usr1[] = { SIGUSR1, 0 };
+    tepal_log_set(count_line, NULL);
+    assert_int_equal(tepal_dump_on_signal(SIGUSR1), 0);
+    tepal_signals *signals = tepal_signals_open(usr1);
+    for (int i = 1; i <= 3; i++) {
+        raise(SIGUSR1);
+        assert_int_equal(tepal_signals_next(signals), SIGUSR1);
+        assert_int_equal(n_lines, i);
+    }
+    tepal_signals_close(signals);
+    raise(SIGUSR1);
+    settle();
+    assert_int_equal(n_lines, 4);
+    tepal_log_set(NULL, NULL);
+    (void)arg;
+    return 0;
+}
+
+static void all_receivers_get_it(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fan_out, NULL), 0);
+    assert_int_equal(run(dump_beside, NULL), 0);
+    assert_true(is_default(SIGUSR1));
+}
+
+/* Loops in other threads, too. */
+static pthread_barrier_t all_open;
+
+static int receive_in_thread(void *arg)
+{
+    tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, 0 });
+    assert_non_null(signals);
+    pthread_barrier_wait(&all_open);
+    (void)tepal_deadline_in(20000);
+    *(int *)arg = tepal_signals_next(signals);
+    pthread_barrier_wait(&all_open);
+    tepal_signals_close(signals);
+    return 0;
+}
+
+static void *run_loop(void *arg)
+{
+    return tepal_main(receive_in_thread, arg) == 0 ? NULL : arg;
+}
+
+static void loops_of_all_threads_get_it(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    pthread_t threads[N];
+    int numbers[N] = { 0 };
+    pthread_barrier_init(&all_open, NULL, N + 1);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_loop, &numbers[i]), 0);
+    pthread_barrier_wait(&all_open);
+    kill(getpid(), SIGUSR1);
+    pthread_barrier_wait(&all_open);
+    for (int i = 0; i < N; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+        assert_int_equal(numbers[i], SIGUSR1);
+    }
+    pthread_barrier_destroy(&all_open);
+    assert_true(is_default(SIGUSR1));
+}
+
+/* --- fork() ----------------------------------------------------------------------------------- */
+
+static int fork_in_task(void *arg)
+{
+    static const int numbers[] = { SIGTERM, SIGUSR1, 0 };
+    tepal_signals *signals = tepal_signals_open(numbers);
+    int ends[2], status;
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool as_before = is_default(SIGTERM) && is_default(SIGUSR1) && !is_blocked(SIGTERM);
+        (void)!write(ends[1], as_before ? "y" : "n", 1);
+        while (true)
+            pause();
+    }
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    kill(child, SIGTERM); /* it is not deaf */
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    raise(SIGUSR1); /* and the parent still receives */
+    assert_int_equal(tepal_signals_next(signals), SIGUSR1);
+    tepal_signals_close(signals);
+    close(ends[0]);
+    close(ends[1]);
+    (void)arg;
+    return 0;
+}
+
+static void a_child_has_the_programs_own(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fork_in_task, NULL), 0);
+}
+
 static int fail_to_open(void *arg)
 {
     static const int numbers[] = { SIGUSR1, 0 };
-    for (size_t n = 1; n <= 2; n++) {
+    for (size_t n = 1; n <= 3; n++) {
         mem_fail_nth(n, 0);
         assert_null(tepal_signals_open(numbers));
         assert_int_equal(mem_failures(), 1);
@@ -317,7 +516,7 @@ static int fail_to_open(void *arg)
     tepal_signals *none = tepal_signals_open(numbers);
     setrlimit(RLIMIT_NOFILE, &old);
     assert_null(none);
-    assert_false(is_blocked(SIGUSR1));
+    assert_true(is_default(SIGUSR1));
     (void)arg;
     return 0;
 }
@@ -340,6 +539,10 @@ int main(void)
         cmocka_unit_test(what_was_not_received_has_its_usual_effect),
         cmocka_unit_test(misused),
         cmocka_unit_test(the_mask_is_put_back),
+        cmocka_unit_test(the_handler_is_put_back),
+        cmocka_unit_test(all_receivers_get_it),
+        cmocka_unit_test(loops_of_all_threads_get_it),
+        cmocka_unit_test(a_child_has_the_programs_own),
         cmocka_unit_test(failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

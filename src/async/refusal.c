@@ -1,0 +1,82 @@
+/* Tasks that go on although they are cancelled, or out of time: each of their calls is refused at
+ * once, so a loop around one would never let another task run. After a few refusals in a row the
+ * task gives way with each, then it has to pause, longer and longer, and the log names it. When
+ * somebody waits for its end, who would wait in vain, it is given up after a while. */
+#include "async/group.h"
+#include "async/inspect.h"
+#include "base/log.h"
+
+#include <errno.h>
+
+/* So many calls are refused without more, as a task that unwinds makes some; so many more let the
+ * others run; and after those each pause is twice as long as the one before. */
+enum { REFUSALS_FREE = 4, REFUSALS_GIVING_WAY = 16, PAUSE_MAX_MS = 100 };
+
+/* How long a task may go on when its group is being closed, or its loop ends. */
+enum { GIVE_UP_MS = 3000 };
+
+/* Returns how many times in a row the task has been refused. A cancellation is for ever; a new
+ * deadline is a new chance. */
+static unsigned count_refusal(struct loop *loop, struct tepal_task *task, int error)
+{
+    if (error == -ECANCELED) {
+        if (task->n_refused_cancelled == 0)
+            task->refused_since = loop_clock_us(loop) / 1000;
+        return ++task->n_refused_cancelled;
+    }
+    if (task->refused_deadline != task->deadline)
+        task->n_refused_late = 0;
+    task->refused_deadline = task->deadline;
+    return ++task->n_refused_late;
+}
+
+static void name_in_log(const struct tepal_task *task, int error)
+{
+    char name[512];
+    inspect_name(task, name, sizeof(name));
+    tepal_log(TEPAL_LOG_WARNING, "task %s goes on though %s", name,
+              error == -ECANCELED ? "it was cancelled" : "its time is over");
+}
+
+/* Whether the task has had its time, and that of the tasks in its own groups, which are cancelled
+ * here, too. */
+static bool is_given_up(struct loop *loop, struct tepal_task *task)
+{
+    if (!task->cancelled || !task->group || !(loop->ending || task->group->closing))
+        return false;
+    int64_t gone = loop_clock_us(loop) / 1000 - task->refused_since;
+    if (gone < GIVE_UP_MS)
+        return false;
+    return gone >= 2 * GIVE_UP_MS || !groups_cancel_owned(loop, task);
+}
+
+static void give_up(struct loop *loop, struct tepal_task *task)
+{
+    char name[512];
+    inspect_name(task, name, sizeof(name));
+    tepal_log(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is", name);
+    task_give_up(loop, task);
+}
+
+/* The n-th refusal in a row costs so much. */
+static int64_t pause_ms(unsigned n)
+{
+    if (n < REFUSALS_GIVING_WAY)
+        return 0;
+    unsigned doublings = n - REFUSALS_GIVING_WAY;
+    int64_t ms = (int64_t)1 << (doublings < 8 ? doublings : 8);
+    return ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
+}
+
+int task_refuse(struct loop *loop, struct tepal_task *task, int error)
+{
+    unsigned n = count_refusal(loop, task, error);
+    if (n <= REFUSALS_FREE)
+        return error;
+    if (is_given_up(loop, task))
+        give_up(loop, task);
+    if (n == REFUSALS_GIVING_WAY)
+        name_in_log(task, error);
+    task_pause(loop, task, pause_ms(n));
+    return error;
+}
