@@ -48,7 +48,7 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
 static NO_INLINE tepal_res *prepare(tepal_req *req, tepal_res *res)
 {
     int rc = res_hooks_run(res);
-    task_need_no_shield(req->connection->task);
+    task_need_nothing_open(req->connection->task);
     return rc < 0 && !res->head_sent ? response_for_error(req, rc) : res;
 }
 
