@@ -73,7 +73,7 @@ enum tepal_error_code {
     TEPAL_ECERTIFICATE = -4110, /* a certificate is not accepted, or unusable */
     TEPAL_ETRUNCATED = -4111,   /* an encrypted stream ended without its proper end */
     TEPAL_ESILENT = -4112, /* the system has given the peer up, which does not answer (ETIMEDOUT) */
-    TEPAL_ENOBODY = -4130,      /* nobody reads this body (HEAD, 304): writing is over, properly */
+    TEPAL_ENOBODY = -4130, /* nobody reads this body (HEAD, 304): writing is over, properly */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and

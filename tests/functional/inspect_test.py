@@ -44,7 +44,7 @@ class Inspect(unittest.TestCase):
                                  r'waiting for \d+ ms \(sleep\), .* octets of stack\n')
         self.assertRegex(report, r'task \d+ "/upload" \(POST /upload from 127\.0\.0\.1\): '
                                  r'waiting for \d+ ms \(reading fd \d+\), ')
-        self.assertRegex(report, r'task \d+ "signals": waiting for \d+ ms \(a signal\)')
+        self.assertRegex(report, r'task \d+ "main": waiting for \d+ ms \(the end of serving\)')
         self.assertRegex(report, r' #0 0x')
         # It goes on.
         uploading.sendall(b'x' * 2000)
