@@ -55,29 +55,48 @@ static void uncount(struct arena *arena, size_t size)
         arena->budget->used -= size;
 }
 
-void arena_reset(struct arena *arena)
+static void free_chunks(struct arena_chunk **list)
 {
-    if (arena->used > arena->pool->size)
-        uncount(arena, arena->used - arena->pool->size);
-    while (arena->chunks) {
-        struct arena_chunk *chunk = arena->chunks;
-        arena->chunks = chunk->next;
+    while (*list) {
+        struct arena_chunk *chunk = *list;
+        *list = chunk->next;
         unpoison(chunk, chunk->size);
         mem_free(chunk);
     }
+}
+
+/* What is beyond the first chunk. */
+static NO_INLINE void free_rest(struct arena *arena)
+{
+    uncount(arena, arena->used - arena->pool->size);
+    free_chunks(&arena->chunks);
+    free_chunks(&arena->large);
+}
+
+void arena_reset(struct arena *arena)
+{
+    if (UNLIKELY(arena->used > arena->pool->size))
+        free_rest(arena);
     arena->next = arena->first;
     arena->end = arena->next + arena->pool->size;
     arena->used = arena->pool->size;
     poison(arena->next, arena->pool->size);
 }
 
-void arena_overwrite(struct arena *arena)
+enum { GONE = 0xdd };
+
+static void overwrite_chunks(struct arena_chunk *chunk)
 {
-    enum { GONE = 0xdd };
-    for (struct arena_chunk *chunk = arena->chunks; chunk; chunk = chunk->next) {
+    for (; chunk; chunk = chunk->next) {
         unpoison(chunk, chunk->size);
         memset(chunk + 1, GONE, chunk->size - sizeof(*chunk));
     }
+}
+
+void arena_overwrite(struct arena *arena)
+{
+    overwrite_chunks(arena->chunks);
+    overwrite_chunks(arena->large);
     unpoison(arena->first, arena->pool->size);
     memset(arena->first, GONE, arena->pool->size);
 }
@@ -107,7 +126,8 @@ static NO_INLINE void *alloc_from_new_chunk(struct arena *arena, size_t size)
     size_t left = left_of(arena);
     if (need > left)
         return NULL;
-    size_t take = need > ARENA_MIN_CHUNK / 4 ? need : ARENA_MIN_CHUNK;
+    bool is_large = need > ARENA_MIN_CHUNK / 4;
+    size_t take = is_large ? need : ARENA_MIN_CHUNK;
     if (take > left)
         take = left;
     if (!count(arena, take))
@@ -117,8 +137,9 @@ static NO_INLINE void *alloc_from_new_chunk(struct arena *arena, size_t size)
         uncount(arena, take);
         return NULL;
     }
-    *chunk = (struct arena_chunk){ .next = arena->chunks, .size = take };
-    arena->chunks = chunk;
+    struct arena_chunk **list = is_large ? &arena->large : &arena->chunks;
+    *chunk = (struct arena_chunk){ .next = *list, .size = take };
+    *list = chunk;
     char *data = (char *)(chunk + 1);
     if (take > need) {
         arena->next = data + size;
@@ -159,12 +180,12 @@ void *arena_zalloc(struct arena *arena, size_t size)
 }
 
 /* Where the list has the chunk that holds this allocation and nothing else; NULL: there is none. */
-static struct arena_chunk **own_chunk(struct arena *arena, const void *old, size_t size)
+static struct arena_chunk **own_chunk(struct arena *arena, const void *old)
 {
-    struct arena_chunk **at = &arena->chunks;
+    struct arena_chunk **at = &arena->large;
     while (*at && (void *)(*at + 1) != old)
         at = &(*at)->next;
-    return *at && (*at)->size == sizeof(**at) + aligned(size) ? at : NULL;
+    return *at ? at : NULL;
 }
 
 static void *resize_own(struct arena *arena, struct arena_chunk **at, size_t size)
@@ -192,8 +213,7 @@ void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_s
         arena->next += new_size - old_size;
         return old;
     }
-    struct arena_chunk **at =
-        old_size > ARENA_MIN_CHUNK / 4 ? own_chunk(arena, old, old_size) : NULL;
+    struct arena_chunk **at = old_size > ARENA_MIN_CHUNK / 4 ? own_chunk(arena, old) : NULL;
     if (at)
         return resize_own(arena, at, new_size);
     void *p = arena_alloc(arena, new_size);

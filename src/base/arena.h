@@ -23,6 +23,7 @@ struct arena_budget {
 struct arena {
     char *next, *end;           /* the free part of the current chunk */
     struct arena_chunk *chunks; /* all but the first, latest first */
+    struct arena_chunk *large;  /* those of one allocation each: only they may move */
     void *first;
     struct block_pool *pool;
     size_t used, limit;          /* octets of all chunks and of what was charged; and how many there

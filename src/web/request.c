@@ -73,7 +73,7 @@ void request_free(tepal_req *req)
         responses_give(server->responses, res);
     }
     struct memory *memory = NULL;
-    if (UNLIKELY(req->arena.chunks != NULL)) { /* it has taken more than its share of the work */
+    if (UNLIKELY(req->arena.used > req->arena.pool->size)) { /* it has taken more than its share of the work */
         memory = &req->connection->server->memory;
         if (req->collecting.next)
             list_remove(&req->collecting);

@@ -156,9 +156,9 @@ static void reset_and_clear(void **state)
     void *first = arena_alloc(&arena, 100);
     for (int i = 0; i < 50; i++)
         assert_non_null(arena_alloc(&arena, 5000));
-    assert_non_null(arena.chunks);
+    assert_non_null(arena.large);
     arena_reset(&arena);
-    assert_null(arena.chunks);
+    assert_null(arena.large);
     assert_ptr_equal(arena_alloc(&arena, 100), first);
 #ifdef TEPAL_ASAN
     arena_reset(&arena);
@@ -299,13 +299,52 @@ static void out_of_memory(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* An allocation that has grown over all of a chunk is not alone in it: a short text may lie behind it,
+ * or what comes next. So it does not move with its chunk. */
+static void grown_over_a_chunk(void **state)
+{
+    (void)state;
+    enum { CHUNK = 16 * 1024, ROOM = CHUNK - 2 * sizeof(void *) };
+    arena_alloc(&arena, FIRST);
+    for (size_t behind = 0; behind < alignof(max_align_t); behind++) {
+        size_t size = ROOM - behind;
+        char *data = arena_alloc(&arena, 112);
+        assert_ptr_equal(arena_resize(&arena, data, 112, size), data);
+        memset(data, 'd', size);
+        char *text = behind ? arena_alloc_text(&arena, behind / 2 + 1) : NULL;
+        if (text)
+            memset(text, 't', behind / 2 + 1);
+        char *more = arena_resize(&arena, data, size, 30000);
+        assert_non_null(more);
+        memset(more + size, 'm', 30000 - size);
+        char *next = arena_alloc_text(&arena, 1);
+        *next = 'n';
+        for (size_t i = 0; i < 30000; i++)
+            assert_int_equal(more[i], i < size ? 'd' : 'm');
+        for (size_t i = 0; text && i < behind / 2 + 1; i++)
+            assert_int_equal(text[i], 't');
+        arena_reset(&arena);
+        arena_alloc(&arena, FIRST);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(alignment),     TEST(text_is_packed), TEST(zalloc_is_zeroed), TEST(nothing_overlaps),
-        TEST(limit),         TEST(absurd_sizes),   TEST(zero_size),        TEST(reset_and_clear),
-        TEST(resize),        TEST(resize_large),   TEST(charges),          TEST(formatted_text),
+        TEST(alignment),
+        TEST(text_is_packed),
+        TEST(zalloc_is_zeroed),
+        TEST(nothing_overlaps),
+        TEST(limit),
+        TEST(absurd_sizes),
+        TEST(zero_size),
+        TEST(reset_and_clear),
+        TEST(resize),
+        TEST(resize_large),
+        TEST(charges),
+        TEST(formatted_text),
         TEST(out_of_memory),
+        TEST(grown_over_a_chunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
