@@ -17,6 +17,7 @@
 #define VALGRIND_DISABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_MAKE_MEM_DEFINED(at, size) 0
+#define VALGRIND_MAKE_MEM_NOACCESS(at, size) 0
 #endif
 
 enum { SLAB_STACKS = 32 };
@@ -63,6 +64,8 @@ static void lay_out(struct stack_pool *pool, struct stack *stack, char *low, cha
     *stack = (struct stack){ .low = low, .top = top, .guard_size = guard };
     stack->size = mem_whole_pages((size_t)(top - low));
     stack->guard = guard_make(low - guard, guard, &pool->guard);
+    /* Else its search for leaks would fault on each page of it. */
+    (void)VALGRIND_MAKE_MEM_NOACCESS(low - guard, guard);
     if (stack->guard == STACK_GUARD_MPROTECT)
         pool->n_mprotected++;
     if (stack->guard == STACK_GUARD_CANARY)
