@@ -53,7 +53,8 @@ class Certificates:
         assert done.returncode == 0, done.stdout
 
     def issue(self, name, names):
-        self.make(name, '/CN=' + name, 'between', ['subjectAltName=' + names])
+        self.make(name, '/CN=' + name, 'between',
+                  ['basicConstraints=critical,CA:FALSE', 'subjectAltName=' + names])
         with open(self.path(name), 'a', encoding='ascii') as out:
             for part in ('between', name + '-key'):
                 with open(self.path(part), encoding='ascii') as file:
