@@ -225,6 +225,21 @@ static void resize_large(void **state)
 }
 
 /* What is elsewhere counts as what is here. */
+static void what_it_has(void **state)
+{
+    (void)state;
+    char other;
+    char *small = arena_alloc(&arena, 10), *large = arena_alloc(&arena, 100000);
+    char *more = arena_alloc(&arena, 900); /* not in the first chunk any more */
+    assert_true(small && large && more);
+    assert_true(arena_has(&arena, more) && arena_has(&arena, more + 899));
+    assert_true(arena_has(&arena, small) && arena_has(&arena, small + 9));
+    assert_true(arena_has(&arena, large) && arena_has(&arena, large + 99999));
+    assert_false(arena_has(&arena, &other));
+    assert_false(arena_has(&arena, &arena));
+    assert_false(arena_has(&arena, NULL));
+}
+
 static void charges(void **state)
 {
     (void)state;
@@ -341,6 +356,7 @@ int main(void)
         TEST(reset_and_clear),
         TEST(resize),
         TEST(resize_large),
+        TEST(what_it_has),
         TEST(charges),
         TEST(formatted_text),
         TEST(out_of_memory),
