@@ -10,7 +10,7 @@ static tepal_res *ticks(tepal_req *req)
     tepal_res *res = tepal_stream(req, 200, "text/plain");
     for (int i = 1; tepal_writef(res, "tick %d\n", i) == 0; i++)
         if (tepal_sleep_ms(1000) < 0)
-            break; /* the client has left, or the server stops */
+            break; /* the client has left, or the server has waited long enough */
     return res;
 }
 

@@ -48,9 +48,8 @@ static tepal_res *script(tepal_req *req)
 }
 
 /* The browser shall load nothing from elsewhere, and run no script but ours. */
-static tepal_res *guarded(tepal_req *req, tepal_next *next)
+static int guard(tepal_req *req, tepal_res *res, void *arg)
 {
-    tepal_res *res = tepal_next_call(next, req);
     tepal_res_header(res, "Content-Security-Policy",
                      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
                      "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
@@ -58,7 +57,8 @@ static tepal_res *guarded(tepal_req *req, tepal_next *next)
     tepal_res_header(res, "Referrer-Policy", "no-referrer");
     tepal_res_header(res, "Cross-Origin-Resource-Policy", "same-origin");
     tepal_res_header(res, "Cache-Control", "no-cache");
-    return res;
+    (void)req, (void)arg;
+    return 0;
 }
 
 /* --- The API ---------------------------------------------------------------------------------- */
@@ -210,7 +210,7 @@ int main(int argc, char **argv)
         { 0 },
     };
     tepal_app *app = tepal_app_new();
-    tepal_use(app, guarded);
+    tepal_on_response(app, guard, NULL);
     tepal_context(app, open_store, close_store);
     tepal_routes(app, routes);
     tepal_error_pages(app, "application/json");

@@ -29,13 +29,15 @@ typedef struct tepal_next tepal_next; /* what a middleware calls */
  * One that vanishes without a word is found by TCP's keep-alive within two minutes. A route with shield
  * goes on in any case, and half_closed_clients of a server lets only a reset count.
  *
- * When the server ends, a handler goes on for shutdown_timeout_ms; then all its calls return
- * -ECANCELED. */
+ * When the server ends, a handler goes on for shutdown_timeout_ms (60 s, unless run.h's option says
+ * otherwise); then all its calls that suspend return -ECANCELED, those that write to the client as well.
+ * It has a tenth of that time to return, 1 s at least and 10 s at most; then it is left as it is. */
 typedef tepal_res *tepal_handler(tepal_req *req);
 
 /* A middleware stands around all handlers of an application, and around what is answered where
- * there is none: 404, 405, 400, 501, OPTIONS. It
- * calls tepal_next_call() for the response of what is inside, and returns that or another one. */
+ * there is none: 404, 405, 400, 501, OPTIONS. It calls tepal_next_call() for the response of what is
+ * inside, and returns that or another one. The head of a stream has been sent by then: what every
+ * response shall have is set by tepal_on_response(). */
 typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
 
 /* The response of the next middleware or the handler. Suspends if they do. Never NULL. */

@@ -4,7 +4,7 @@
  *  - A function returns 0 (or a count) on success and a negative number on failure: -errno, or one
  *    of the TEPAL_E codes below. A function that returns a pointer returns NULL on failure. The C
  *    variable errno is not part of the API.
- *  - You close what you got from a call named _new or _open. Everything else lives as long as the
+ *  - What a call gives you to close or to free, its comment says. Everything else lives as long as the
  *    first argument it was asked from.
  *  - Options are plain structs: zero means the default, a NULL pointer means all defaults.
  *  - Text is a NUL-terminated const char *, in UTF-8 where tepal itself writes it. Bytes are a
@@ -14,6 +14,7 @@
 #ifndef TEPAL_BASE_H
 #define TEPAL_BASE_H
 
+#include <errno.h> /* the numbers that results are made of */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -80,7 +81,7 @@ enum tepal_error_code {
  * positive numbers, "EUNKNOWN" for what has no name. Static storage; never NULL. */
 TEPAL_API const char *tepal_error_name(int error);
 
-/* A short English text for an error number, such as "connection refused". Static storage; never
+/* A short English text for an error number, such as "Connection refused". Static storage; never
  * NULL. */
 TEPAL_API const char *tepal_error_text(int error);
 

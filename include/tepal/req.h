@@ -4,8 +4,8 @@
  *
  * So nothing of a request is kept beyond it, the request itself included: that memory is used for the
  * next one, and a pointer shows somebody else's data. A library that was built with AddressSanitizer
- * (-Db_sanitize=address) names the line that does it; with TEPAL_DEBUG=1 what has ended is
- * overwritten with 0xdd.
+ * (make sanitize) names the line that does it; with TEPAL_DEBUG=1 what has ended is overwritten with
+ * 0xdd.
  *
  * A name that is NULL is nowhere: the getters return NULL, and the log says so. */
 #ifndef TEPAL_REQ_H

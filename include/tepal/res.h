@@ -23,10 +23,12 @@ extern "C" {
 
 /* --- Making a response ------------------------------------------------------------------------ */
 
-/* Text, and HTML, formatted as by printf; both in UTF-8. Nothing is escaped: see
- * tepal_html_escape(). Here, in fields and wherever tepal formats for machines, the decimal point of
- * a real is a point, whatever locale the program has set. With NULL for a %s the response is NULL:
- * "(null)" is not sent. */
+/* Text, and HTML, formatted as by printf; both in UTF-8. What a client sent stands behind "%s": as
+ * a format, here and wherever one is asked for, text in the memory of the request is refused when
+ * there is a '%' in it, and -Wformat-security finds it earlier. Nothing is escaped: see
+ * tepal_html_escape(). Here, in fields and wherever tepal formats for machines, the decimal point
+ * of a real is a point, whatever locale the program has set. With NULL for a %s the response is
+ * NULL: "(null)" is not sent. */
 TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
@@ -43,7 +45,7 @@ TEPAL_API tepal_res *tepal_empty(tepal_req *req, int status);
 
 /* A JSON value, whose reference the call takes over: of a value that is kept, or that is the body's,
  * give json_incref(). Who does not is told in the log, and what is small, or the body's, is not freed
- * under others. NULL is a failure of whatever made it, so that
+ * while others use it. NULL is a failure of whatever made it, so that
  * json_pack() can stand in the call. A real is written as the shortest text that reads back as the
  * same real: 19.99, 1.0, 1e22. Strings must be UTF-8 (-EILSEQ recorded), and the value not nested
  * over 2048 deep (-EINVAL). It is written in one go, some 10 ms for each MiB: larger ones are better
@@ -63,13 +65,14 @@ TEPAL_API tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format,
 TEPAL_API tepal_res *tepal_redirect(tepal_req *req, int status, const char *location);
 
 /* An error page: HTML, JSON ({"status": 404, "error": "..."}) or text, by the request's Accept, which
- * its Vary field says; see tepal_error_pages(). The format makes the message; NULL is the reason phrase of the status. */
+ * its Vary field says; see tepal_error_pages(). The format makes the message; NULL is the reason
+ * phrase of the status. */
 TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* The error page for a negative error (any other is a mistake: 500), which is logged for 5xx and not shown: 413, 400, 408 for
- * what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything else, 503 for -EBUSY,
- * -EAGAIN, -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
+/* The error page for a negative error (any other is a mistake: 500), which is logged for 5xx and not
+ * shown: 413, 400, 408 for what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything
+ * else, 503 for -EBUSY, -EAGAIN, -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
 TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
 
 /* --- Fields and status ------------------------------------------------------------------------ */

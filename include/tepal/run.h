@@ -84,7 +84,8 @@ typedef struct tepal_run_options {
     int64_t lingering_timeout_ms;
     /* For all that is under way when the server ends: running requests, heads of which a part has come,
      * clients that still send or read after their answer. Default 60 s; then requests are cancelled, and
-     * the other connections closed. */
+     * the other connections closed. What does not end even so, such as a request that waits for a thread
+     * that is stuck, is left as it is after a tenth of that time, 1 s at least and 10 s at most. */
     int64_t shutdown_timeout_ms;
 
     /* --- How many --- */

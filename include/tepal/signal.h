@@ -29,7 +29,8 @@ TEPAL_API int tepal_signals_next(tepal_signals *signals);
 /* The channel that the signals come from, whose items are their numbers as int: for waiting with
  * tepal_select() for signals beside other things. It belongs to the signals and lives as long; it
  * may only be received from. It holds one signal, and the others are kept until there is room:
- * each signal once, however often it came meanwhile, those from SIGRTMIN on as often as they came. Does not suspend. */
+ * each signal once, however often it came meanwhile, those from SIGRTMIN on as often as they came.
+ * Does not suspend. */
 TEPAL_API tepal_channel *tepal_signals_channel(tepal_signals *signals);
 
 /* Stops receiving. A signal that has come, was not received, and that nothing else receives, then

@@ -46,12 +46,12 @@ typedef struct tepal_connect_options {
  * ms after IPv4 ones, and what comes later joins; once all have failed it is waited for no longer
  * than timeout_ms of tepal_dns_options. While an attempt is under way the next one starts after
  * attempt_delay_ms, and at once when one has failed; the first that succeeds is taken, and the
- * others are given up. TCP_NODELAY is on. options may be NULL.
- * Suspends. Returns 0 and the stream, which the caller closes; what tepal_resolve() returns when
- * there is no address; the error of the last attempt (-ECONNREFUSED, also for a port of this machine
- * on which nobody listens and which the attempt itself was given; TEPAL_ESILENT when the system gives
- * up, ...), where that there is no way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV for
- * a local_host that is no address; -ENOMEM, -EMFILE, -ECANCELED, -ETIMEDOUT; with tls what
+ * others are given up. TCP_NODELAY is on. options may be NULL. Suspends. Returns 0 and the stream,
+ * which the caller closes; what tepal_resolve() returns when there is no address; the error of the
+ * last attempt (-ECONNREFUSED, also for a port of this machine on which nobody listens and which
+ * the attempt itself was given; TEPAL_ESILENT when the system gives up, ...), where that there is
+ * no way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV
+ * for a local_host that is no address; -ENOMEM, -EMFILE, -ECANCELED, -ETIMEDOUT; with tls what
  * tepal_conn_start_tls() returns, and tepal_tls_error() says more. */
 TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
                             const tepal_connect_options *options);

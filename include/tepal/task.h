@@ -35,11 +35,9 @@ extern "C" {
 typedef int tepal_task_fn(void *arg);
 
 /* Runs an event loop in this thread with fn(arg) as its first task, until that task returns; then
- * cancels and joins what else still runs, and returns the first task's result. When that takes
- * long, the log says what is waited for. Returns -EBUSY when
- * this thread runs a loop already, or the error that kept the loop from starting (-ENOMEM,
- * -EMFILE).
- */
+ * cancels and joins what else still runs, and returns the first task's result. When that takes long,
+ * the log says what is waited for. Returns -EBUSY when this thread runs a loop already, or the error
+ * that kept the loop from starting (-ENOMEM, -EMFILE). */
 TEPAL_API int tepal_main(tepal_task_fn *fn, void *arg);
 
 /* --- Time ------------------------------------------------------------------------------------- */
@@ -205,9 +203,10 @@ TEPAL_API int tepal_job_join(tepal_job *job);
 TEPAL_API void tepal_job_cancel(tepal_job *job);
 
 /* Takes the next job of the group that has ended, in the order in which they do, without those that
- * were joined. One task at a time may ask, and no job of the group. Suspends until there is one. Returns 1 with the job in
- * *job; 0 when none is left and none is running (tasks that are no jobs do not count); -ECANCELED
- * or -ETIMEDOUT when the wait was cut short. *job is NULL unless 1 was returned. */
+ * were joined. One task at a time may ask, and no job of the group. Suspends until there is one.
+ * Returns 1 with the job in *job; 0 when none is left and none is running (tasks that are no jobs
+ * do not count); -ECANCELED or -ETIMEDOUT when the wait was cut short. *job is NULL unless 1 was
+ * returned. */
 TEPAL_API int tepal_group_next(tepal_group *group, tepal_job **job);
 
 typedef struct tepal_gather_options {

@@ -77,10 +77,10 @@ TEPAL_API const char *tepal_tls_error(const tepal_tls *tls);
 
 /* Adds a certificate and its key (PEM files, as in the options; key NULL: in the same file) to a
  * server: it is shown to clients that ask for one of its names, and sessions with it are its own.
- * The first certificate of all is shown to the others. One with the names of an earlier one and another kind of key (RSA, ECDSA)
- * joins it, and what the client can do decides. Does not suspend. Returns 0 or as
- * tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a client, or
- * without a file. */
+ * The first certificate of all is shown to the others. One with the names of an earlier one and
+ * another kind of key (RSA, ECDSA) joins it, and what the client can do decides. Does not suspend.
+ * Returns 0 or as tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a
+ * client, or without a file. */
 TEPAL_API int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate,
                                         const char *key) TEPAL_MUST_CHECK;
 

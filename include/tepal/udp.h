@@ -39,17 +39,17 @@ typedef struct tepal_udp_options {
 TEPAL_API int tepal_udp_open(tepal_udp **udp, const tepal_udp_options *options);
 
 /* Connects the socket to a peer: it is where datagrams go by default, and no others than the peer's
- * are received, also of those that have come before. May be called again, for another peer. Does not suspend, since nothing is sent.
- * Returns 0 or a negative error: -ENETUNREACH, -EAFNOSUPPORT when the socket is of another family,
- * ... */
+ * are received, also of those that have come before. May be called again, for another peer. Does
+ * not suspend, since nothing is sent. Returns 0 or a negative error: -ENETUNREACH, -EAFNOSUPPORT
+ * when the socket is of another family, ... */
 TEPAL_API int tepal_udp_connect(tepal_udp *udp, const tepal_addr *peer);
 
 /* Sends a datagram, of no octets or more, to an address; NULL: to the peer that the socket is
- * connected to. Suspends while the system's buffer is full, or another task sends. Returns 0 or a negative error:
- * -EMSGSIZE when it is too long, -EDESTADDRREQ without an address, -EACCES (broadcast is not
- * allowed), -ENETUNREACH, ... On a connected socket the error may be that of an earlier datagram:
- * -ECONNREFUSED when nobody received that at the peer. The socket can be used after every error;
- * the datagram was not sent. */
+ * connected to. Suspends while the system's buffer is full, or another task sends. Returns 0 or a
+ * negative error: -EMSGSIZE when it is too long, -EDESTADDRREQ without an address, -EACCES
+ * (broadcast is not allowed), -ENETUNREACH, ... On a connected socket the error may be that of an
+ * earlier datagram: -ECONNREFUSED when nobody received that at the peer. The socket can be used
+ * after every error; the datagram was not sent. */
 TEPAL_API int tepal_udp_send(tepal_udp *udp, const tepal_addr *to, const void *data, size_t len);
 
 /* Receives one datagram. from, which may be NULL, is where it came from. Suspends. Returns its

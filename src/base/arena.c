@@ -101,6 +101,19 @@ void arena_overwrite(struct arena *arena)
     memset(arena->first, GONE, arena->pool->size);
 }
 
+static bool is_in_chunks(const struct arena_chunk *chunk, const void *p)
+{
+    while (chunk && (uintptr_t)p - (uintptr_t)chunk >= chunk->size)
+        chunk = chunk->next;
+    return chunk != NULL;
+}
+
+bool arena_has(const struct arena *arena, const void *p)
+{
+    return (uintptr_t)p - (uintptr_t)arena->first < arena->pool->size ||
+           is_in_chunks(arena->chunks, p) || is_in_chunks(arena->large, p);
+}
+
 void arena_clear(struct arena *arena)
 {
     if (!arena->first)

@@ -66,6 +66,9 @@ void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_s
 bool arena_charge(struct arena *arena, size_t size);
 void arena_discharge(struct arena *arena, size_t size);
 
+/* Whether the octet lies in memory that the arena has taken. */
+bool arena_has(const struct arena *arena, const void *p);
+
 /* A copy of len octets with a NUL behind. */
 char *arena_strndup(struct arena *arena, const char *s, size_t len);
 

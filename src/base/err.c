@@ -1,4 +1,5 @@
-/* Names and texts of error numbers: one table for tepal's own codes, the C library's for errno. */
+/* Names and texts of error numbers: one table for tepal's own codes and what has another meaning here,
+ * the C library's for errno. */
 #include "base/platform.h"
 
 #include <tepal/base.h>
@@ -9,6 +10,8 @@ static const struct {
     int error;
     const char *name, *text;
 } own[] = {
+    /* "Connection timed out" would be TEPAL_ESILENT; this is a deadline of the program's. */
+    { -ETIMEDOUT, "ETIMEDOUT", "the time is over" },
     { TEPAL_ECLOSED, "TEPAL_ECLOSED", "the peer closed the connection" },
     { TEPAL_EMESSAGE, "TEPAL_EMESSAGE", "malformed message" },
     { TEPAL_EBODY_SIZE, "TEPAL_EBODY_SIZE", "body too large" },

@@ -224,10 +224,23 @@ char *request_alloc_text(tepal_req *req, size_t size)
     return p;
 }
 
+bool request_refuses_format(tepal_req *req, const char *call, const char *format)
+{
+    const struct http_conn *http = &req->connection->http;
+    bool received = http->in && (uintptr_t)format - (uintptr_t)http->in < http->in_cap;
+    if (LIKELY(!received && !arena_has(&req->arena, format)) || !strchr(format, '%'))
+        return false;
+    mistake(req, -EINVAL, call,
+            "the format \"%.100s\" is text of the request, which stands behind \"%%s\"", format);
+    return true;
+}
+
 char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, const char *format,
                       va_list args)
 {
     size_t n;
+    if (UNLIKELY(request_refuses_format(req, caller->call, format)))
+        return NULL;
     va_list again;
     va_copy(again, args);
     char *text = arena_vprintf(&req->arena, &n, format, args);

@@ -90,6 +90,10 @@ struct caller {
     const char *call, *field;
 };
 
+/* Whether the format is text of the request, so that its client would choose what is printed: that is
+ * said, of this call, and the cause of a failure. */
+bool request_refuses_format(tepal_req *req, const char *call, const char *format);
+
 /* Text for this call. NULL, and the cause recorded, when memory is short or the format or one of its
  * texts is wrong. */
 char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, const char *format,

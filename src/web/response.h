@@ -21,6 +21,7 @@ struct tepal_res {
     tepal_req *req;         /* NULL: it has ended */
     tepal_res *next_of_req; /* another response to the same request */
     int status;
+    uint32_t head_len;  /* octets of the head that was sent */
     const char *reason; /* NULL: the usual one */
     const char *content_type;
     size_t type_len;
@@ -42,7 +43,9 @@ struct tepal_res {
     bool keep_alive;   /* the connection goes on, as far as the head has said */
     uint64_t declared; /* octets of the body */
     uint64_t written;  /* octets of the body so far */
-    uint32_t head_len; /* octets of the head that was sent */
+    /* 0. A program that gives the next response to free() is told so by the C library, which takes the
+     * word in front of it for a size. */
+    size_t no_size;
 };
 
 /* Sets the media type, which has been checked or is ours. */

@@ -8,6 +8,7 @@ enum { FIRST_SLAB = 32, LARGEST_SLAB = 4096, AGE_OF_STREAMS = 1024 };
 struct response_slab {
     struct response_slab *next;
     size_t n;
+    size_t no_size[2]; /* as in a response */
     tepal_res items[];
 };
 

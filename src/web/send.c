@@ -387,8 +387,10 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
 
 int tepal_writef(tepal_res *res, const char *format, ...)
 {
-    if (!res)
+    if (!response_is_usable(res, "tepal_writef", true))
         return -EINVAL;
+    if (UNLIKELY(request_refuses_format(res->req, "tepal_writef", format)))
+        return res->error = -EINVAL;
     char small[512];
     va_list args, again;
     va_start(args, format);

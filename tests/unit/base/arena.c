@@ -225,6 +225,22 @@ static void resize_large(void **state)
 }
 
 /* What is elsewhere counts as what is here. */
+static void what_it_has(void **state)
+{
+    (void)state;
+    char other;
+    char *small = arena_alloc(&arena, 10), *large = arena_alloc(&arena, 100000);
+    assert_non_null(arena_alloc(&arena, FIRST - 100));
+    char *more = arena_alloc(&arena, 900); /* there is no room in the first chunk */
+    assert_true(small && large && more);
+    assert_true(arena_has(&arena, more) && arena_has(&arena, more + 899));
+    assert_true(arena_has(&arena, small) && arena_has(&arena, small + 9));
+    assert_true(arena_has(&arena, large) && arena_has(&arena, large + 99999));
+    assert_false(arena_has(&arena, &other));
+    assert_false(arena_has(&arena, &arena));
+    assert_false(arena_has(&arena, NULL));
+}
+
 static void charges(void **state)
 {
     (void)state;
@@ -331,20 +347,11 @@ static void grown_over_a_chunk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(alignment),
-        TEST(text_is_packed),
-        TEST(zalloc_is_zeroed),
-        TEST(nothing_overlaps),
-        TEST(limit),
-        TEST(absurd_sizes),
-        TEST(zero_size),
-        TEST(reset_and_clear),
-        TEST(resize),
-        TEST(resize_large),
-        TEST(charges),
-        TEST(formatted_text),
-        TEST(out_of_memory),
-        TEST(grown_over_a_chunk),
+        TEST(alignment),        TEST(text_is_packed),  TEST(zalloc_is_zeroed),
+        TEST(nothing_overlaps), TEST(limit),           TEST(absurd_sizes),
+        TEST(zero_size),        TEST(reset_and_clear), TEST(resize),
+        TEST(resize_large),     TEST(what_it_has),     TEST(charges),
+        TEST(formatted_text),   TEST(out_of_memory),   TEST(grown_over_a_chunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,37 @@ static tepal_res *no_html(tepal_req *req)
 {
     return tepal_html(req, 200, nothing(req), 0);
 }
+/* -Wformat-security finds these, but it is not on by default. */
+#pragma GCC diagnostic ignored "-Wformat-security"
+static tepal_res *target_as_format(tepal_req *req)
+{
+    return tepal_text(req, 200, tepal_req_target(req));
+}
+static tepal_res *path_as_format(tepal_req *req)
+{
+    return tepal_error(req, 404, tepal_req_path(req));
+}
+static tepal_res *own_text_as_format(tepal_req *req)
+{
+    return tepal_html(req, 200, tepal_req_strdup(req, "50%s"));
+}
+static tepal_res *value_as_format(tepal_req *req)
+{
+    tepal_res *res = tepal_empty(req, 204);
+    tepal_res_header(res, "X-Target", tepal_req_target(req));
+    return res;
+}
+static int written;
+static tepal_res *piece_as_format(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, tepal_req_target(req));
+    return res;
+}
+static tepal_res *text_without_percent(tepal_req *req)
+{
+    return tepal_text(req, 200, tepal_req_path(req));
+}
 static tepal_res *null_in_text(tepal_req *req)
 {
     return tepal_text(req, 200, "%d %5.1f %s and %s\n", 1, 2.0, "good", nothing(req));
@@ -246,6 +277,27 @@ static void wrong_arguments(void **state)
     start(NULL);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
         expect_500(wrong[i].path, wrong[i].says);
+}
+
+/* What a client sent is not what its answer is formatted by. */
+static void texts_of_the_request(void **state)
+{
+    (void)state;
+    tepal_get(app, "/target/{x}", target_as_format);
+    tepal_get(app, "/path/{x}", path_as_format);
+    tepal_get(app, "/own", own_text_as_format);
+    tepal_get(app, "/value/{x}", value_as_format);
+    tepal_get(app, "/piece/{x}", piece_as_format);
+    tepal_get(app, "/plain", text_without_percent);
+    start(NULL);
+    expect_500("/target/%25s%25n",
+               "tepal_text: the format \"/target/%25s%25n\" is text of the request");
+    expect_500("/path/%25s%25n", "tepal_error: the format \"/path/%s%n\" is text of the request");
+    expect_500("/own", "tepal_html: the format \"50%s\" is text of the request");
+    expect_500("/value/%41", "tepal_res_header: the format \"/value/%41\" is text of the request");
+    expect_500("/piece/%41", "tepal_writef: the format \"/piece/%41\" is text of the request");
+    assert_int_equal(written, -EINVAL);
+    assert_reply(get("/plain"), 200, "/plain");
 }
 
 /* The route is named where it is not what was asked for. */
@@ -804,6 +856,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WEB_TEST(wrong_arguments),
+        WEB_TEST(texts_of_the_request),
         WEB_TEST(the_pattern_is_named),
         WEB_TEST(a_failure_is_not_hidden),
         WEB_TEST(names_that_are_null),

@@ -66,6 +66,24 @@ static void what_lives(void **state)
         responses_give(responses, all[i]);
 }
 
+/* What a program gives to free() by mistake must not look like a chunk of the C library's. */
+static void no_chunks(void **state)
+{
+    (void)state;
+    static tepal_res *all[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        all[i] = take(false);
+        memset(all[i], 0xff, offsetof(tepal_res, no_size));
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        size_t size;
+        memcpy(&size, (const char *)all[i] - sizeof(size), sizeof(size));
+        assert_int_equal(size, 0);
+    }
+    for (size_t i = 0; i < MANY; i++)
+        responses_give(responses, all[i]);
+}
+
 /* Which of the next n is at the same address; n: none. */
 static size_t used_again(const tepal_res *res, bool stream, size_t n)
 {
@@ -117,9 +135,8 @@ static void memory_shortage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RESPONSES_TEST(one_pool_for_a_loop),
-        RESPONSES_TEST(what_lives),
-        RESPONSES_TEST(ages),
+        RESPONSES_TEST(one_pool_for_a_loop), RESPONSES_TEST(what_lives),
+        RESPONSES_TEST(no_chunks),           RESPONSES_TEST(ages),
         RESPONSES_TEST(memory_shortage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
