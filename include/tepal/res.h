@@ -151,7 +151,8 @@ TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
  * TEPAL_ENOBODY where there is no body (HEAD, 204, 205, 304), when the head has been sent: a proper end,
  * after which the handler returns the response as after any other; TEPAL_ELENGTH for octets beyond the
  * declared length (they are not sent); TEPAL_ESENT when another response to the request has begun;
- * -EBUSY while another task writes to it; -ETIMEDOUT when the client was too slow (write_timeout_ms,
+ * -EBUSY while another task writes to it; -EINVAL for a response that tepal_stream() has not made, in
+ * place of which a 500 is sent; -ETIMEDOUT when the client was too slow (write_timeout_ms,
  * min_write_rate); or an error of the connection (-EPIPE, -ECONNRESET, -ECANCELED: the client is gone,
  * or the server's patience is over). After an error the response is broken off, unless a further piece
  * is written: -ETIMEDOUT of the task's own deadline, and -EBUSY, leave a piece of up to 4096 octets

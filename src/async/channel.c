@@ -31,7 +31,8 @@ static inline void need_channel(const char *call, const tepal_channel *channel)
 
 bool channel_is_awaited(tepal_channel *channel)
 {
-    return waiters_first(&channel->senders) || waiters_first(&channel->receivers);
+    return !loop_is_forked() &&
+           (waiters_first(&channel->senders) || waiters_first(&channel->receivers));
 }
 
 void tepal_channel_free(tepal_channel *channel)

@@ -87,6 +87,13 @@ void loop_close(struct loop *loop);
  * the latter if nothing is ready, but not with wait false. Returns false when nothing was done. */
 bool loop_turn(struct loop *loop, bool wait);
 
+/* Whether this is a child of fork(), in which no task runs any more. What it has inherited it may close:
+ * nobody waits for it there, and nothing of it may reach others, as it is the parent's, too. */
+static inline bool loop_is_forked(void)
+{
+    return loop_current && loop_current->forked;
+}
+
 /* Lets this turn end as soon as the running task waits: something has to be done before the next
  * one runs. */
 static inline void loop_end_turn(struct loop *loop)

@@ -342,21 +342,26 @@ static void end(tepal_process *process)
     timer_cancel(&process->kill);
 }
 
+static void end_group(tepal_process *process)
+{
+    siginfo_t info;
+    (void)send_signal(process, SIGKILL);
+    (void)wait_for(process, &info, WEXITED | WNOHANG);
+}
+
 void tepal_process_close(tepal_process *process)
 {
     if (!process)
         return;
-    siginfo_t info;
+    bool ours = !loop_is_forked(); /* else it is the parent's */
     if (!turns_is_leaving(process->waiter))
         misuse("tepal_process_close", "a task still waits for the process");
     close_pipes(process);
-    if (!process->ended)
+    if (!process->ended && ours)
         end(process);
-    if (process->own_group) {
-        (void)send_signal(process, SIGKILL);
-        (void)wait_for(process, &info, WEXITED | WNOHANG);
-        close_pidfd(process);
-    }
+    if (process->own_group && ours)
+        end_group(process);
+    close_pidfd(process);
     process->closed = process->waited_for;
     if (!process->closed)
         mem_free(process);

@@ -247,7 +247,8 @@ void tepal_conn_close(tepal_conn *stream)
 {
     if (!stream)
         return;
-    writer_flush_some(stream);
+    if (!loop_is_forked()) /* the parent sends it, too */
+        writer_flush_some(stream);
     end(stream, "tepal_conn_close");
 }
 
@@ -255,6 +256,7 @@ void tepal_conn_abort(tepal_conn *stream)
 {
     if (!stream)
         return;
-    stream_reset_at_close(stream);
+    if (!loop_is_forked())
+        stream_reset_at_close(stream);
     end(stream, "tepal_conn_abort");
 }

@@ -36,17 +36,18 @@ static inline void turns_pass(struct turns *turns)
 }
 
 /* Whether a task that is in a call that waits (NULL: none is) returns from it without waiting again,
- * since it has been cancelled or its time is over, and only has not run since. What it waits for may
+ * since it has been cancelled or its time is over, and only has not run since; or never, in a child of
+ * fork(). What it waits for may
  * be closed then, as a channel may; it is freed when the task has left. */
 static inline bool turns_is_leaving(const struct tepal_task *task)
 {
-    return !task || task->cancelled || (!task->waiting && task->result < 0);
+    return !task || task->cancelled || (!task->waiting && task->result < 0) || loop_is_forked();
 }
 
 /* Whether a task waits for its turn that is not about to leave. */
 static inline bool turns_are_awaited(struct turns *turns)
 {
-    return waiters_first(&turns->queue) || !turns_is_leaving(turns->next);
+    return (waiters_first(&turns->queue) && !loop_is_forked()) || !turns_is_leaving(turns->next);
 }
 
 #endif

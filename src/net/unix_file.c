@@ -174,15 +174,17 @@ int unix_file_bind(struct unix_file *file, int fd, const struct addr *addr, int 
         mem_free(path);
         return rc;
     }
-    *file = (struct unix_file){ .path = path, .device = st.st_dev, .inode = st.st_ino };
+    *file = (struct unix_file){
+        .path = path, .owner = getpid(), .device = st.st_dev, .inode = st.st_ino
+    };
     return 0;
 }
 
 void unix_file_remove(struct unix_file *file)
 {
     struct stat st;
-    if (file->path && lstat(file->path, &st) == 0 && st.st_dev == file->device &&
-        st.st_ino == file->inode)
+    if (file->path && file->owner == getpid() && lstat(file->path, &st) == 0 &&
+        st.st_dev == file->device && st.st_ino == file->inode)
         unlink(file->path);
     mem_free(file->path);
     *file = (struct unix_file){ 0 };

@@ -11,6 +11,7 @@
 /* All zero: there is none. */
 struct unix_file {
     char *path; /* absolute, whatever becomes of the working directory; NULL: there is none */
+    pid_t owner;
     dev_t device;
     ino_t inode;
 };
@@ -19,7 +20,8 @@ struct unix_file {
  * process has left there: one that nobody is bound to. Returns 0 or a negative errno. */
 int unix_file_bind(struct unix_file *file, int fd, const struct addr *addr, int type);
 
-/* Removes the file, if the name still leads to it. Before fd is closed: until then no other file can
+/* Removes the file, if the name still leads to it, and this is the process that made it, no child of it.
+ * Before fd is closed: until then no other file can
  * get its inode. */
 void unix_file_remove(struct unix_file *file);
 

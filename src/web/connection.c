@@ -282,6 +282,7 @@ static NO_INLINE bool go_on_after_end(struct connection *c)
 {
     c->http.work->peer_ended = false;
     c->task->cancelled = false;
+    c->task->n_refused_cancelled = 0;
     return conn_flush(&c->http) == 0 && tepal_sleep_ms(0) == 0 && !was_reset(c);
 }
 

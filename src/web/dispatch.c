@@ -48,6 +48,7 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
 static NO_INLINE tepal_res *prepare(tepal_req *req, tepal_res *res)
 {
     int rc = res_hooks_run(res);
+    request_close_group(req); /* that of a hook */
     task_need_nothing_open(req->connection->task);
     return rc < 0 && !res->head_sent ? response_for_error(req, rc) : res;
 }
@@ -76,10 +77,7 @@ tepal_res *dispatch(tepal_req *req)
             tepal_deadline_in(route->timeout_ms);
     }
     tepal_res *res = tepal_next_call(&next, req);
-    if (UNLIKELY(req->group != NULL)) {
-        group_close_until(req->group, TEPAL_NEVER);
-        req->group = NULL;
-    }
+    request_close_group(req);
     task_need_nothing_open(task);
     task->deadline = deadline;
     if (res_hooks_wait(req) && !res->head_sent)

@@ -67,13 +67,15 @@ void request_free(tepal_req *req)
         req->deferred = deferred->next;
         deferred->fn(deferred->arg);
     }
+    request_close_group(req); /* that of such a function */
     while (req->responses) {
         tepal_res *res = req->responses;
         req->responses = res->next_of_req;
         responses_give(server->responses, res);
     }
     struct memory *memory = NULL;
-    if (UNLIKELY(req->arena.used > req->arena.pool->size)) { /* it has taken more than its share of the work */
+    if (UNLIKELY(req->arena.used >
+                 req->arena.pool->size)) { /* it has taken more than its share of the work */
         memory = &req->connection->server->memory;
         if (req->collecting.next)
             list_remove(&req->collecting);
@@ -314,6 +316,12 @@ tepal_group *tepal_req_group(tepal_req *req)
     if (!req->group)
         request_fail(req, -ENOMEM);
     return req->group;
+}
+
+void request_end_group(tepal_req *req)
+{
+    group_close_until(req->group, TEPAL_NEVER);
+    req->group = NULL;
 }
 
 int tepal_req_set(tepal_req *req, const tepal_key *key, void *value)

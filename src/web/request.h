@@ -64,7 +64,15 @@ struct tepal_req {
 /* A request without a head in memory from the loop's pools. NULL when memory is short. */
 tepal_req *request_new(struct connection *connection);
 
-/* Runs what was deferred and gives all memory back. Its group has been closed. */
+/* Closes the request's group, if it has one. Suspends. */
+void request_end_group(tepal_req *req);
+static inline void request_close_group(tepal_req *req)
+{
+    if (UNLIKELY(req->group != NULL))
+        request_end_group(req);
+}
+
+/* Runs what was deferred and gives all memory back. Suspends if that made a group. */
 void request_free(tepal_req *req);
 
 /* Looks at the complete head: terminates it and takes the target apart. Sets refused. */

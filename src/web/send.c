@@ -7,6 +7,7 @@
 #include "http/chunk.h"
 #include "http/h1_write.h"
 #include "http/status.h"
+#include "web/mistake.h"
 #include "web/res_hooks.h"
 
 #include <errno.h>
@@ -364,8 +365,9 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
 {
     if (!response_is_usable(res, "tepal_write", true))
         return -EINVAL;
-    if (!res->stream)
-        misuse("tepal_write", "the response was not made by tepal_stream()");
+    if (UNLIKELY(!res->stream))
+        return res->error = mistake(res->req, -EINVAL, "tepal_write",
+                                    "the response was not made by tepal_stream()");
     task_need("tepal_write");
     int rc = res->error;
     if (res->req->sending && res->req->sending != res)

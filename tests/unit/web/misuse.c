@@ -852,6 +852,23 @@ static void fields_after_the_head(void **state)
                 "sent before");
 }
 
+/* --- Streams that are none -------------------------------------------------------------------- */
+
+static tepal_res *write_to_whole(tepal_req *req)
+{
+    tepal_res *res = ok(req);
+    assert_int_equal(tepal_write(res, "x", 1), -EINVAL);
+    return res;
+}
+
+static void pieces_of_what_is_whole(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", write_to_whole);
+    start(NULL);
+    expect_500("/", "tepal_write: the response was not made by tepal_stream()");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -873,6 +890,7 @@ int main(void)
         WEB_TEST(memory_is_overwritten_in_debug_mode),
         WEB_TEST(names_the_pattern_has_not),
         WEB_TEST(fields_after_the_head),
+        WEB_TEST(pieces_of_what_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

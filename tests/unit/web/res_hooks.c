@@ -178,6 +178,57 @@ static void a_stream_begun_by_another_task(void **state)
     assert_field(reply, "X-Path", "/");
 }
 
+/* What a hook, or a deferred function, starts in the request's group ends with the request. */
+static int n_running;
+
+static int outlive(void *arg)
+{
+    n_running++;
+    int rc = tepal_sleep_ms(100000);
+    assert_non_null(tepal_req_path(arg));
+    n_running--;
+    return rc;
+}
+
+static int spawn_for(tepal_req *req)
+{
+    int rc = tepal_spawn(tepal_req_group(req), outlive, req, NULL);
+    return rc == 0 ? tepal_sleep_ms(1) : rc;
+}
+
+static int spawn_in_hook(tepal_req *req, tepal_res *res, void *arg)
+{
+    (void)res, (void)arg;
+    return spawn_for(req);
+}
+
+static void spawn_at_the_end(void *req)
+{
+    assert_int_equal(spawn_for(req), 0);
+    assert_int_equal(n_running, 1);
+}
+
+static tepal_res *deferring(tepal_req *req)
+{
+    return tepal_req_defer(req, spawn_at_the_end, req) < 0 ? NULL : ok(req);
+}
+
+static void groups_of_hooks(void **state)
+{
+    (void)state;
+    tepal_on_response(app, spawn_in_hook, NULL);
+    tepal_get(app, "/", ok);
+    tepal_get(app, "/defer", deferring);
+    start(NULL);
+    for (int i = 0; i < 3; i++) {
+        assert_reply(get("/"), 200, "ok");
+        assert_int_equal(n_running, 0);
+        assert_reply(get("/defer"), 200, "ok");
+        assert_reply(get("/"), 200, "ok"); /* the same connection: the one before has ended */
+        assert_int_equal(n_running, 0);
+    }
+}
+
 static int too_late_result;
 
 static tepal_res *too_late(tepal_req *req)
@@ -220,6 +271,7 @@ int main(void)
         WEB_TEST(hooks_change_and_wait),
         WEB_TEST(a_hook_that_spoils),
         WEB_TEST(a_stream_begun_by_another_task),
+        WEB_TEST(groups_of_hooks),
         WEB_TEST(wrong_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -336,13 +336,6 @@ static void large_bodies(void **state)
     free(big);
 }
 
-static tepal_res *write_to_whole(tepal_req *req)
-{
-    tepal_res *res = ok(req);
-    tepal_write(res, "x", 1);
-    return res;
-}
-
 static int second;
 
 /* The first cannot be taken back, and must not look complete. */
@@ -472,21 +465,6 @@ static void a_loop_of_empty_pieces(void **state)
     assert_int_equal(loop_current->n_tasks, 0);
 }
 
-/* --- Misuse ----------------------------------------------------------------------------------- */
-
-static void ask_for(void *target)
-{
-    get(target);
-}
-
-static void misused(void **state)
-{
-    (void)state;
-    tepal_get(app, "/whole", write_to_whole);
-    start(NULL);
-    assert_misuse(ask_for, "/whole", "the response was not made by tepal_stream()");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,7 +476,6 @@ int main(void)
         WEB_TEST(streams_that_fail),
         WEB_TEST(two_writers),
         WEB_TEST(large_bodies),
-        WEB_TEST(misused),
         WEB_TEST(a_second_stream),
         WEB_TEST(a_piece_that_cannot_be_made),
         WEB_TEST(a_body_that_nobody_reads),
