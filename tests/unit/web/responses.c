@@ -73,7 +73,7 @@ static void no_chunks(void **state)
     static tepal_res *all[MANY];
     for (size_t i = 0; i < MANY; i++) {
         all[i] = take(false);
-        memset(all[i], 0xff, offsetof(tepal_res, no_size));
+        memset(all[i], 1, offsetof(tepal_res, no_size));
     }
     for (size_t i = 0; i < MANY; i++) {
         size_t size;
