@@ -375,7 +375,7 @@ static void end_tasks(struct loop *loop)
 {
     enum { LONG_MS = 5000 };
     struct timer timer;
-    loop->ending = true;
+    loop->ending = loop->stacks.ending = true;
     timer_init(&timer, on_long_end);
     int64_t long_after = loop_time_in(loop, LONG_MS);
     timer_set(&loop->timers, &timer, loop->end_until < long_after ? loop->end_until : long_after);
