@@ -88,7 +88,7 @@ int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
 }
 
 /* A task has failed, which is no job. What tepal_group_wait() may still return has time. */
-static void note_failure(tepal_group *group, const struct tepal_task *task, int error)
+static NO_INLINE void note_failure(tepal_group *group, const struct tepal_task *task, int error)
 {
     bool is_first = group->first_error == 0 || group->first_error == error;
     if (group->reports_at_once || (!is_first && error != group->told_error))

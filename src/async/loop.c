@@ -32,7 +32,7 @@ static int64_t clock_us(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    return (int64_t)ts.tv_sec * 1000000 + (int64_t)((uint64_t)ts.tv_nsec / 1000);
 }
 
 static void look_at_clock(struct loop *loop)
@@ -40,7 +40,7 @@ static void look_at_clock(struct loop *loop)
     if (loop->fake_time)
         return;
     loop->now_us = clock_us();
-    loop->now = loop->now_us / 1000;
+    loop->now = (int64_t)((uint64_t)loop->now_us / 1000); /* unsigned is quicker */
 }
 
 int64_t loop_clock_us(const struct loop *loop)
@@ -219,7 +219,7 @@ static int64_t catch_up_us(const struct loop *loop)
  * lasted: I/O and timers are not to wait for long, but two tasks that wake one another are not to
  * pay for a system call each time. Even to look at the clock costs as much as some switches, so
  * that is done the less often the quicker the tasks are. */
-static void run_for_a_while(struct loop *loop)
+static NO_INLINE void run_for_a_while(struct loop *loop)
 {
     enum { TURN_US = 100, QUICK_US = 10, FIRST = 16, MOST = 512 };
     int64_t end_us = loop->now_us + TURN_US + catch_up_us(loop);
@@ -293,7 +293,7 @@ static bool poll_fake(struct loop *loop, bool wait)
 }
 
 /* One round of the tasks in each turn, so that tests know what to expect. */
-static bool turn_fake(struct loop *loop, bool wait, bool done)
+static NO_INLINE bool turn_fake(struct loop *loop, bool wait, bool done)
 {
     done |= !list_is_empty(&loop->ready);
     run_ready(loop, list_length(&loop->ready));
@@ -375,7 +375,7 @@ static void end_tasks(struct loop *loop)
 {
     enum { LONG_MS = 5000 };
     struct timer timer;
-    loop->ending = true;
+    loop->ending = loop->stacks.ending = true;
     timer_init(&timer, on_long_end);
     int64_t long_after = loop_time_in(loop, LONG_MS);
     timer_set(&loop->timers, &timer, loop->end_until < long_after ? loop->end_until : long_after);

@@ -76,6 +76,8 @@ void poller_remove(struct poller *poller, struct io *io)
 static uint32_t state_of(uint32_t events)
 {
     uint32_t state = 0;
+    if (LIKELY(events == (EPOLLIN | EPOLLOUT))) /* something to read, as mostly */
+        return IO_READ | IO_WRITE;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         state |= IO_READ;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))

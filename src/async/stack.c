@@ -228,7 +228,7 @@ void stack_give(struct stack_pool *pool, struct stack *stack)
         return;
     }
     idle_give(&home->idle, stack);
-    if (UNLIKELY(idle_warm(&home->idle) > STACK_MAX_WARM))
+    if (UNLIKELY(idle_warm(&home->idle) > STACK_MAX_WARM) && !pool->ending)
         cool(idle_cool(&home->idle));
 }
 

@@ -63,6 +63,7 @@ struct stack_pool {
     struct stack_pool
         *others; /* for other sizes: a list, of which each has only what is above guard */
     size_t n_others;
+    bool ending; /* all of it is unmapped soon, so what comes back need not be cooled */
 };
 
 /* size 0 is the default. */

@@ -116,6 +116,13 @@ void task_start(struct loop *loop, struct tepal_task *task)
     list_append(&loop->ready, &task->ready);
 }
 
+/* What lies on its stack is still in use. */
+static NO_INLINE void keep_stack(struct loop *loop, const struct tepal_task *task)
+{
+    ctx_keep_stack(task->stack->low, task->stack->top);
+    loop->n_abandoned++;
+}
+
 static void task_end(struct loop *loop, struct tepal_task *task)
 {
     tepal_group *group = task->group;
@@ -127,12 +134,10 @@ static void task_end(struct loop *loop, struct tepal_task *task)
         group_task_ended(group, task, result);
     if (UNLIKELY(task->locals != NULL))
         locals_drop(task->locals);
-    if (UNLIKELY(task->abandoned)) {
-        ctx_keep_stack(task->stack->low, task->stack->top);
-        loop->n_abandoned++;
-        return;
-    }
-    stack_give(&loop->stacks, task->stack);
+    if (UNLIKELY(task->abandoned))
+        keep_stack(loop, task);
+    else
+        stack_give(&loop->stacks, task->stack);
 }
 
 /* Where it had no guard, or reached over it. What lies beside the stack is not what it was. */

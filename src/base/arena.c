@@ -18,13 +18,22 @@ struct arena_chunk {
     size_t size;
 };
 
+/* The first chunk is free, and there are no others. */
+static inline void begin(struct arena *arena)
+{
+    arena->next = arena->first;
+    arena->end = arena->next + arena->pool->size;
+    arena->used = arena->pool->size;
+    poison(arena->next, arena->pool->size);
+}
+
 int arena_init(struct arena *arena, struct block_pool *pool, size_t limit)
 {
     *arena = (struct arena){ .pool = pool, .limit = limit };
     arena->first = block_take(pool);
     if (!arena->first)
         return -ENOMEM;
-    arena_reset(arena); /* used is 0: nothing was counted */
+    begin(arena);
     return 0;
 }
 
@@ -77,10 +86,7 @@ void arena_reset(struct arena *arena)
 {
     if (UNLIKELY(arena->used > arena->pool->size))
         free_rest(arena);
-    arena->next = arena->first;
-    arena->end = arena->next + arena->pool->size;
-    arena->used = arena->pool->size;
-    poison(arena->next, arena->pool->size);
+    begin(arena);
 }
 
 enum { GONE = 0xdd };
@@ -118,7 +124,8 @@ void arena_clear(struct arena *arena)
 {
     if (!arena->first)
         return;
-    arena_reset(arena);
+    if (UNLIKELY(arena->used > arena->pool->size))
+        free_rest(arena);
     block_give(arena->pool, arena->first);
     arena->first = arena->next = arena->end = NULL;
 }

@@ -17,22 +17,27 @@ static void give_buffer(char *buffer, uint32_t cap)
         mem_free(buffer);
 }
 
+static NO_INLINE void give_pinned(struct conn_work *work)
+{
+    give_buffer(work->pinned, work->pinned_cap);
+    work->pinned = NULL;
+}
+
 void conn_release_input(struct http_conn *conn)
 {
-    if (conn->work)
-        conn_unpin_head(conn);
-    give_buffer(conn->in, conn->in_cap);
+    if (UNLIKELY(conn->work && conn->work->pinned))
+        give_pinned(conn->work);
+    char *buffer = conn->in;
+    uint32_t cap = conn->in_cap;
     conn->in = NULL;
     conn->in_start = conn->in_end = conn->in_cap = 0;
+    give_buffer(buffer, cap);
 }
 
 void conn_unpin_head(struct http_conn *conn)
 {
-    struct conn_work *work = conn->work;
-    if (UNLIKELY(work->pinned != NULL)) {
-        give_buffer(work->pinned, work->pinned_cap);
-        work->pinned = NULL;
-    }
+    if (UNLIKELY(conn->work->pinned != NULL))
+        give_pinned(conn->work);
     if (conn->in_start == conn->in_end)
         conn->in_start = conn->in_end = 0;
 }
@@ -55,22 +60,24 @@ static int grow_input(struct http_conn *conn)
     return 0;
 }
 
-int conn_reserve_input(struct http_conn *conn)
+static NO_INLINE int make_input_room(struct http_conn *conn)
 {
-    if (!conn->in) {
-        conn->in = block_take(&loop_current->buffers);
-        if (!conn->in)
-            return -ENOMEM;
-        conn->in_cap = LOOP_BUFFER_SIZE;
-        return 0;
-    }
-    if (conn->in_end < conn->in_cap)
-        return 0;
     if (conn->in_start == 0)
         return grow_input(conn);
     memmove(conn->in, conn->in + conn->in_start, conn->in_end - conn->in_start);
     conn->in_end -= conn->in_start;
     conn->in_start = 0;
+    return 0;
+}
+
+int conn_reserve_input(struct http_conn *conn)
+{
+    if (conn->in)
+        return conn->in_end < conn->in_cap ? 0 : make_input_room(conn);
+    conn->in = block_take(&loop_current->buffers);
+    if (!conn->in)
+        return -ENOMEM;
+    conn->in_cap = LOOP_BUFFER_SIZE;
     return 0;
 }
 

@@ -107,7 +107,7 @@ static size_t length_of(const struct iovec *pieces, int n)
 
 /* Writes the buffer, and then more. An interruption costs nothing as long as only octets of the buffer
  * have gone: what is left of them stays there. */
-static int write_through(struct http_conn *conn, const struct iovec *more, int n_more)
+static NO_INLINE int write_through(struct http_conn *conn, const struct iovec *more, int n_more)
 {
     struct iovec all[1 + CONN_MAX_PIECES], *pieces = all;
     int n = 0;

@@ -3,13 +3,13 @@
 
 char *h1_write_number(char *p, uint64_t number)
 {
-    char digits[20];
-    size_t n = sizeof(digits);
-    do {
-        digits[--n] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return h1_write_bytes(p, digits + n, sizeof(digits) - n);
+    size_t n = 1;
+    for (uint64_t rest = number; rest >= 10; rest /= 10)
+        n++;
+    char *end = p + n;
+    for (p = end; n > 0; n--, number /= 10)
+        *--p = (char)('0' + number % 10);
+    return end;
 }
 
 char *h1_write_status_line(char *p, int status, const char *reason, size_t reason_len)

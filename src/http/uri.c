@@ -2,6 +2,7 @@
  * valid host; it never decides what a path means, and never removes dot segments. */
 #include "http/uri.h"
 
+#include "base/platform.h"
 #include "http/octet.h"
 
 #include <string.h>
@@ -129,13 +130,21 @@ static bool is_port(const char *p, size_t len)
 {
     unsigned port = 0;
     for (size_t i = 0; i < len; i++) {
-        if (!octet_is(p[i], OCTET_DIGIT))
-            return false;
-        port = port * 10 + (unsigned)(p[i] - '0');
-        if (port > UINT16_MAX)
+        unsigned digit = (unsigned)(unsigned char)p[i] - '0';
+        if (digit > 9 || (port = port * 10 + digit) > UINT16_MAX)
             return false;
     }
     return true;
+}
+
+static NO_INLINE bool is_odd_host(const char *value, size_t len)
+{
+    size_t host_len;
+    const char *port;
+    if (!parse_host(value, len, &host_len, &port))
+        return false;
+    /* ":80" has a port of no host: http URIs without a host are invalid (RFC 9110 section 4.2.1) */
+    return !port || (host_len > 0 && is_port(port, (size_t)(value + len - port)));
 }
 
 bool uri_is_host(const char *value, size_t len)
@@ -146,11 +155,7 @@ bool uri_is_host(const char *value, size_t len)
         return true;
     if (host_len > 0 && value[host_len] == ':')
         return is_port(value + host_len + 1, len - host_len - 1);
-    const char *port;
-    if (!parse_host(value, len, &host_len, &port))
-        return false;
-    /* ":80" has a port of no host: http URIs without a host are invalid (RFC 9110 section 4.2.1) */
-    return !port || (host_len > 0 && is_port(port, (size_t)(value + len - port)));
+    return is_odd_host(value, len);
 }
 
 /* Checks path and query: octets, percent-codes, and what must not be encoded in them. What browsers

@@ -66,7 +66,7 @@ static void end_idling(struct connection *c)
         server_no_more_room(server);
 }
 
-static void destroy(struct connection *c)
+static NO_INLINE void destroy(struct connection *c)
 {
     struct server *server = c->server;
     end_idling(c);
@@ -79,7 +79,7 @@ static void destroy(struct connection *c)
 }
 
 /* What the request has set is gone with it. */
-static void reset_locals(struct tepal_task *task, struct local *locals)
+static NO_INLINE void reset_locals(struct tepal_task *task, struct local *locals)
 {
     locals_drop(task->locals);
     task->locals = locals_share(locals);
@@ -404,11 +404,12 @@ static int work(void *arg)
 {
     struct connection *c = arg;
     struct conn_work work = { 0 };
+    struct tepal_task *task = c->task;
     c->http.work = &work;
-    c->task->locals = locals_share(c->server->locals);
-    c->task->before_wait = conn_flush_some;
-    c->task->before_wait_arg = &c->http;
-    c->task->describe = request_describe;
+    task->locals = locals_share(c->server->locals);
+    task->before_wait = conn_flush_some;
+    task->before_wait_arg = &c->http;
+    task->describe = request_describe;
     enum outcome outcome;
     unsigned n = 0;
     do {
@@ -418,14 +419,14 @@ static int work(void *arg)
         if (UNLIKELY(work.peer_ended) && outcome == OUTCOME_NEXT && !go_on_after_end(c))
             outcome = OUTCOME_CLOSE;
         /* Not when the client, or the time of the server, is over. */
-    } while (outcome == OUTCOME_NEXT && !c->task->cancelled);
+    } while (outcome == OUTCOME_NEXT && !task->cancelled);
     if (UNLIKELY(outcome != OUTCOME_WAIT)) {
         if (conn_flush(&c->http) < 0)
             outcome = OUTCOME_CLOSE;
         else if (outcome == OUTCOME_NEXT)
             outcome = OUTCOME_LINGER;
     }
-    c->task->before_wait = NULL;
+    task->before_wait = NULL;
     c->task = NULL;
     c->http.work = NULL;
     memory_end_work(&c->server->memory);
@@ -439,12 +440,14 @@ static int work(void *arg)
 /* Gives the connection a task. NULL: it has been refused. */
 static struct tepal_task *begin_work(struct connection *c)
 {
-    struct memory *memory = &c->server->memory;
-    bool room = memory_begin_work(memory);
-    struct tepal_task *task = room ? task_new(c->server->loop, work, c, "connection", 0) : NULL;
+    struct server *server = c->server;
+    if (UNLIKELY(!memory_begin_work(&server->memory))) {
+        end_with(c, 503);
+        return NULL;
+    }
+    struct tepal_task *task = task_new(server->loop, work, c, "connection", 0);
     if (UNLIKELY(!task)) {
-        if (room)
-            memory_end_work(memory);
+        memory_end_work(&server->memory);
         end_with(c, 503);
         return NULL;
     }

@@ -20,11 +20,9 @@ tepal_req *request_new(struct connection *connection)
     if (arena_init(&arena, &server->loop->chunks, server->options.max_request_memory) < 0)
         return NULL;
     arena.budget = &server->memory.budget;
-    tepal_req *req = arena_alloc(&arena, sizeof(*req));
-    struct h1_field *fields = NULL;
-    if (req)
-        fields = arena_alloc(&arena, server->head_limits.max_fields * sizeof(*fields));
-    if (!fields) {
+    size_t fields_size = server->head_limits.max_fields * sizeof(struct h1_field);
+    tepal_req *req = arena_alloc(&arena, sizeof(*req) + fields_size);
+    if (!req) {
         arena_clear(&arena);
         return NULL;
     }
@@ -32,12 +30,10 @@ tepal_req *request_new(struct connection *connection)
     req->connection = connection;
     req->app = server->app;
     req->data = "";
-    h1_head_init(&req->head, false, fields);
+    h1_head_init(&req->head, false, (struct h1_field *)(req + 1));
     req->match.route = NULL;
     req->match.n_values = 0;
     req->match.path_exists = false;
-    req->target = (struct uri_target){ .path = "/", .path_len = 1 };
-    req->body = (struct body_reader){ .conn = &connection->http, .done = true };
     req->refused = req->error = req->told = 0;
     req->start_us = 0;
     req->state = NULL;
@@ -174,6 +170,8 @@ void request_refuse(tepal_req *req, int status)
 {
     struct h1_head *head = &req->head;
     req->refused = status;
+    req->target = (struct uri_target){ .path = "/", .path_len = 1 };
+    req->body = (struct body_reader){ .conn = &req->connection->http, .done = true };
     /* A field that was refused is in the index, but not among the fields. */
     for (size_t id = 0; id < HTTP_FIELD_COUNT; id++)
         if (head->known[id] > head->n_fields)

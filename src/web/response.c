@@ -33,7 +33,7 @@ static inline tepal_res *take_memory(tepal_req *req)
     return res;
 }
 
-tepal_res *response_new(tepal_req *req, int status, const char *call)
+static inline tepal_res *make(tepal_req *req, int status, const char *call)
 {
     /* 1xx is no answer, and never the last word (RFC 9110 section 15.2). */
     if (UNLIKELY(status < 200 || status > 999)) {
@@ -46,6 +46,11 @@ tepal_res *response_new(tepal_req *req, int status, const char *call)
     init(res, req, status);
     res->next_of_req = req->responses;
     return req->responses = res;
+}
+
+tepal_res *response_new(tepal_req *req, int status, const char *call)
+{
+    return make(req, status, call);
 }
 
 bool response_is_of(const tepal_res *res, const tepal_req *req)
@@ -110,7 +115,7 @@ static inline tepal_res *format_text(tepal_req *req, int status, const struct te
         mistake_null(req, kind->caller.call, "the text");
         return NULL;
     }
-    tepal_res *res = response_new(req, status, kind->caller.call);
+    tepal_res *res = make(req, status, kind->caller.call);
     if (!res)
         return NULL;
     response_set_type(res, kind->type);

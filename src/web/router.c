@@ -285,14 +285,14 @@ static bool descend(struct walk *walk, const struct router_node *node, const cha
 
 /* Goes on from a child behind a segment, whose values have been pushed. slash ends the segment;
  * NULL: it is the last one. */
-static bool go_on(struct walk *walk, const struct router_node *child, const char *slash)
+static inline bool go_on(struct walk *walk, const struct router_node *child, const char *slash)
 {
     return slash ? descend(walk, child, slash + 1) : arrive(walk, child);
 }
 
 /* Tries the expressions that may match the segment. */
-static bool try_expressions(struct walk *walk, const struct regex_index *index, tepal_bytes segment,
-                            const char *slash)
+static NO_INLINE bool try_expressions(struct walk *walk, const struct regex_index *index,
+                                      tepal_bytes segment, const char *slash)
 {
     struct router_match *match = walk->match;
     struct regex_walk candidates;
@@ -315,8 +315,8 @@ static bool try_expressions(struct walk *walk, const struct regex_index *index, 
 }
 
 /* Whether a child for a variable that is the whole segment leads on. */
-static bool try_variable(struct walk *walk, const struct router_node *child, tepal_bytes value,
-                         const char *slash)
+static NO_INLINE bool try_variable(struct walk *walk, const struct router_node *child,
+                                   tepal_bytes value, const char *slash)
 {
     size_t n_values = walk->match->n_values;
     push(walk, value);

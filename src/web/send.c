@@ -66,7 +66,7 @@ static void settle(tepal_res *res, bool early)
     bool head = request_is(req, "HEAD", 4);
     bool tunnel = request_is(req, "CONNECT", 7) && res->status < 300;
     res->keep_alive = may_keep_alive(res, early) && !tunnel;
-    bool no_length = tunnel || http_status_is_bodiless(res->status);
+    bool no_content = http_status_is_bodiless(res->status), no_length = tunnel || no_content;
     res->bodiless = head || no_length;
     if (LIKELY(!res->stream && !res->has_length && !no_length)) {
         res->declared = res->len;
@@ -80,6 +80,8 @@ static void settle(tepal_res *res, bool early)
         res->declared = 0;
         res->content_type = NULL;
     }
+    if (no_content)
+        res->content_type = NULL;
     if (no_length) {
         /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it is
          * that of the representation, if that is known. */
@@ -150,7 +152,7 @@ static char *write_head(char *p, const tepal_res *res)
         p = h1_write_status_line(p, res->status, reason, strlen(reason));
     }
     p = write_common(p, res);
-    if (res->content_type && !http_status_is_bodiless(res->status)) {
+    if (res->content_type) {
         p = h1_write_bytes(p, type_name, sizeof(type_name) - 1);
         p = h1_write_bytes(p, res->content_type, res->type_len);
         p = h1_write_bytes(p, "\r\n", 2);
