@@ -556,7 +556,9 @@ static void processes_and_one_pipe(void **state)
             assert_non_null(end);
             size_t len = (size_t)(end + 1 - p);
             assert_true(len == LONG || len == 100);
-            assert_memory_equal(p, numbered(atoi(p), len), len);
+            char number[16] = { 0 };
+            memcpy(number, p, sizeof(number) - 1);
+            assert_memory_equal(p, numbered(atoi(number), len), len);
         }
     }
 }
