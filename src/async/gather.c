@@ -9,6 +9,8 @@
 /* Gives every job a result, that of one that never began. */
 static void reset(const char *call, tepal_job *jobs, size_t n)
 {
+    if (!jobs && n > 0)
+        misuse(call, "the jobs are NULL");
     for (size_t i = 0; i < n; i++) {
         if (jobs[i].inside.task || jobs[i].inside.group)
             misuse(call, "a job has been started and not joined");

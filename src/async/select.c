@@ -9,6 +9,8 @@
 
 static void check_cases(const tepal_select_case *cases, size_t n)
 {
+    if (!cases && n > 0)
+        misuse("tepal_select", "the cases are NULL");
     if (n > INT_MAX)
         misuse("tepal_select", "more cases than an index can tell");
     for (size_t i = 0; i < n; i++)

@@ -261,6 +261,10 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
     tepal_bytes text;
     struct json_format_fault fault;
     va_list args;
+    if (UNLIKELY(!format)) {
+        mistake_null(req, "tepal_jsonf", "the format");
+        return NULL;
+    }
     va_start(args, format);
     int rc = json_format(req, &text, format, args, &fault);
     va_end(args);

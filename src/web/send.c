@@ -370,6 +370,8 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
     if (UNLIKELY(!res->stream))
         return res->error = mistake(res->req, -EINVAL, "tepal_write",
                                     "the response was not made by tepal_stream()");
+    if (UNLIKELY(!data && len > 0))
+        return res->error = mistake_null(res->req, "tepal_write", "the data");
     task_need("tepal_write");
     int rc = res->error;
     if (res->req->sending && res->req->sending != res)
@@ -393,6 +395,8 @@ int tepal_writef(tepal_res *res, const char *format, ...)
 {
     if (!response_is_usable(res, "tepal_writef", true))
         return -EINVAL;
+    if (UNLIKELY(!format))
+        return res->error = mistake_null(res->req, "tepal_writef", "the format");
     if (UNLIKELY(request_refuses_format(res->req, "tepal_writef", format)))
         return res->error = -EINVAL;
     char small[512];

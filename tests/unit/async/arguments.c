@@ -66,6 +66,24 @@ static int gather_without_function(void *arg)
     return tepal_gather(&job, 1, NULL);
 }
 
+static int gather_no_jobs(void *arg)
+{
+    (void)arg;
+    return tepal_gather(NULL, 2, NULL);
+}
+
+static int race_no_jobs(void *arg)
+{
+    (void)arg;
+    return tepal_race(NULL, 2);
+}
+
+static int select_from_nothing(void *arg)
+{
+    (void)arg;
+    return tepal_select(NULL, 1, 0);
+}
+
 static int offload_nothing(void *arg)
 {
     (void)arg;
@@ -165,6 +183,9 @@ static void null_is_named(void **state)
         { start_job_without_function, "tepal_job_start: the job's function is NULL" },
         { join_no_job, "tepal_job_join: the job is NULL" },
         { gather_without_function, "tepal_job_start: the job's function is NULL" },
+        { gather_no_jobs, "tepal_gather: the jobs are NULL" },
+        { race_no_jobs, "tepal_race: the jobs are NULL" },
+        { select_from_nothing, "tepal_select: the cases are NULL" },
         { offload_nothing, "tepal_offload: fn is NULL" },
         { abandon_nothing, "tepal_offload_abandonable: fn is NULL" },
         { send_nowhere, "tepal_channel_send: the channel is NULL" },

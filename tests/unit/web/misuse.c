@@ -150,6 +150,22 @@ static tepal_res *no_json(tepal_req *req)
 {
     return tepal_json(req, 200, json_pack("{s:s}", "a", nothing(req)));
 }
+static tepal_res *no_jsonf(tepal_req *req)
+{
+    return tepal_jsonf(req, 200, nothing(req));
+}
+static tepal_res *no_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_write(res, nothing(req), 5);
+    return res;
+}
+static tepal_res *no_format_of_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, nothing(req), 0);
+    return res;
+}
 static tepal_res *status_0(tepal_req *req)
 {
     return tepal_text(req, 0, "x");
@@ -233,6 +249,9 @@ static const struct row wrong[] = {
     { "/data", no_data, "tepal_data: the data is NULL" },
     { "/length", negative_length, "tepal_data: the length is -1" },
     { "/json", no_json, "tepal_json: the value (what made it has failed) is NULL" },
+    { "/jsonf", no_jsonf, "tepal_jsonf: the format is NULL" },
+    { "/write", no_piece, "tepal_write: the data is NULL" },
+    { "/writef", no_format_of_piece, "tepal_writef: the format is NULL" },
     { "/0", status_0, "tepal_text: status 0 is not 200 to 999" },
     { "/99", status_99, "tepal_empty: status 99 is not 200 to 999" },
     { "/1200", status_1200, "tepal_error: status 1200 is not 200 to 999" },
