@@ -168,8 +168,7 @@ void loop_close(struct loop *loop)
     signal_source_close(loop);
     debug_close(loop);
     overflow_unwatch();
-    if (loop->n_abandoned == 0)
-        stack_pool_clear(&loop->stacks);
+    stack_pool_clear(&loop->stacks, false);
     block_pool_clear(&loop->buffers);
     block_pool_clear(&loop->chunks);
     poller_clear(&loop->poller);

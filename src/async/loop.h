@@ -52,9 +52,8 @@ struct loop {
     size_t n_outside; /* waits for something outside of the process that takes its time: a fake
                            clock goes no faster than the real one meanwhile */
     size_t n_tasks;   /* that have not ended */
-    size_t n_abandoned; /* that never will: their stacks are still there */
-    bool ending;        /* the first task has: the others are to, too */
-    bool forked;        /* this is a copy in a child of fork(): nothing runs in it */
+    bool ending;      /* the first task has: the others are to, too */
+    bool forked;      /* this is a copy in a child of fork(): nothing runs in it */
     bool leave_threads; /* tasks were abandoned: the calls they wait for are not waited for */
     int64_t end_until;  /* when those that have not by then are abandoned; TEPAL_NEVER: never */
     struct list tasks;  /* the same */

@@ -232,28 +232,51 @@ void stack_give(struct stack_pool *pool, struct stack *stack)
         cool(idle_cool(&home->idle));
 }
 
-static void free_stacks(struct stack_pool *pool)
+/* Frees a slab of whose stacks none is used, or all of them. Else it is left as it is, and the number of its stacks that
+ * have their guard from the budget is returned. */
+static size_t free_slab(struct stack_slab *slab, bool all, bool *left)
 {
-    while (pool->idle.n > 0)
-        destroy(idle_take(&pool->idle));
-    for (size_t i = 0; i < pool->n_slabs; i++) {
-        mem_unmap(pool->slabs[i]->base, pool->slabs[i]->size);
-        mem_free(pool->slabs[i]);
+    size_t n_used = 0, n_mprotected = 0;
+    for (size_t i = 0; i < SLAB_STACKS; i++) {
+        n_used += slab->stacks[i].low != NULL;
+        n_mprotected += slab->stacks[i].guard == STACK_GUARD_MPROTECT;
     }
-    mem_free(pool->slabs);
-    idle_clear(&pool->idle);
+    if (n_used > 0 && !all) {
+        *left = true;
+        return n_mprotected;
+    }
+    mem_unmap(slab->base, slab->size);
+    mem_free(slab);
+    return 0;
 }
 
-void stack_pool_clear(struct stack_pool *pool)
+/* Returns whether stacks are left, those of tasks that were abandoned. */
+static bool free_stacks(struct stack_pool *pool, bool all, size_t *n_mprotected)
 {
-    free_stacks(pool);
+    bool left = false;
+    while (pool->idle.n > 0) {
+        struct stack *stack = idle_take(&pool->idle);
+        destroy(stack);
+        stack->low = NULL;
+    }
+    for (size_t i = 0; i < pool->n_slabs; i++)
+        *n_mprotected -= free_slab(pool->slabs[i], all, &left);
+    mem_free(pool->slabs);
+    idle_clear(&pool->idle);
+    return left;
+}
+
+void stack_pool_clear(struct stack_pool *pool, bool all)
+{
+    size_t n_mprotected = pool->n_mprotected;
+    free_stacks(pool, all, &n_mprotected);
     while (pool->others) {
         struct stack_pool *other = pool->others;
         pool->others = other->others;
-        free_stacks(other);
-        mem_free(other);
+        if (!free_stacks(other, all, &n_mprotected))
+            mem_free(other);
     }
-    guard_forget(pool->n_mprotected);
+    guard_forget(n_mprotected);
     stack_pool_init(pool, pool->size);
 }
 

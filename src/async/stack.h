@@ -69,8 +69,9 @@ struct stack_pool {
 /* size 0 is the default. */
 void stack_pool_init(struct stack_pool *pool, size_t size);
 
-/* Unmaps everything; no stack may be in use. */
-void stack_pool_clear(struct stack_pool *pool);
+/* Unmaps everything, also stacks that are in use; or, with all false, all but what has such a stack, in
+ * use for ever: that of a task that was abandoned. */
+void stack_pool_clear(struct stack_pool *pool, bool all);
 
 /* The size of what stack_take() returns. */
 size_t stack_size_of(const struct stack_pool *pool, size_t size);

@@ -117,10 +117,9 @@ void task_start(struct loop *loop, struct tepal_task *task)
 }
 
 /* What lies on its stack is still in use. */
-static NO_INLINE void keep_stack(struct loop *loop, const struct tepal_task *task)
+static NO_INLINE void keep_stack(const struct tepal_task *task)
 {
     ctx_keep_stack(task->stack->low, task->stack->top);
-    loop->n_abandoned++;
 }
 
 static void task_end(struct loop *loop, struct tepal_task *task)
@@ -135,7 +134,7 @@ static void task_end(struct loop *loop, struct tepal_task *task)
     if (UNLIKELY(task->locals != NULL))
         locals_drop(task->locals);
     if (UNLIKELY(task->abandoned))
-        keep_stack(loop, task);
+        keep_stack(task);
     else
         stack_give(&loop->stacks, task->stack);
 }

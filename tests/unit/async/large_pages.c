@@ -163,7 +163,7 @@ static void is_laid_out_in_pages(void **state)
             assert_in_range(stack_used(stacks[i]), 0, left > 0 ? 2 * PAGE : 0);
             assert_int_equal(stacks[i]->top[-1], 0);
         }
-        stack_pool_clear(&pool);
+        stack_pool_clear(&pool, true);
     }
     assert_true(n_discarded >= 3 * (100 - STACK_KEEP_WARM));
     assert_int_equal(n_refused, 0);

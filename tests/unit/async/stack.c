@@ -68,7 +68,7 @@ static int teardown(void **state)
 {
     (void)state;
     mem_fail_nth(0, 0);
-    stack_pool_clear(&pool);
+    stack_pool_clear(&pool, true);
     close(probe_ends[0]);
     close(probe_ends[1]);
     return 0;
@@ -192,7 +192,7 @@ static void few_mappings_left(void **state)
     }
     assert_true(others[2].n_mprotected < ROOM / 2); /* the others have canaries */
     for (int i = 0; i < 3; i++)
-        stack_pool_clear(&others[i]);
+        stack_pool_clear(&others[i], true);
     assert_int_equal(guard_count(), before);
 }
 
@@ -278,7 +278,7 @@ static void cools_what_rests(void **state)
     (void)state;
     static struct stack *stacks[300], *wave[100];
     for (int kind = STACK_GUARD_MPROTECT; kind <= STACK_GUARD_CANARY; kind++) {
-        stack_pool_clear(&pool);
+        stack_pool_clear(&pool, true);
         pool.guard = (enum stack_guard)kind;
         take_and_touch(stacks, 300);
         give_all(stacks, 300);
@@ -412,7 +412,7 @@ static void size_of_the_pool(void **state)
         assert_int_equal(stack->size % 4096, 0);
         touch(stack);
         stack_give(&other, stack);
-        stack_pool_clear(&other);
+        stack_pool_clear(&other, true);
     }
 }
 
@@ -436,7 +436,7 @@ static void check_many(int n)
     }
     assert_int_equal(pool.n_used, 0);
     free(stacks);
-    stack_pool_clear(&pool);
+    stack_pool_clear(&pool, true);
     if (!SANITIZED) /* they map for themselves meanwhile */
         assert_true(count_mappings() <= before + 4);
 }
@@ -494,7 +494,7 @@ static void used_down_to(void **state)
 {
     (void)state;
     for (int kind = STACK_GUARD_MPROTECT; kind <= STACK_GUARD_CANARY; kind++) {
-        stack_pool_clear(&pool);
+        stack_pool_clear(&pool, true);
         pool.guard = (enum stack_guard)kind;
         struct stack *stack = stack_take(&pool, 0);
         size_t all = (size_t)(stack->top - stack->low);
@@ -532,7 +532,7 @@ static void refreshed(void **state)
 {
     (void)state;
     for (int kind = STACK_GUARD_MPROTECT; kind <= STACK_GUARD_CANARY; kind++) {
-        stack_pool_clear(&pool);
+        stack_pool_clear(&pool, true);
         pool.guard = (enum stack_guard)kind;
         struct stack *stack = stack_take(&pool, 0);
         for (size_t depth = 1024; depth <= 20480; depth += 1000) {
