@@ -63,6 +63,12 @@ def command(program):
     return shlex.split(os.environ.get('TEPAL_WRAPPER', '')) + [path]
 
 
+def default_signals():
+    """What these tests were started by may ignore signals (nohup does); our programs respect that."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def run(program, *arguments):
     """Runs one that ends by itself. Returns (exit status, what it wrote)."""
     done = subprocess.run(command(program) + list(arguments), stdin=subprocess.DEVNULL,
@@ -100,7 +106,7 @@ class Server:
         self.arguments = list(arguments)
         self.stop_seconds = stop_seconds
         self.where = where
-        self.popen = popen
+        self.popen = {'preexec_fn': default_signals, **popen}
         self.host = '127.0.0.1'
         self.port = None
         self.process = None
