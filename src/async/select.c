@@ -9,10 +9,10 @@
 
 static void check_cases(const tepal_select_case *cases, size_t n)
 {
-    if (!cases && n > 0)
-        misuse("tepal_select", "the cases are NULL");
     if (n > INT_MAX)
         misuse("tepal_select", "more cases than an index can tell");
+    if (!cases && n > 0)
+        misuse("tepal_select", "the cases are NULL");
     for (size_t i = 0; i < n; i++)
         if (!cases[i].send == !cases[i].receive)
             misuse("tepal_select", "a case has one of send and receive");
