@@ -125,9 +125,11 @@ static void accept_some(struct listener_socket *s)
 {
     struct tepal_listener *listener = s->listener;
     accept_up_to(s, MAX_AT_ONCE);
-    if (listener->paused || listener->rest_until > listener->loop->now)
+    if (listener->paused)
         return;
-    if (s->rest_until > listener->loop->now)
+    if (listener->rest_until > listener->loop->now)
+        come_back(listener, listener->rest_until);
+    else if (s->rest_until > listener->loop->now)
         come_back(listener, s->rest_until);
     else if (s->io.state & IO_READ) /* there may be more: come back in the next turn */
         come_back(listener, listener->loop->now + 1);
