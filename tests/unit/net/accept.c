@@ -290,8 +290,8 @@ static int listen_on_names(void *arg)
 /* In a child whose hosts file is another one. */
 static void in_another_world(const char *hosts)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount(hosts, "/etc/hosts", NULL, MS_BIND, NULL) < 0)
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount(hosts, "/etc/hosts", "none", MS_BIND, NULL) < 0)
         _exit(77); /* not allowed here */
     loop_current = NULL;
     _exit(tepal_main(listen_on_names, NULL) == 0 ? 0 : 1);
