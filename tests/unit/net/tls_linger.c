@@ -279,7 +279,8 @@ static int wait_long(void *arg)
     int peer = leave_one(AF_INET);
     assert_int_equal(tepal_sleep_ms(9999), 0);
     assert_int_equal(count_fds(), none + 2);
-    assert_int_equal(tepal_sleep_ms(2), 0);
+    /* On a busy machine the peer's system has taken our end only since: that was a word. */
+    assert_int_equal(tepal_sleep_ms(10002), 0);
     assert_int_equal(count_fds(), none + 1);
     close(peer);
     /* A minute for one that says something all the time. */
