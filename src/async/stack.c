@@ -18,6 +18,7 @@
 #define VALGRIND_ENABLE_ERROR_REPORTING ((void)0)
 #define VALGRIND_MAKE_MEM_DEFINED(at, size) 0
 #define VALGRIND_MAKE_MEM_NOACCESS(at, size) 0
+#define VALGRIND_MAKE_MEM_UNDEFINED(at, size) ((void)(at), (void)(size), 0)
 #endif
 
 enum { SLAB_STACKS = 32 };
@@ -217,6 +218,11 @@ static void give_own(struct stack_pool *pool, struct stack *stack)
     }
     destroy(stack);
     mem_unmap(base, size);
+}
+
+void stack_reuse(void *at, size_t size)
+{
+    (void)VALGRIND_MAKE_MEM_UNDEFINED(at, size);
 }
 
 void stack_give(struct stack_pool *pool, struct stack *stack)

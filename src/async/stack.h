@@ -79,6 +79,10 @@ size_t stack_size_of(const struct stack_pool *pool, size_t size);
 /* A stack of the pool's size (0), or of its own size; NULL when memory is short. */
 struct stack *stack_take(struct stack_pool *pool, size_t size);
 
+/* Something is put there before code runs on the stack: valgrind takes what the code before it has
+ * left for out of use. */
+void stack_reuse(void *at, size_t size);
+
 /* Gives a stack back that no code runs on. */
 void stack_give(struct stack_pool *pool, struct stack *stack);
 

@@ -105,6 +105,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
 void task_copy_arg(struct tepal_task *task, size_t size)
 {
     char *low = task->stack->low, *copy = (char *)(((uintptr_t)task - size) & ~(uintptr_t)63);
+    stack_reuse(copy, size);
     memcpy(copy, task->arg, size);
     task->arg = copy;
     ctx_end(&task->ctx);

@@ -19,7 +19,8 @@ static char said[4096]; /* on standard error and output */
 /* Runs a program of these words, separated by spaces. Returns its exit status. */
 static int run_words(const char *line)
 {
-    char copy[512], *argv[20] = { "/usr/bin/prog" };
+    static char copy[512]; /* as argv does: it outlives the call */
+    char *argv[20] = { "/usr/bin/prog" };
     int argc = 1, saved[2] = { dup(1), dup(2) }, fd = memfd_create("said", 0);
     snprintf(copy, sizeof(copy), "%s", line);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
