@@ -50,20 +50,6 @@ static int wait_to_write(struct http_conn *conn)
     return rc == -ETIMEDOUT && !conn_was_interrupted(rc) ? 1 : rc;
 }
 
-/* Moves the pieces on by done octets. */
-static void advance_pieces(struct iovec **pieces, int *n, size_t done)
-{
-    while (*n > 0 && done >= (*pieces)->iov_len) {
-        done -= (*pieces)->iov_len;
-        ++*pieces;
-        --*n;
-    }
-    if (*n > 0) {
-        (*pieces)->iov_base = (char *)(*pieces)->iov_base + done;
-        (*pieces)->iov_len -= done;
-    }
-}
-
 /* The system takes as much from one connection as it has room for: after so many octets the others have
  * their turn. Returns 0 or an interruption. */
 static int let_others_write(struct http_conn *conn, size_t done)
@@ -76,7 +62,7 @@ static int let_others_write(struct http_conn *conn, size_t done)
 static int write_pieces(struct http_conn *conn, struct iovec **pieces, int *n)
 {
     struct tepal_conn *stream = &conn->stream;
-    advance_pieces(pieces, n, 0);
+    pieces_advance(pieces, n, 0);
     while (*n > 0) {
         int late = wait_to_write(conn);
         if (late < 0)
@@ -88,7 +74,7 @@ static int write_pieces(struct http_conn *conn, struct iovec **pieces, int *n)
             return -ETIMEDOUT;
         if (done > 0) {
             conn->work->sent += (uint64_t)done;
-            advance_pieces(pieces, n, (size_t)done);
+            pieces_advance(pieces, n, (size_t)done);
             int rc = let_others_write(conn, (size_t)done);
             if (rc < 0 && *n > 0)
                 return rc;

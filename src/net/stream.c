@@ -101,20 +101,6 @@ ssize_t stream_read(struct tepal_conn *stream, void *buffer, size_t size, int64_
     }
 }
 
-/* Moves the pieces on by done octets. */
-static void advance(struct iovec **pieces, int *n, size_t done)
-{
-    while (*n > 0 && done >= (*pieces)->iov_len) {
-        done -= (*pieces)->iov_len;
-        ++*pieces;
-        --*n;
-    }
-    if (*n > 0) {
-        (*pieces)->iov_base = (char *)(*pieces)->iov_base + done;
-        (*pieces)->iov_len -= done;
-    }
-}
-
 int stream_flush(struct tepal_conn *stream, int64_t timeout_ms)
 {
     while (stream_is_holding(stream)) {
@@ -136,14 +122,14 @@ int stream_may_upgrade(const struct tepal_conn *stream)
 
 int stream_writev(struct tepal_conn *stream, struct iovec *pieces, int n, int64_t timeout_ms)
 {
-    advance(&pieces, &n, 0);
+    pieces_advance(&pieces, &n, 0);
     while (n > 0) {
         int rc = stream_wait_write(stream, time_limit(timeout_ms));
         if (rc < 0)
             return rc;
         ssize_t done = stream->ops->writev(stream, pieces, n);
         if (done >= 0)
-            advance(&pieces, &n, (size_t)done);
+            pieces_advance(&pieces, &n, (size_t)done);
         else if (done != -EAGAIN)
             return (int)done;
     }

@@ -172,4 +172,18 @@ ssize_t stream_plain_sendfile(struct tepal_conn *stream, int file, int64_t *offs
 /* The reading of stream_unix_ops. Part of unix.c. */
 ssize_t unix_read(struct tepal_conn *stream, void *buffer, size_t size);
 
+/* Moves the pieces of a gathered write on by done octets. */
+static inline void pieces_advance(struct iovec **pieces, int *n, size_t done)
+{
+    while (*n > 0 && done >= (*pieces)->iov_len) {
+        done -= (*pieces)->iov_len;
+        ++*pieces;
+        --*n;
+    }
+    if (*n > 0) {
+        (*pieces)->iov_base = (char *)(*pieces)->iov_base + done;
+        (*pieces)->iov_len -= done;
+    }
+}
+
 #endif
