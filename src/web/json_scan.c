@@ -28,7 +28,7 @@ static void end_token(struct json_scan *scan)
     if (scan->token > scan->longest)
         scan->longest = scan->token;
     scan->token = 0;
-    scan->in_string = scan->in_number = false;
+    scan->in_string = scan->in_word = false;
 }
 
 static void open_container(struct json_scan *scan, bool object)
@@ -59,16 +59,23 @@ static void add_member(struct json_scan *scan)
         scan->table = table;
 }
 
+/* Of a number or of a name, as "true", which jansson takes for a token whole before it looks at it;
+ * it goes by ASCII, as isalnum() may not. */
+static bool is_of_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '+' || c == '.';
+}
+
 /* An octet outside of strings. */
 static void structure(struct json_scan *scan, char c)
 {
-    bool of_number =
-        (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
-    if (of_number && scan->in_number) {
+    bool of_word = is_of_word(c);
+    if (of_word && scan->in_word) {
         scan->token++;
         return;
     }
-    if (scan->in_number)
+    if (scan->in_word)
         end_token(scan);
     if (c == '"') {
         scan->memory += STRING_COST;
@@ -79,9 +86,9 @@ static void structure(struct json_scan *scan, char c)
         scan->depth--;
     } else if (c == ',') {
         add_member(scan);
-    } else if (of_number && c != 'e') { /* which is in "true" and "false", too */
-        scan->memory += NUMBER_COST;
-        scan->in_number = true;
+    } else if (of_word) {
+        scan->memory += c < 'A' ? NUMBER_COST : 0; /* names are values that stand ready */
+        scan->in_word = true;
         scan->token = 1;
     }
 }

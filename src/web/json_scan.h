@@ -11,9 +11,10 @@ enum { JSON_SCAN_MAX_DEPTH = 512 };
 struct json_scan {
     size_t depth, max_depth; /* so far; at most JSON_SCAN_MAX_DEPTH */
     size_t memory;           /* octets that the value takes at most, with malloc's share */
-    size_t token, longest;   /* octets of the present, and the longest string or number */
+    size_t token, longest;   /* octets of the present, and the longest string, number or name */
     size_t table;            /* of the largest table that was doubled, before */
-    bool in_string, escaped, in_number;
+    bool in_string, escaped;
+    bool in_word; /* a number or a name */
     bool too_deep;
     /* Of each open container: 2 times the members so far, and 1 for an object. */
     uint32_t open[JSON_SCAN_MAX_DEPTH];

@@ -163,6 +163,8 @@ static void long_tokens(void **state)
         assert_non_null(text);
         memset(text, '1', len);
         compare(text, len);
+        memset(text, 'a', len); /* which is none, but is taken whole before that is said */
+        compare(text, len);
         text[0] = text[len - 1] = '"';
         compare(text, len);
         for (size_t i = 1; i + 2 < len; i += 2)
