@@ -58,8 +58,8 @@ typedef struct tepal_run_options {
      * for what it takes beyond that, as max_request_memory does. At three quarters of it bodies over 64
      * KiB wait, 10 s at most, and the client that sends its body most slowly is given up for one that
      * waits; at all of it nothing more is begun. Then the answer is 503 with Retry-After. Default: half
-     * of what the process may have, the least of physical memory, RLIMIT_AS and the limits of its
-     * control groups, divided among its servers; at least 1 MiB. */
+     * of what the process may have, the least of physical memory, RLIMIT_AS, RLIMIT_DATA and the limits
+     * of its control groups (memory.max, memory.high), divided among its servers; at least 1 MiB. */
     size_t max_memory;
 
     /* --- How long things may take --- */

@@ -124,11 +124,11 @@ typedef struct tepal_spawn_options {
  *
  * Below each stack lies a guard, on which a task that overflows its stack ends the program with a
  * message that has its name. The guard is a megabyte for the first 1,024 tasks of each size that
- * live at once, 64 KiB for further ones and where the address space of the process is limited
- * (RLIMIT_AS). A function whose local variables are larger than that
- * can reach over the guard into memory that is not its own, unnoticed when it writes only there: a
- * program with such functions should be compiled with -fstack-clash-protection, which touches each
- * page of a large frame in order. On a kernel without MADV_GUARD_INSTALL (before 6.13) a guard takes
+ * live at once, 64 KiB for further ones and where the system limits what the process may map
+ * (RLIMIT_AS, RLIMIT_DATA). A function whose local variables are larger than that can reach over the
+ * guard into memory that is not its own, unnoticed when it writes only there: a program with such
+ * functions should be compiled with -fstack-clash-protection, which touches each page of a large frame
+ * in order. On a kernel without MADV_GUARD_INSTALL (before 6.13) a guard takes
  * two of the mappings that vm.max_map_count allows the process: when half of them are taken, by
  * whomever, further stacks have a mark at their end instead, which is looked at whenever the task
  * suspends or ends. */

@@ -2,12 +2,12 @@
 #include "async/stack.h"
 
 #include "base/mem.h"
+#include "base/memory_limit.h"
 #include "base/sanitizer.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
@@ -49,13 +49,11 @@ void stack_pool_init(struct stack_pool *pool, size_t size)
                                  .keep = STACK_KEEP_WARM };
 }
 
-/* Where address space is limited (ulimit -v) large guards would use it up. */
+/* Where mappings are limited (ulimit -v, ulimit -d) large guards would use the limit up. */
 static size_t guard_size(bool large)
 {
-    struct rlimit limit;
-    if (large && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY)
-        return mem_whole_pages(STACK_LARGE_GUARD_SIZE);
-    return mem_whole_pages(STACK_GUARD_SIZE);
+    bool can_be_large = large && memory_space() == SIZE_MAX;
+    return mem_whole_pages(can_be_large ? STACK_LARGE_GUARD_SIZE : STACK_GUARD_SIZE);
 }
 
 /* Makes [low, top) a stack, with a guard below it. */
@@ -154,9 +152,10 @@ static struct stack *take_own(struct stack_pool *pool, size_t size)
 static NO_INLINE struct stack *take_other(struct stack_pool *pool, size_t size)
 {
     struct stack_pool *home = find_home(pool, size);
-    if (home && home->idle.n == 0 && add_slab(pool, home) < 0)
-        return NULL;
-    struct stack *stack = home ? idle_take(&home->idle) : take_own(pool, size);
+    bool pooled = home && (home->idle.n > 0 || add_slab(pool, home) == 0);
+    /* Where there is no room left for a whole slab there may be for one stack. */
+    struct stack *stack =
+        pooled ? idle_take(&home->idle) : take_own(pool, size ? size : pool->size);
     if (stack)
         pool->n_used++;
     return stack;

@@ -342,7 +342,7 @@ static int fail_allocations(void *arg)
     tepal_group *group = tepal_group_new();
     int n_failed = 0;
     for (int i = 0; i < 200; i++) { /* slabs of stacks are allocated now and then */
-        mem_fail_nth(1, 0);
+        mem_fail_nth(1, 1);
         int rc = tepal_spawn(group, job_main, &job, NULL);
         assert_int_equal(rc, mem_failures() ? -ENOMEM : 0);
         n_failed += rc < 0;

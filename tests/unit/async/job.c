@@ -388,7 +388,7 @@ static int start_without_memory(void *arg)
     int n_failed = 0;
     for (int i = 0; i < 200; i++) {
         jobs[i] = job_of(&n);
-        mem_fail_nth(1, 0);
+        mem_fail_nth(1, 1);
         int rc = tepal_job_start(group, &jobs[i]);
         assert_int_equal(rc, mem_failures() ? -ENOMEM : 0);
         n_failed += rc < 0;

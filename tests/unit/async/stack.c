@@ -463,7 +463,7 @@ static void out_of_memory(void **state)
     (void)state;
     struct stack *stack = NULL;
     for (size_t n = 1; !stack; n++) {
-        mem_fail_nth(n, 0);
+        mem_fail_nth(n, 1);
         stack = stack_take(&pool, 0);
         assert_true(stack == NULL || mem_failures() == 0);
         assert_int_equal(pool.n_used, stack != NULL);
@@ -492,6 +492,45 @@ static void out_of_memory(void **state)
     stack_give(&pool, stack);
     while (n > 0)
         stack_give(&pool, stacks[--n]);
+}
+
+/* Where the system counts what is mapped, no large guards are; and when it gives no slab any more, it
+ * may still give a stack. */
+static void mappings_are_limited(void **state)
+{
+    (void)state;
+    static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
+    if (SANITIZED || RUNNING_ON_VALGRIND)
+        skip();
+    for (int i = 0; i < 2; i++) {
+        struct rlimit old, tight;
+        assert_int_equal(getrlimit(resources[i], &old), 0);
+        tight = old;
+        tight.rlim_cur = (rlim_t)1 << 40;
+        assert_int_equal(setrlimit(resources[i], &tight), 0);
+        struct stack *stack = stack_take(&pool, 0);
+        setrlimit(resources[i], &old);
+        assert_int_equal(stack->guard_size, STACK_GUARD_SIZE);
+        stack_give(&pool, stack);
+        stack_pool_clear(&pool, true);
+    }
+}
+
+static void no_room_for_a_slab(void **state)
+{
+    (void)state;
+    mem_fail_nth(1, 0); /* of a slab */
+    struct stack *stack = stack_take(&pool, 0);
+    assert_int_equal(mem_failures(), 1);
+    assert_non_null(stack);
+    assert_null(stack->home);
+    assert_in_range(stack->top - stack->low, STACK_DEFAULT_SIZE - 4096, STACK_DEFAULT_SIZE);
+    touch(stack);
+    stack_give(&pool, stack);
+    assert_int_equal(pool.n_used, 0);
+    assert_non_null(stack = stack_take(&pool, 0));
+    assert_ptr_equal(stack->home, &pool);
+    stack_give(&pool, stack);
 }
 
 /* --- How much of it is used ------------------------------------------------------------------- */
@@ -577,6 +616,8 @@ int main(void)
         TEST(size_of_the_pool),
         TEST(twenty_thousand),
         TEST(out_of_memory),
+        TEST(mappings_are_limited),
+        TEST(no_room_for_a_slab),
         TEST(used_down_to),
         TEST(used_of_an_own_size),
         TEST(refreshed),

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,6 +70,9 @@ static void cgroups(void **state)
     put("a/b/memory.max", "4096\n");
     n_names--;
     assert_int_equal(limit_of("0::/a/b\n"), 4096);
+    put("a/memory.high", "3000\n");
+    assert_int_equal(limit_of("0::/a/b\n"), 3000);
+    assert_int_equal(limit_of("0::/a\n"), 3000);
     assert_int_equal(memory_limit_of_cgroups("/nonexistent", folder), SIZE_MAX);
     while (n_names > 0)
         remove(below(names[--n_names]));
@@ -82,11 +86,34 @@ static void this_process(void **state)
     assert_true(limit > 1024 * 1024 && limit < SIZE_MAX);
 }
 
+/* Both count what is mapped, whether it is used or not. */
+static void limits_of_the_process(void **state)
+{
+    (void)state;
+    static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
+    size_t before = memory_space();
+    if (SANITIZED) /* they map more than that */
+        skip();
+    for (int i = 0; i < 2; i++) {
+        struct rlimit old, tight;
+        assert_int_equal(getrlimit(resources[i], &old), 0);
+        tight = old;
+        tight.rlim_cur = (rlim_t)1 << 40; /* which no mapping of this test reaches */
+        if (setrlimit(resources[i], &tight) < 0)
+            skip();
+        assert_int_equal(memory_space(), before < (size_t)1 << 40 ? before : (size_t)1 << 40);
+        assert_true(memory_limit() <= (size_t)1 << 40);
+        assert_int_equal(setrlimit(resources[i], &old), 0);
+        assert_int_equal(memory_space(), before);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cgroups),
         cmocka_unit_test(this_process),
+        cmocka_unit_test(limits_of_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
