@@ -30,7 +30,7 @@ static _Thread_local void *signal_stack; /* ours */
 void overflow_report(const struct tepal_task *task)
 {
     struct crash_line line;
-    crash_begin(&line);
+    crash_begin(&line, "error");
     crash_add(&line, "task \"");
     crash_add(&line, task->name);
     crash_add(&line, "\" overflowed its stack of ");

@@ -4,12 +4,12 @@
 #include "async/signal_source.h"
 
 #include "async/loop.h"
+#include "base/crash.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -52,15 +52,13 @@ static long long clock_ms(void)
     return (long long)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* The log may be what holds the loop: this waits for nobody. */
+/* The log may be what holds the loop: this waits for nobody for long. */
 static _Noreturn void end_at_once(int number)
 {
-    static const char interrupted[] = "warning: ending at once (INT)\n",
-                      terminated[] = "warning: ending at once (TERM)\n";
-    const char *text = number == SIGINT ? interrupted : terminated;
-    struct pollfd fd = { .fd = STDERR_FILENO, .events = POLLOUT };
-    if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT))
-        (void)!write(STDERR_FILENO, text, strlen(text));
+    struct crash_line line;
+    crash_begin(&line, "warning");
+    crash_add(&line, number == SIGINT ? "ending at once (INT)" : "ending at once (TERM)");
+    crash_write(&line);
     _exit(1);
 }
 

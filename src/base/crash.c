@@ -8,12 +8,13 @@
 
 #include <string.h>
 
-void crash_begin(struct crash_line *line)
+void crash_begin(struct crash_line *line, const char *level)
 {
-    static const char level[] = " error: ";
     stamp_now(line->text);
-    memcpy(line->text + STAMP_LEN, level, sizeof(level) - 1);
-    line->len = STAMP_LEN + sizeof(level) - 1;
+    line->len = STAMP_LEN;
+    crash_add(line, " ");
+    crash_add(line, level);
+    crash_add(line, ": ");
 }
 
 void crash_add(struct crash_line *line, const char *text)

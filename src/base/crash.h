@@ -10,8 +10,8 @@ struct crash_line {
     size_t len;
 };
 
-/* Begins a line with the time and the level error. */
-void crash_begin(struct crash_line *line);
+/* Begins a line with the time and this level: "error". */
+void crash_begin(struct crash_line *line, const char *level);
 
 /* Adds a text, with control octets as \xNN, or a number. What is too much is cut. */
 void crash_add(struct crash_line *line, const char *text);

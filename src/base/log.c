@@ -129,8 +129,12 @@ void tepal_log(enum tepal_log_level level, const char *format, ...)
 
 void misuse(const char *call, const char *what)
 {
-    char text[1024];
-    int n = snprintf(text, sizeof(text), "tepal: %s: %s\n", call, what);
-    sink_last_words(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+    enum { MOST = 1024 };
+    char raw[MOST], line[HEAD_MAX + MOST];
+    snprintf(raw, sizeof(raw), "%s: %s", call, what);
+    size_t len = write_head(line, TEPAL_LOG_ERROR);
+    len += log_escape(line + len, MOST, raw, strlen(raw));
+    line[len++] = '\n';
+    sink_last_words(line, len);
     abort();
 }

@@ -169,6 +169,8 @@ class Shutdown(unittest.TestCase):
                 self.end(server, second)
                 self.ended(server, 1)
                 self.assertEqual(read_to_end(sock), b'')
+                self.assertRegex(server.log(), r'(?m)^[0-9T:.-]+Z warning: ending at once \(%s\)$'
+                                 % second.name[3:])
 
     def test_one_wish_that_is_sent_twice(self):
         server = self.server()

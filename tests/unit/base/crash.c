@@ -13,7 +13,7 @@ static void long_and_odd_texts(void **state)
     struct crash_line line;
     memset(large, 'x', sizeof(large) - 1);
     large[sizeof(large) - 1] = '\0';
-    crash_begin(&line);
+    crash_begin(&line, "error");
     crash_add(&line, "a\nb ");
     crash_add_number(&line, 0);
     crash_add(&line, " ");

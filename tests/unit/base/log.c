@@ -2,6 +2,7 @@
 #include "../check.h"
 
 #include "base/log.h"
+#include "base/stamp.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -187,8 +188,9 @@ static void misuse_ends_the_program(void **state)
     close(ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
     /* An emulator of another processor may have a last word of its own behind it. */
-    static const char message[] = "tepal: tepal_x: was used wrongly\n";
-    assert_memory_equal(text, message, strlen(message));
+    static const char message[] = "Z error: tepal_x: was used wrongly\n";
+    assert_int_equal(strncmp(text, "20", 2), 0); /* the time, as before any line of the log */
+    assert_memory_equal(text + STAMP_LEN - 1, message, strlen(message));
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
