@@ -269,6 +269,10 @@ static int end_other(tepal_res *begun)
 static void break_off(tepal_res *res)
 {
     struct http_conn *conn = conn_of(res);
+    if (conn->error ==
+        -EFAULT) /* freed already; or a file that was mapped and has become shorter */
+        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body is in memory that is not there any more",
+                  tepal_req_method(res->req), tepal_req_target(res->req));
     conn_flush(conn); /* what is whole of it still goes out, or is known not to */
     /* Where the end of the connection is the end of the body, only a reset tells the client that it has
      * not got all of it. */

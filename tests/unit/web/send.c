@@ -5,6 +5,7 @@
 #include "web/application.h"
 #include "web/testpeer.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -465,6 +466,40 @@ static void a_loop_of_empty_pieces(void **state)
     assert_int_equal(loop_current->n_tasks, 0);
 }
 
+/* As of a file that was mapped, and has become shorter since. */
+static char *unreadable;
+enum { UNREADABLE_SIZE = 64 * 1024 };
+
+static tepal_res *unreadable_body(tepal_req *req)
+{
+    return tepal_data(req, 200, NULL, unreadable, UNREADABLE_SIZE);
+}
+
+static tepal_res *unreadable_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, NULL);
+    results[0] = tepal_write(res, unreadable, UNREADABLE_SIZE);
+    return res;
+}
+
+static void body_that_cannot_be_read(void **state)
+{
+    (void)state;
+    if (RUNNING_ON_VALGRIND) /* it sees it, too */
+        skip();
+    unreadable = mmap(NULL, UNREADABLE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(unreadable != MAP_FAILED);
+    tepal_get(app, "/whole", unreadable_body);
+    tepal_get(app, "/piece", unreadable_piece);
+    start(NULL);
+    assert_int_equal(get("/whole")->status, 0);
+    assert_non_null(strstr(logged(), "GET /whole: the body is in memory that is not there"));
+    assert_int_equal(get("/piece")->status, 0);
+    assert_int_equal(results[0], -EFAULT);
+    assert_non_null(strstr(logged(), "GET /piece: the body is in memory that is not there"));
+    munmap(unreadable, UNREADABLE_SIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +517,7 @@ int main(void)
         WEB_TEST(a_loop_of_empty_pieces),
         WEB_TEST(lengths_of_other),
         WEB_TEST(closing_late),
+        WEB_TEST(body_that_cannot_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
