@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 enum { FIRST_FREE_PORT = 1024 }; /* those below need privileges, unless the system says otherwise */
 
@@ -19,11 +20,21 @@ void place_write(char *out, size_t size, const tepal_listen_options *where, int 
         snprintf(out, size, "%s, port %d", host, port);
 }
 
+static const char *hint_of_path(const char *path, int rc)
+{
+    struct stat file;
+    if (rc == -ENAMETOOLONG)
+        return " (that of a socket has at most 107 octets)";
+    if (rc == -EADDRINUSE && lstat(path, &file) == 0 && !S_ISSOCK(file.st_mode))
+        return " (what is there is not a socket, and is left alone)";
+    return "";
+}
+
 /* More than the error itself says, or "". */
 static const char *hint(const tepal_listen_options *where, int rc)
 {
     if (where->path)
-        return rc == -ENAMETOOLONG ? " (that of a socket has at most 107 octets)" : "";
+        return hint_of_path(where->path, rc);
     if (rc == -EACCES && where->port > 0 && where->port < FIRST_FREE_PORT)
         return " (ports below 1024 need root or CAP_NET_BIND_SERVICE)";
     if (rc == -EADDRNOTAVAIL)

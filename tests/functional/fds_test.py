@@ -195,6 +195,7 @@ class UnixSockets(unittest.TestCase):
         other = subprocess.run([TEST_SERVER, '--path', self.path], stderr=subprocess.PIPE,
                                check=False, timeout=20 * TIME_FACTOR)
         self.assertEqual(other.returncode, 1)
+        self.assertIn(b'what is there is not a socket', other.stderr)
         with open(self.path, encoding='ascii') as file:
             self.assertEqual(file.read(), 'precious')
 
