@@ -18,7 +18,8 @@ enum { SHORTEST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 30000, GOOD_RUN_MS = 10000 };
 static int run_once(const char *line)
 {
     const char *argv[] = { "/bin/sh", "-c", line, NULL };
-    tepal_process_options options = { .own_group = true }; /* what the shell starts ends with it */
+    /* What the shell starts ends with it; and it ends with this program, however that ends. */
+    tepal_process_options options = { .own_group = true, .death_signal = SIGTERM };
     tepal_process_status status;
     tepal_process *process;
     int rc = tepal_process_open(&process, argv, &options);

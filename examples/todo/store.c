@@ -143,14 +143,27 @@ static json_t *item_of(sqlite3_stmt *statement)
                      (const char *)sqlite3_column_text(statement, 3));
 }
 
+/* What is written to a file that has been removed, or replaced by another, would be lost. */
+static int check_place(sqlite3 *db)
+{
+    int moved = 0;
+    if (sqlite3_file_control(db, NULL, SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || !moved)
+        return 0;
+    tepal_log(TEPAL_LOG_ERROR, "the database has been moved or removed: start again");
+    return -EIO;
+}
+
 static int run_in_thread(void *arg)
 {
     struct job *job = arg;
     sqlite3 *db = job->connection->db;
     sqlite3_stmt *statement = job->connection->statements[job->statement];
 
-    int code = bind_values(statement, job);
-    int rc = code == SQLITE_OK ? 0 : failure(db, code);
+    int rc = check_place(db), code = SQLITE_OK;
+    if (rc == 0)
+        code = bind_values(statement, job);
+    if (rc == 0)
+        rc = failure(db, code);
     while (rc == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW)
         if (json_array_append_new(job->items, item_of(statement)) < 0)
             rc = -ENOMEM;

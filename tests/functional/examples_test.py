@@ -437,6 +437,20 @@ class Todo(unittest.TestCase):
             self.assertIn('SQLite: database or disk is full', server.log())
             self.assertEqual(server.request('GET', '/api/todos').status, 200)
 
+    def test_file_that_is_gone(self):
+        with self.server() as server:
+            self.assertEqual(server.request('POST', '/api/todos', {'title': 'x'}).status, 201)
+            os.rename(self.db, self.db + '.old')
+            # What is said to be written must be there after a restart.
+            self.assertEqual(server.request('POST', '/api/todos', {'title': 'y'}).status, 500)
+            self.assertEqual(server.request('GET', '/api/todos').status, 500)
+            self.assertIn('the database has been moved or removed', server.log())
+            os.rename(self.db + '.old', self.db)
+            self.assertEqual(server.request('POST', '/api/todos', {'title': 'z'}).status, 201)
+        with self.server() as server:
+            titles = [item['title'] for item in server.request('GET', '/api/todos').json()]
+            self.assertEqual(titles, ['x', 'z'])
+
     def test_database_must_be_a_file(self):
         for name in ('', ':memory:'):
             status, output = run('todo', '--port', str(free_port()), '--db', name)

@@ -76,6 +76,14 @@ class SupervisorTest(unittest.TestCase):
             self.assertEqual(log.count('exec sleep 1000: started'), 1)
             self.assertEqual(log.count(': stopped'), 3)
 
+    def test_killed_it_leaves_none_behind(self):
+        with Supervisor(*['echo $$ >>pids; exec sleep %d' % n for n in (1000, 1001)]) as it:
+            wait_for('both run', lambda: it.read('pids').count('\n') == 2)
+            pids = [int(pid) for pid in it.read('pids').split()]
+            self.assertTrue(all(map(is_alive, pids)))
+            it.process.kill()
+            wait_for('none is left', lambda: not any(map(is_alive, pids)))
+
     def test_stops_all_gracefully(self):
         line = ("trap 'sleep 0.2; echo clean >>ends; exit' TERM; echo $$ >>pids; "
                 'sleep 1000 & echo $! >>pids; wait')
