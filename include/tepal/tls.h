@@ -63,7 +63,8 @@ typedef struct tepal_tls_options {
 TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
 
 /* 0, or why the context cannot be used: -ENOENT, -EACCES, ... for a file that cannot be read;
- * TEPAL_ECERTIFICATE for one that has no certificate or key, or when the two do not belong together;
+ * TEPAL_ECERTIFICATE for one that has no certificate or key or is no regular file (from a pipe a
+ * reload could not read again, and would wait), or when the two do not belong together;
  * -EINVAL for a server without certificate, a server that must verify without ca_file and ca_dir, a
  * bad protocol name or version, a session_lifetime_ms out of its range; -ENOMEM; -EAGAIN when the
  * system has no random numbers. For NULL, which tepal_tls_new() returns for want of memory,

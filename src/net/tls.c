@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DEFAULT_MAX_SESSIONS = 256, MAX_PROTOCOL = 255, MAX_PROTOCOLS = 65535 };
@@ -47,11 +48,13 @@ int tls_bad_file(tepal_tls *tls, const char *path)
 /* Opening tells what access() does not: it asks for the effective user. */
 int tls_check_readable(tepal_tls *tls, const char *path)
 {
+    struct stat file;
     int fd = fd_keep(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (fd < 0)
         return tls_fail(tls, -errno, "%s: %s", path, strerror(errno));
+    bool regular = fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
     close(fd);
-    return 0;
+    return regular ? 0 : tls_fail(tls, TEPAL_ECERTIFICATE, "%s: " TLS_NOT_REGULAR, path);
 }
 
 void tls_hold(tepal_tls *tls)

@@ -107,7 +107,10 @@ int tls_no_memory(tepal_tls *tls);
 /* What OpenSSL says about a file that could be read; returns an error. */
 int tls_bad_file(tepal_tls *tls, const char *path);
 
-/* Returns 0, or why this process may not read the file. */
+/* Reading anything else, a pipe above all, could hold up the loop for ever. */
+#define TLS_NOT_REGULAR "not a regular file"
+
+/* Returns 0, or why this process cannot or may not read the file. */
 int tls_check_readable(tepal_tls *tls, const char *path);
 
 /* --- tls_trust.c ------------------------------------------------------------------------------ */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* Whether "openssl rehash" has made this name: eight digits of a hash, a dot, "r" before the number
@@ -62,12 +63,14 @@ static bool is_listed(const struct subjects *subjects, const char *name)
 static void load_hashed(X509_LOOKUP *lookup, const char *dir, const char *name)
 {
     char path[PATH_MAX];
+    struct stat file;
     if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path))
         return;
     ERR_clear_error();
-    if (X509_load_cert_crl_file(lookup, path, X509_FILETYPE_PEM) > 0)
+    bool regular = stat(path, &file) < 0 || S_ISREG(file.st_mode);
+    if (regular && X509_load_cert_crl_file(lookup, path, X509_FILETYPE_PEM) > 0)
         return;
-    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    const char *reason = regular ? ERR_reason_error_string(ERR_peek_error()) : TLS_NOT_REGULAR;
     tepal_log(TEPAL_LOG_WARNING, "%s is not trusted: %s", path, reason ? reason : "unusable");
     ERR_clear_error();
 }

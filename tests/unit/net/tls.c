@@ -280,6 +280,10 @@ static int reload(void *arg)
     assert_non_null(strstr(tepal_tls_error(server), "changing.crt: "));
     unlink(certificate_file("changing", "crt"));
     assert_int_equal(tepal_tls_reload(server), -ENOENT);
+    /* Who would open this pipe would wait for somebody who writes. */
+    assert_int_equal(mkfifo(certificate_file("changing", "crt"), 0600), 0);
+    assert_int_equal(tepal_tls_reload(server), TEPAL_ECERTIFICATE);
+    assert_non_null(strstr(tepal_tls_error(server), "changing.crt: not a regular file"));
     open_pair(&new, client, server, "localhost");
     expect_secure(&new);
     close_pair(&new);

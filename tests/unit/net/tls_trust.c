@@ -505,7 +505,7 @@ static void add_authority(char *path, const char *name)
 static int use_folder(void *arg)
 {
     (void)arg;
-    char first[128], second[128], garbage[128], ignored[128];
+    char first[128], second[128], garbage[128], ignored[128], waiting[128];
     assert_non_null(mkdtemp(folder));
     add_authority(first, "ca");
     tepal_tls *server = new_server("server");
@@ -530,17 +530,20 @@ static int use_folder(void *arg)
     fputs("nonsense", file);
     fclose(file);
     copy_file(garbage, ignored);
+    folder_path(waiting, "00000001.0");
+    assert_int_equal(mkfifo(waiting, 0600), 0);
     tepal_log_set(keep_line, NULL);
     n_lines = 0;
     assert_int_equal(tepal_tls_reload(client), 0);
     tepal_log_set(NULL, NULL);
-    assert_int_equal(n_lines, 1);
+    assert_int_equal(n_lines, 2);
     assert_non_null(strstr(lines[0], "00000000.0 is not trusted"));
+    assert_non_null(strstr(lines[1], "00000001.0 is not trusted: not a regular file"));
     assert_false(resumes(client, server));
     tepal_tls_close(client);
     tepal_tls_close(server);
-    const char *const all[] = { first, second, garbage, ignored };
-    for (int i = 0; i < 4; i++)
+    const char *const all[] = { first, second, garbage, ignored, waiting };
+    for (int i = 0; i < 5; i++)
         unlink(all[i]);
     rmdir(folder);
     return 0;
