@@ -147,7 +147,11 @@ TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
  *
  * When the start fails: contexts that were entered are left; cleanup hooks run if startup hooks have
  * begun, even if the first of them has failed; shutdown hooks run only if all of those went well, as
- * they did when it is listening that fails. */
+ * they did when it is listening that fails.
+ *
+ * When tepal_app_stop() or a signal ends the application while it starts, what the step that runs waits
+ * for is cancelled (-ECANCELED), none is begun after it, and what has been opened is closed as when the
+ * start fails. That is no failure: tepal_serve() and tepal_run() return 0. */
 
 /* Returns 0, or a negative error: logged, and at startup the application does not start. */
 typedef int tepal_app_hook(tepal_app *app);

@@ -150,6 +150,13 @@ void tepal_group_cancel(tepal_group *group)
         task_cancel(CONTAINER_OF(node, struct tepal_task, in_group));
 }
 
+void group_forget_cancel(struct tepal_task *task)
+{
+    bool own = task->group && task->group->cancelled;
+    task->cancelled = own && task->n_shields == 0;
+    task->cancel_held = own && task->n_shields > 0;
+}
+
 void group_report_all(struct loop *loop)
 {
     for (struct list *node = loop->groups.next; node != &loop->groups; node = node->next)

@@ -46,6 +46,9 @@ void group_finish(tepal_group *group, bool report, int64_t until);
 /* The same for one from tepal_group_new(), which is freed. NULL is allowed. */
 void group_close_until(tepal_group *group, int64_t until);
 
+/* Takes back what task_cancel() has told the task, but for what its group has been told. */
+void group_forget_cancel(struct tepal_task *task);
+
 /* Abandons all tasks of the group: see task_abandon(). */
 void group_abandon(tepal_group *group);
 

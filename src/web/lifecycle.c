@@ -3,6 +3,7 @@
 #include "async/group.h"
 #include "base/log.h"
 #include "web/application.h"
+#include "web/server.h"
 
 #include <errno.h>
 
@@ -30,29 +31,34 @@ static void leave_contexts(tepal_app *app)
     }
 }
 
+/* One step of the start, which fails, too, when tepal_app_stop() has ended that before it. */
+static int run_step(tepal_app *app, tepal_app_hook *hook, const char *what, size_t number)
+{
+    if (app->server->start_ended)
+        return -ECANCELED;
+    int rc = hook(app);
+    if (rc < 0 && !(rc == -ECANCELED && app->server->start_ended))
+        tepal_log(TEPAL_LOG_ERROR, "%s %zu failed: %s", what, number, tepal_error_text(rc));
+    return rc < 0 ? rc : 0;
+}
+
 static int enter_contexts(tepal_app *app)
 {
-    for (; app->n_entered < app->n_contexts; app->n_entered++) {
-        int rc = app->contexts[app->n_entered].enter(app);
-        if (rc < 0) {
-            tepal_log(TEPAL_LOG_ERROR, "entering context %zu failed: %s", app->n_entered + 1,
-                      tepal_error_text(rc));
-            return rc;
-        }
+    int rc = 0;
+    while (rc == 0 && app->n_entered < app->n_contexts) {
+        size_t number = app->n_entered + 1;
+        rc = run_step(app, app->contexts[app->n_entered].enter, "entering context", number);
+        app->n_entered += rc == 0;
     }
-    return 0;
+    return rc;
 }
 
 static int run_startup(tepal_app *app)
 {
-    for (size_t i = 0; i < app->startup.n; i++) {
-        int rc = app->startup.fns[i](app);
-        if (rc < 0) {
-            tepal_log(TEPAL_LOG_ERROR, "startup hook %zu failed: %s", i + 1, tepal_error_text(rc));
-            return rc;
-        }
-    }
-    return 0;
+    int rc = 0;
+    for (size_t i = 0; i < app->startup.n && rc == 0; i++)
+        rc = run_step(app, app->startup.fns[i], "startup hook", i + 1);
+    return rc;
 }
 
 static void end(tepal_app *app)
@@ -60,6 +66,17 @@ static void end(tepal_app *app)
     group_close_until(app->group, app->end_until);
     app->group = NULL;
     leave_contexts(app);
+}
+
+/* The start has failed. What is closed is closed properly, also when it was cancelled. What the first
+ * startup hooks have opened, too, though a later one has failed. */
+static void undo(tepal_app *app, bool begun)
+{
+    int64_t deadline = tepal_shield_begin(TEPAL_NEVER);
+    end(app);
+    if (begun)
+        run_all(app, &app->cleanup, "cleanup");
+    tepal_shield_end(deadline);
 }
 
 int app_start(tepal_app *app)
@@ -77,10 +94,7 @@ int app_start(tepal_app *app)
     if (begun)
         rc = run_startup(app);
     if (rc < 0)
-        end(app);
-    /* What the first startup hooks have opened is closed, though a later one has failed. */
-    if (rc < 0 && begun)
-        run_all(app, &app->cleanup, "cleanup");
+        undo(app, begun);
     return rc;
 }
 

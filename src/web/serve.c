@@ -1,5 +1,6 @@
 /* Serving an application in a task, from its start to its graceful end. */
 #include "async/ending.h"
+#include "async/group.h"
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,6 +15,29 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Starts the application. Returns as serve_open(). */
+static int start(tepal_app *app)
+{
+    struct server *server = app->server;
+    struct tepal_task *task = loop_current->current;
+    server->starter = task;
+    int rc = app_start(app);
+    server->starter = NULL;
+    if (server->start_ended)
+        group_forget_cancel(task);
+    return rc == -ECANCELED && server->start_ended ? 1 : rc;
+}
+
+/* What the start waits for ends; but for who stops it while it starts, and is a part of that. */
+static void end_start(struct server *server)
+{
+    struct tepal_task *task = server->starter;
+    if (!task || task == loop_current->current || task->cancelled || task->cancel_held)
+        return;
+    server->start_ended = true;
+    task_cancel(task);
+}
 
 int serve_open(tepal_app *app, const tepal_run_options *options)
 {
@@ -37,8 +61,8 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     }
     server->default_memory = !options || options->max_request_memory == 0;
     app->server = server;
-    rc = app_start(app);
-    if (rc < 0) {
+    rc = start(app);
+    if (rc != 0) {
         app->server = NULL;
         server_free(server);
         return rc;
@@ -160,8 +184,8 @@ int tepal_serve(tepal_app *app, const tepal_run_options *options)
 {
     struct tepal_task *task = task_need("tepal_serve");
     int rc = serve_open(app, options);
-    if (rc < 0)
-        return rc;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     rc = serve_listen(app);
     struct server *server = app->server;
     while (rc == 0 && !server->stopped) {
@@ -185,6 +209,7 @@ void tepal_app_stop(tepal_app *app)
     if (!server || server->stopped)
         return;
     server->stopped = true;
+    end_start(server);
     if (server->waiter)
         task_wake(server->waiter, 0);
 }

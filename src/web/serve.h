@@ -5,7 +5,7 @@
 #include <tepal/run.h>
 
 /* Checks the application and the options, and starts the application (app->server is there then).
- * Returns 0 or a negative error, which is logged. */
+ * Returns 0 or a negative error, which is logged; 1 when tepal_app_stop() has ended the start. */
 int serve_open(tepal_app *app, const tepal_run_options *options);
 
 /* Begins to accept connections. Returns 0 or a negative error, which is logged. */

@@ -35,14 +35,16 @@ struct server {
     struct json_given *json_given;
     struct list connections; /* the idle ones among them in the order in which they became so */
     size_t n_connections, n_idle;
-    bool wants_room;           /* accepting has paused until a connection is idle, or has ended */
-    bool closing;              /* connections end with their present request */
-    bool cancelled;            /* and that has been cancelled: the time of the server is over */
-    bool stopped;              /* tepal_app_stop() */
-    struct tepal_task *waiter; /* for stopped, or for the last connection to end */
-    size_t n_short;            /* requests for which there was no memory */
-    int64_t short_said_at;     /* when that was last a line of the log; 0: never */
-    int64_t room_said_at;      /* the same of idle connections that were closed for others */
+    bool wants_room;            /* accepting has paused until a connection is idle, or has ended */
+    bool closing;               /* connections end with their present request */
+    bool cancelled;             /* and that has been cancelled: the time of the server is over */
+    bool stopped;               /* tepal_app_stop() */
+    bool start_ended;           /* by that: the task that starts was cancelled for it */
+    struct tepal_task *starter; /* while it starts */
+    struct tepal_task *waiter;  /* for stopped, or for the last connection to end */
+    size_t n_short;             /* requests for which there was no memory */
+    int64_t short_said_at;      /* when that was last a line of the log; 0: never */
+    int64_t room_said_at;       /* the same of idle connections that were closed for others */
     /* The Date and Server fields of responses, and until when (in the loop's ms) they hold. */
     char *common_fields;
     size_t common_len;

@@ -102,7 +102,8 @@ struct start {
 static int start_app(void *arg)
 {
     struct start *start = arg;
-    start->result = serve_open(start->app, &start->options);
+    int rc = serve_open(start->app, &start->options);
+    start->result = rc > 0 ? -ECANCELED : rc;
     start->done = true;
     return 0;
 }

@@ -510,6 +510,121 @@ static void stopped_by_a_hook(void **state)
     assert_int_equal(tepal_main(serve, &options), 0);
 }
 
+/* A server that is stopped while a hook waits for something that never comes. */
+static bool waits;
+static int waited_in_hook, waited_in_leave, waited_after;
+
+static int enter_soon(tepal_app *a)
+{
+    (void)a;
+    return tepal_sleep_ms(1);
+}
+
+static int wait_for_ever(tepal_app *a)
+{
+    (void)a;
+    waits = true;
+    return waited_in_hook = tepal_sleep_ms(TEPAL_NEVER);
+}
+
+static int leave_slowly(tepal_app *a)
+{
+    (void)a;
+    return waited_in_leave = tepal_sleep_ms(1);
+}
+
+static int never_reached(tepal_app *a)
+{
+    (void)a;
+    strcat(story, "reached ");
+    return 0;
+}
+
+static int serve_and_go_on(void *arg)
+{
+    int rc = tepal_serve(app, arg);
+    waited_after = tepal_sleep_ms(1);
+    return rc;
+}
+
+static int stop_while_it_starts(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    waits = false;
+    int rc = tepal_spawn(group, serve_and_go_on, arg, NULL);
+    while (rc == 0 && !waits)
+        rc = tepal_sleep_ms(1);
+    tepal_app_stop(app);
+    if (rc == 0)
+        rc = tepal_group_wait(group);
+    tepal_group_close(group);
+    return rc;
+}
+
+static void stopped_while_it_starts(void **state)
+{
+    (void)state;
+    waited_in_leave = waited_after = 1;
+    tepal_context(app, enter_soon, leave_slowly);
+    tepal_on_startup(app, wait_for_ever);
+    tepal_on_startup(app, never_reached);
+    tepal_on_shutdown(app, never_reached);
+    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    assert_int_equal(tepal_main(stop_while_it_starts, &options), 0);
+    assert_int_equal(waited_in_hook, -ECANCELED);
+    assert_int_equal(waited_in_leave, 0); /* it can do its work */
+    assert_int_equal(waited_after, 0);    /* it was not the task that was cancelled */
+    assert_string_equal(story, "");
+    assert_string_equal(logged(), "");
+}
+
+static int enter_for_ever(tepal_app *a)
+{
+    (void)a;
+    waits = true;
+    (void)tepal_sleep_ms(TEPAL_NEVER); /* which does not look at what it returns */
+    return 0;
+}
+
+static void stopped_while_a_context_is_entered(void **state)
+{
+    (void)state;
+    waited_in_leave = 1;
+    tepal_context(app, enter_for_ever, leave_slowly);
+    tepal_context(app, never_reached, never_reached);
+    tepal_on_startup(app, never_reached);
+    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    assert_int_equal(tepal_main(stop_while_it_starts, &options), 0);
+    assert_int_equal(waited_in_leave, 0);
+    assert_string_equal(story, "");
+    assert_string_equal(logged(), "");
+}
+
+/* Its own task is cancelled: that is a failure, but what was opened is closed properly. */
+static int cancel_while_it_starts(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    waits = false;
+    int rc = tepal_spawn(group, serve_and_go_on, arg, NULL);
+    while (rc == 0 && !waits)
+        rc = tepal_sleep_ms(1);
+    tepal_group_close(group);
+    return rc;
+}
+
+static void cancelled_while_it_starts(void **state)
+{
+    (void)state;
+    waited_in_leave = waited_after = 1;
+    tepal_context(app, enter_soon, leave_slowly);
+    tepal_on_startup(app, wait_for_ever);
+    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    assert_int_equal(tepal_main(cancel_while_it_starts, &options), 0);
+    assert_int_equal(waited_in_leave, 0);
+    assert_int_equal(waited_after, -ECANCELED);
+    assert_non_null(strstr(logged(), "startup hook 1 failed"));
+}
+
 static void cannot_listen(void **state)
 {
     (void)state;
@@ -621,6 +736,9 @@ int main(void)
         APP_TEST(background_group_of_a_failed_start),
         APP_TEST(stopping),
         APP_TEST(stopped_by_a_hook),
+        APP_TEST(stopped_while_it_starts),
+        APP_TEST(stopped_while_a_context_is_entered),
+        APP_TEST(cancelled_while_it_starts),
         APP_TEST(cannot_listen),
         APP_TEST(cancelled_twice),
         APP_TEST(memory_shortage),
