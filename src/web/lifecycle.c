@@ -14,8 +14,8 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
     for (size_t i = 0; i < hooks->n; i++) {
         int rc = hooks->fns[i](app);
         if (rc < 0)
-            tepal_log(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
+                       tepal_code_text(rc));
         first = first < 0 ? first : rc;
     }
     return first;
@@ -26,8 +26,8 @@ static void leave_contexts(tepal_app *app)
     while (app->n_entered > 0) {
         int rc = app->contexts[--app->n_entered].leave(app);
         if (rc < 0)
-            tepal_log(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
+                       tepal_code_text(rc));
     }
 }
 
@@ -38,7 +38,7 @@ static int run_step(tepal_app *app, tepal_app_hook *hook, const char *what, size
         return -ECANCELED;
     int rc = hook(app);
     if (rc < 0 && !(rc == -ECANCELED && app->server->start_ended))
-        tepal_log(TEPAL_LOG_ERROR, "%s %zu failed: %s", what, number, tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_ERROR, "%s %zu failed: %s", what, number, tepal_code_text(rc));
     return rc < 0 ? rc : 0;
 }
 
@@ -72,7 +72,7 @@ static void end(tepal_app *app)
  * startup hooks have opened, too, though a later one has failed. */
 static void undo(tepal_app *app, bool begun)
 {
-    int64_t deadline = tepal_shield_begin(TEPAL_NEVER);
+    int64_t deadline = tepal_shield_begin_ms(TEPAL_NEVER);
     end(app);
     if (begun)
         run_all(app, &app->cleanup, "cleanup");
@@ -83,7 +83,7 @@ int app_start(tepal_app *app)
 {
     app->group = tepal_group_new();
     if (!app->group) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(-ENOMEM));
         return -ENOMEM;
     }
     app->group->reports_at_once = true;
