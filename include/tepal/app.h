@@ -43,6 +43,9 @@ typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
 /* The response of the next middleware or the handler. Suspends if they do. Never NULL. */
 TEPAL_API tepal_res *tepal_next_call(tepal_next *next, tepal_req *req);
 
+/* The argument that the middleware which was called with next was added with. */
+TEPAL_API void *tepal_next_arg(const tepal_next *next);
+
 /* A new application. Returns NULL only when memory is short; the calls below accept that, and
  * tepal_run() reports it. An application that has been closed is told from others: a call with it
  * ends the program, with a message, and tepal_run() and tepal_serve() do not start. */
@@ -55,7 +58,7 @@ TEPAL_API void tepal_app_close(tepal_app *app);
 /* Registration never returns an error: the first one is kept in the application, and tepal_run(),
  * tepal_serve() and tepal_testclient_new() refuse to start with it. This tells it: NULL when all is
  * well, else a text such as "route GET /a/{b: '{' is never closed". It lives as long as app. */
-TEPAL_API const char *tepal_app_error(const tepal_app *app);
+TEPAL_API const char *tepal_app_error_text(const tepal_app *app);
 
 /* --- Routes --------------------------------------------------------------------------------------
  *
@@ -108,8 +111,9 @@ TEPAL_API void tepal_put(tepal_app *app, const char *pattern, tepal_handler *han
 TEPAL_API void tepal_patch(tepal_app *app, const char *pattern, tepal_handler *handler);
 TEPAL_API void tepal_delete(tepal_app *app, const char *pattern, tepal_handler *handler);
 
-/* Adds a middleware; the first one added is the outermost. */
-TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware);
+/* Adds a middleware; the first one added is the outermost. arg is what tepal_next_arg() tells it; it
+ * is not copied. */
+TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware, const void *arg);
 
 /* Called once for each request when the head of its response is about to be sent, whoever causes
  * that: a handler that has returned, the first piece of a stream, an error page. So it reaches what a
@@ -127,12 +131,12 @@ TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const voi
 /* What error pages are for a client that likes all the same: "text/plain", the default,
  * "text/html", or "application/json", as an API may want. One that prefers something gets that in
  * any case. */
-TEPAL_API void tepal_error_pages(tepal_app *app, const char *content_type);
+TEPAL_API void tepal_app_set_error_pages(tepal_app *app, const char *content_type);
 
 /* --- State ------------------------------------------------------------------------------------ */
 
 /* Keeps value under the key; tepal does not look into it nor free it. */
-TEPAL_API void tepal_app_set(tepal_app *app, const tepal_key *key, void *value);
+TEPAL_API void tepal_app_set_state(tepal_app *app, const tepal_key *key, void *value);
 
 /* The value of the key, NULL when there is none. */
 TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
@@ -149,16 +153,18 @@ TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
  * begun, even if the first of them has failed; shutdown hooks run only if all of those went well, as
  * they did when it is listening that fails. */
 
-/* Returns 0, or a negative error: logged, and at startup the application does not start. */
-typedef int tepal_app_hook(tepal_app *app);
+/* Called with the argument that it was added with, which is not copied. Returns 0, or a negative
+ * error: logged, and at startup the application does not start. */
+typedef int tepal_app_hook(tepal_app *app, void *arg);
 
-TEPAL_API void tepal_on_startup(tepal_app *app, tepal_app_hook *hook);
-TEPAL_API void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook);
-TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook);
+TEPAL_API void tepal_on_startup(tepal_app *app, tepal_app_hook *hook, const void *arg);
+TEPAL_API void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook, const void *arg);
+TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook, const void *arg);
 
 /* A pair: what enter opened, leave closes. leave runs exactly when enter returned 0, also when
  * something else kept the application from starting. */
-TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave);
+TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave,
+                             const void *arg);
 
 /* The application's background tasks; for tepal_spawn() in hooks and handlers. One that fails is
  * logged at once. NULL before the application is served. */

@@ -40,8 +40,18 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
         req->in_handler = false;
         return make_sure(req, res, "the handler");
     }
-    tepal_next inner = { .handler = next->handler, .index = next->index + 1 };
-    return make_sure(req, app->middlewares[next->index](req, &inner), "a middleware");
+    const struct app_middleware *middleware = &app->middlewares[next->index];
+    tepal_next inner = {
+        .handler = next->handler,
+        .index = next->index + 1,
+        .arg = middleware->arg,
+    };
+    return make_sure(req, middleware->fn(req, &inner), "a middleware");
+}
+
+void *tepal_next_arg(const tepal_next *next)
+{
+    return next->arg;
 }
 
 /* The response, or another one in place of it when it has been refused. */
@@ -74,7 +84,7 @@ tepal_res *dispatch(tepal_req *req)
         next.handler = route->handler;
         task->name = route->pattern.source;
         if (route->timeout_ms > 0)
-            tepal_deadline_in(route->timeout_ms);
+            tepal_deadline_in_ms(route->timeout_ms);
     }
     tepal_res *res = tepal_next_call(&next, req);
     request_close_group(req);

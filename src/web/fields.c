@@ -169,6 +169,15 @@ static int put_formatted(tepal_res *res, const struct caller *caller, const char
     return value ? put(res, caller, value, len, add) : refuse(res, res->req->error);
 }
 
+static int put_copy(tepal_res *res, const struct caller *caller, const char *value, bool add)
+{
+    int rc = check_put(res, caller, value);
+    if (rc < 0)
+        return rc;
+    char *copy = tepal_req_strdup(res->req, value);
+    return copy ? put(res, caller, copy, strlen(copy), add) : refuse(res, res->req->error);
+}
+
 int response_put(tepal_res *res, const char *call, const char *name, const char *value)
 {
     char *copy = tepal_req_strdup(res->req, value);
@@ -176,28 +185,39 @@ int response_put(tepal_res *res, const char *call, const char *name, const char 
                 : refuse(res, res->req->error);
 }
 
-int tepal_res_header(tepal_res *res, const char *name, const char *format, ...)
+int tepal_res_set_header(tepal_res *res, const char *name, const char *value)
 {
-    va_list args;
-    va_start(args, format);
-    int rc = put_formatted(res, &(struct caller){ "tepal_res_header", name }, format, args, false);
-    va_end(args);
-    return rc;
+    return put_copy(res, &(struct caller){ "tepal_res_set_header", name }, value, false);
 }
 
-int tepal_res_add_header(tepal_res *res, const char *name, const char *format, ...)
+int tepal_res_add_header(tepal_res *res, const char *name, const char *value)
+{
+    return put_copy(res, &(struct caller){ "tepal_res_add_header", name }, value, true);
+}
+
+int tepal_res_set_headerf(tepal_res *res, const char *name, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     int rc =
-        put_formatted(res, &(struct caller){ "tepal_res_add_header", name }, format, args, true);
+        put_formatted(res, &(struct caller){ "tepal_res_set_headerf", name }, format, args, false);
     va_end(args);
     return rc;
 }
 
-const char *tepal_res_get_header(const tepal_res *res, const char *name)
+int tepal_res_add_headerf(tepal_res *res, const char *name, const char *format, ...)
 {
-    static const char call[] = "tepal_res_get_header";
+    va_list args;
+    va_start(args, format);
+    int rc =
+        put_formatted(res, &(struct caller){ "tepal_res_add_headerf", name }, format, args, true);
+    va_end(args);
+    return rc;
+}
+
+const char *tepal_res_header(const tepal_res *res, const char *name)
+{
+    static const char call[] = "tepal_res_header";
     if (!response_is_usable(res, call, false))
         return NULL;
     if (!name) {
@@ -255,20 +275,20 @@ static struct cookie_attributes attributes_of(const tepal_cookie_options *option
     };
 }
 
-int tepal_res_cookie(tepal_res *res, const char *name, const char *value,
-                     const tepal_cookie_options *options)
+int tepal_res_set_cookie(tepal_res *res, const char *name, const char *value,
+                         const tepal_cookie_options *options)
 {
     struct cookie_attributes attributes = attributes_of(options);
-    return put_cookie(res, &(struct caller){ "tepal_res_cookie", name }, value, &attributes);
+    return put_cookie(res, &(struct caller){ "tepal_res_set_cookie", name }, value, &attributes);
 }
 
-int tepal_res_delete_cookie(tepal_res *res, const char *name, const tepal_cookie_options *options)
+int tepal_res_remove_cookie(tepal_res *res, const char *name, const tepal_cookie_options *options)
 {
     struct cookie_attributes attributes = attributes_of(options);
     attributes.secure |= name && cookie_name_is_secure(name);
     attributes.max_age = attributes.expires = 0;
     attributes.has_max_age = attributes.has_expires = true;
-    return put_cookie(res, &(struct caller){ "tepal_res_delete_cookie", name }, "", &attributes);
+    return put_cookie(res, &(struct caller){ "tepal_res_remove_cookie", name }, "", &attributes);
 }
 
 void tepal_res_set_close(tepal_res *res)

@@ -322,7 +322,7 @@ void request_end_group(tepal_req *req)
     req->group = NULL;
 }
 
-int tepal_req_set(tepal_req *req, const tepal_key *key, void *value)
+int tepal_req_set_state(tepal_req *req, const tepal_key *key, void *value)
 {
     for (struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key) {

@@ -115,9 +115,9 @@ tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *
     struct start start = { .app = app, .options = test_options(options), .result = -ENOMEM };
     int rc = loop_open(&client->loop, start.options.stack_size);
     if (rc < 0) {
-        tepal_log(TEPAL_LOG_ERROR, "no test client: %s",
-                  rc == -EBUSY ? "this thread has one that is not closed, or runs a loop"
-                               : tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_ERROR, "no test client: %s",
+                   rc == -EBUSY ? "this thread has one that is not closed, or runs a loop"
+                                : tepal_code_text(rc));
         mem_free(client);
         return NULL;
     }
