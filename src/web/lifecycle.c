@@ -12,7 +12,7 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
 {
     int first = 0;
     for (size_t i = 0; i < hooks->n; i++) {
-        int rc = hooks->fns[i](app);
+        int rc = hooks->all[i].fn(app, hooks->all[i].arg);
         if (rc < 0)
             tepal_logf(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
                        tepal_code_text(rc));
@@ -24,7 +24,8 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
 static void leave_contexts(tepal_app *app)
 {
     while (app->n_entered > 0) {
-        int rc = app->contexts[--app->n_entered].leave(app);
+        const struct app_context *context = &app->contexts[--app->n_entered];
+        int rc = context->leave(app, context->arg);
         if (rc < 0)
             tepal_logf(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
                        tepal_code_text(rc));
@@ -32,11 +33,11 @@ static void leave_contexts(tepal_app *app)
 }
 
 /* One step of the start, which fails, too, when tepal_app_stop() has ended that before it. */
-static int run_step(tepal_app *app, tepal_app_hook *hook, const char *what, size_t number)
+static int run_step(tepal_app *app, const struct app_hook *hook, const char *what, size_t number)
 {
     if (app->server->start_ended)
         return -ECANCELED;
-    int rc = hook(app);
+    int rc = hook->fn(app, hook->arg);
     if (rc < 0 && !(rc == -ECANCELED && app->server->start_ended))
         tepal_logf(TEPAL_LOG_ERROR, "%s %zu failed: %s", what, number, tepal_code_text(rc));
     return rc < 0 ? rc : 0;
@@ -46,8 +47,9 @@ static int enter_contexts(tepal_app *app)
 {
     int rc = 0;
     while (rc == 0 && app->n_entered < app->n_contexts) {
-        size_t number = app->n_entered + 1;
-        rc = run_step(app, app->contexts[app->n_entered].enter, "entering context", number);
+        const struct app_context *context = &app->contexts[app->n_entered];
+        struct app_hook enter = { context->enter, context->arg };
+        rc = run_step(app, &enter, "entering context", app->n_entered + 1);
         app->n_entered += rc == 0;
     }
     return rc;
@@ -57,7 +59,7 @@ static int run_startup(tepal_app *app)
 {
     int rc = 0;
     for (size_t i = 0; i < app->startup.n && rc == 0; i++)
-        rc = run_step(app, app->startup.fns[i], "startup hook", i + 1);
+        rc = run_step(app, &app->startup.all[i], "startup hook", i + 1);
     return rc;
 }
 
