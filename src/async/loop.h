@@ -128,6 +128,12 @@ struct loop *loop_need(const char *call);
 /* The clock in microseconds: the loop's, when its time is fake. */
 int64_t loop_clock_us(const struct loop *loop);
 
+/* Whether a time is over. After a stall it is not before what had come by then could be read. */
+static inline bool loop_is_past(const struct loop *loop, int64_t at)
+{
+    return at <= loop->now && (loop->fake_time || at <= loop->due);
+}
+
 /* The time ms milliseconds after the time from, or TEPAL_NEVER. */
 static inline int64_t loop_time_after(int64_t from, int64_t ms)
 {

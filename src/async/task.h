@@ -166,7 +166,7 @@ static inline void task_restore_cancel(struct tepal_task *task, bool cancelled)
  * stall it has not before the task could read what had come by then. */
 static inline bool task_deadline_passed(const struct loop *loop, const struct tepal_task *task)
 {
-    return task->deadline <= loop->now && (loop->fake_time || task->deadline <= loop->due);
+    return loop_is_past(loop, task->deadline);
 }
 
 /* At the end of a function of the user's: misuse when it has left a shield or a mutex

@@ -119,15 +119,15 @@ static bool has_input(const struct connection *c)
     return http->in_start < http->in_end || (http->stream.io.state & IO_READ) || c->partial;
 }
 
-/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. All that has come is
- * in, so one whose time is over by now is late. */
+/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. One whose time was
+ * over when the poller was last asked is late: all that had come by then is in. */
 static enum outcome wait_for_head(struct connection *c, const struct h1_head *head)
 {
     struct http_conn *http = &c->http;
     if (conn_flush(http) < 0)
         return OUTCOME_CLOSE;
     bool begun = head && http->in_start < http->in_end;
-    if (begun && c->in_head && c->server->loop->now >= c->deadline)
+    if (begun && c->in_head && loop_is_past(c->server->loop, c->deadline))
         return OUTCOME_LATE;
     if (begun && partial_head_keep(&c->partial, http, head) < 0)
         return OUTCOME_SHORT;
