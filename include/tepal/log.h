@@ -23,7 +23,8 @@ typedef void tepal_log_fn(void *arg, enum tepal_log_level level, const char *tex
 /* Writes a line to the log, formatted as by printf. What a peer sent cannot forge a line, nor
  * disturb a terminal: the octets of control characters (line ends among them, also U+0085, U+2028
  * and U+2029), of characters that turn the direction of writing, and those that are no UTF-8 are
- * written as \xNN. Lines over 4 KiB are cut. Never suspends; may be called from any thread, also
+ * written as \xNN. Lines over 4 KiB are cut. A text that is NULL is written as "(null)", and a format
+ * that is NULL makes a line that says so. Never suspends; may be called from any thread, also
  * before and after a loop runs, but not in a signal handler.
  *
  * The default log is standard error: the time in UTC (ISO 8601), the level and the text, as in

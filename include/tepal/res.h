@@ -159,8 +159,9 @@ TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
  * unwritten as a whole, and it can be written again. */
 TEPAL_API int tepal_write(tepal_res *res, const void *data, size_t len);
 
-/* The same with text, formatted as by printf. When it could not be made (-ENOMEM, -EINVAL) the response
- * is broken off. */
+/* The same with text, formatted as by printf. When it could not be made (-ENOMEM; -EINVAL, which is
+ * logged, for a format that cannot be printed or NULL for a %s) the response is broken off, or a 500
+ * when nothing of it had been sent. */
 TEPAL_API int tepal_writef(tepal_res *res, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* --- Help ------------------------------------------------------------------------------------- */

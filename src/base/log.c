@@ -112,7 +112,7 @@ void tepal_log(enum tepal_log_level level, const char *format, ...)
     char raw[LOG_LINE_MAX], line[HEAD_MAX + LOG_LINE_MAX];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(raw, sizeof(raw), format, args);
+    int n = vsnprintf(raw, sizeof(raw), format ? format : "tepal_log: the format is NULL", args);
     va_end(args);
     if (n < 0) /* what cannot be printed: the format tells at least where it is said */
         n = snprintf(raw, sizeof(raw), "%s", format);

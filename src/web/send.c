@@ -8,6 +8,7 @@
 #include "http/h1_write.h"
 #include "http/status.h"
 #include "web/mistake.h"
+#include "web/printing.h"
 #include "web/res_hooks.h"
 
 #include <errno.h>
@@ -391,6 +392,40 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
     return rc;
 }
 
+/* The text of a piece: not in the arena, as a stream may go on for ever. */
+struct printed {
+    char small[512];
+    struct buf large; /* when that has no room for it */
+    const char *data;
+    size_t len;
+};
+
+/* Returns 0, or an error: memory is short, the format cannot be printed, or a text is NULL, which is
+ * said. */
+static int __attribute__((format(printf, 3, 0)))
+print_piece(tepal_req *req, struct printed *text, const char *format, va_list args)
+{
+    static const struct caller caller = { .call = "tepal_writef" };
+    va_list again;
+    va_copy(again, args);
+    int n = print_vsnprintf(text->small, sizeof(text->small), format, again), rc = 0;
+    va_end(again);
+    if (n < 0)
+        return mistake_in_format(req, &caller, format, args) == -ENOMEM ? -ENOMEM : -EINVAL;
+    bool fits = (size_t)n < sizeof(text->small);
+    if (!fits) {
+        va_copy(again, args);
+        rc = buf_vprintf(&text->large, format, again);
+        va_end(again);
+    }
+    text->data = fits ? text->small : text->large.data;
+    text->len = (size_t)n;
+    if (rc == 0 && UNLIKELY(printing_looks_null(text->data, text->len)) &&
+        printing_has_null(format, args))
+        rc = mistake_in_format(req, &caller, format, args);
+    return rc;
+}
+
 int tepal_writef(tepal_res *res, const char *format, ...)
 {
     if (!response_is_usable(res, "tepal_writef", true))
@@ -399,21 +434,16 @@ int tepal_writef(tepal_res *res, const char *format, ...)
         return res->error = mistake_null(res->req, "tepal_writef", "the format");
     if (UNLIKELY(request_refuses_format(res->req, "tepal_writef", format)))
         return res->error = -EINVAL;
-    char small[512];
-    va_list args, again;
+    struct printed text;
+    buf_init(&text.large, SIZE_MAX / 2);
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
-    int n = print_vsnprintf(small, sizeof(small), format, args), rc = -EINVAL;
-    struct buf text; /* not from the arena: a stream may go on for ever */
-    buf_init(&text, SIZE_MAX / 2);
-    if (n >= 0)
-        rc = (size_t)n < sizeof(small) ? 0 : buf_vprintf(&text, format, again);
-    va_end(again);
+    int rc = print_piece(res->req, &text, format, args);
     va_end(args);
     if (rc == 0)
-        rc = tepal_write(res, (size_t)n < sizeof(small) ? small : text.data, (size_t)n);
+        rc = tepal_write(res, text.data, text.len);
     else if (res->error == 0) /* the body must not be ended without it as if it were whole */
         res->error = rc;
-    buf_clear(&text);
+    buf_clear(&text.large);
     return rc;
 }
