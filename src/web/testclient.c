@@ -107,17 +107,39 @@ static int start_app(void *arg)
     return 0;
 }
 
+/* There is no client, and nothing else has told why. */
+static void tell_no_client(int error)
+{
+    tepal_log(TEPAL_LOG_ERROR, "no test client: %s",
+              error == -EBUSY ? "this thread has one that is not closed, or runs a loop"
+                              : tepal_error_text(error));
+}
+
+/* Starts the application in a task. What has gone wrong has been told. */
+static int run_start(tepal_testclient *client, struct start *start)
+{
+    struct tepal_task *task = task_new(&client->loop, start_app, start, "test client", 0);
+    if (!task) {
+        tell_no_client(-ENOMEM);
+        return -ENOMEM;
+    }
+    task_start(&client->loop, task);
+    while (!start->done)
+        loop_turn(&client->loop, true);
+    return start->result;
+}
+
 tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *options)
 {
     tepal_testclient *client = mem_zalloc(sizeof(*client));
-    if (!client)
+    if (!client) {
+        tell_no_client(-ENOMEM);
         return NULL;
-    struct start start = { .app = app, .options = test_options(options), .result = -ENOMEM };
+    }
+    struct start start = { .app = app, .options = test_options(options) };
     int rc = loop_open(&client->loop, start.options.stack_size);
     if (rc < 0) {
-        tepal_log(TEPAL_LOG_ERROR, "no test client: %s",
-                  rc == -EBUSY ? "this thread has one that is not closed, or runs a loop"
-                               : tepal_error_text(rc));
+        tell_no_client(rc);
         mem_free(client);
         return NULL;
     }
@@ -125,13 +147,7 @@ tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *
     tepal_clock_fake();
     client->fd = -1;
     buf_init(&client->in, MAX_REPLY);
-    struct tepal_task *task = task_new(&client->loop, start_app, &start, "test client", 0);
-    if (task) {
-        task_start(&client->loop, task);
-        while (!start.done)
-            loop_turn(&client->loop, true);
-    }
-    if (start.result < 0) {
+    if (run_start(client, &start) < 0) {
         loop_finish(&client->loop);
         loop_close(&client->loop);
         mem_free(client);
