@@ -40,7 +40,8 @@ typedef tepal_res *tepal_handler(tepal_req *req);
  * response shall have is set by tepal_on_response(). */
 typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
 
-/* The response of the next middleware or the handler. Suspends if they do. Never NULL. */
+/* The response of the next middleware or the handler. Suspends if they do. Never NULL; when an argument
+ * is, that is logged, and the response is a 500. */
 TEPAL_API tepal_res *tepal_next_call(tepal_next *next, tepal_req *req);
 
 /* A new application. Returns NULL only when memory is short; the calls below accept that, and
@@ -131,10 +132,11 @@ TEPAL_API void tepal_error_pages(tepal_app *app, const char *content_type);
 
 /* --- State ------------------------------------------------------------------------------------ */
 
-/* Keeps value under the key; tepal does not look into it nor free it. */
+/* Keeps value under the key; tepal does not look into it nor free it. A key that is NULL is an error of
+ * registration; once the application is served it is logged, and nothing is kept. */
 TEPAL_API void tepal_app_set(tepal_app *app, const tepal_key *key, void *value);
 
-/* The value of the key, NULL when there is none. */
+/* The value of the key, NULL when there is none; or for a key that is NULL, which is logged. */
 TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
 
 /* --- Start and end -------------------------------------------------------------------------------

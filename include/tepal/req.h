@@ -7,7 +7,11 @@
  * (make sanitize) names the line that does it; with TEPAL_DEBUG=1 what has ended is overwritten with
  * 0xdd.
  *
- * A name that is NULL is nowhere: the getters return NULL, and the log says so. */
+ * A name that is NULL is nowhere: the getters return NULL, and the log says so. The same holds for a key,
+ * and for the places that a tepal_req_each_ call is given. A request that is NULL is a mistake of the
+ * handler that runs: the log says so with that handler's request and the call, the call returns NULL,
+ * false, 0 or -EINVAL, and the handler's answer is a 500 unless it returns another one. Where the calling
+ * task is no handler's, the program ends with a message that names the call. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 
@@ -100,7 +104,8 @@ TEPAL_API tepal_app *tepal_req_app(const tepal_req *req);
 
 /* --- State ------------------------------------------------------------------------------------ */
 
-/* Keeps value under the key for this request; returns 0 or a negative error. */
+/* Keeps value under the key for this request; returns 0 or a negative error: -EINVAL, recorded, for a
+ * key that is NULL. */
 TEPAL_API int tepal_req_set(tepal_req *req, const tepal_key *key, void *value);
 
 /* The request's value of the key, else the application's, else NULL. */
@@ -119,7 +124,7 @@ TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
  * or a negative error. max_body does not apply: the handler decides what is too much. A read that the
  * task's own deadline has ended (-ETIMEDOUT), or that found another task reading (-EBUSY), can be made
  * again, and then takes back what was recorded; a client that was silent for too long is -ETIMEDOUT
- * once, and TEPAL_ECLOSED from then on. A client that waits for 100 (Continue) gets it when its body is
+ * once, and TEPAL_ECLOSED from then on. -EINVAL, recorded, when piece is NULL. A client that waits for 100 (Continue) gets it when its body is
  * waited for, unless a response has begun. */
 TEPAL_API int tepal_req_read(tepal_req *req, tepal_bytes *piece);
 

@@ -5,7 +5,8 @@
  * change one return -EINVAL then. Either is recorded on the request, so that the answer is a 500, and
  * said in the log, with the request, the call and the value: "GET /x: tepal_redirect: location is
  * NULL". A NULL that is there because another call has failed before is not said again, and the
- * answer is that call's. NULL for the response is accepted by the calls that change one: -EINVAL.
+ * answer is that call's. What a request that is NULL does is said in req.h. NULL for the response is
+ * accepted: by the calls that change one or tell of it, -EINVAL or NULL.
  *
  * A response is for its own request. One that is kept longer, or is another request's, is not sent
  * (500) nor changed (-EINVAL), and the log says so. A stream may be written to by any task as long as

@@ -6,7 +6,8 @@
  * Not to be used in a task: each call runs the loop itself. A call whose reply can never come gives up:
  * when all tasks wait for one another, with no timer set; or after a minute of real time, for a stream
  * that has no end, or what never comes from outside of the process. The log then says what each task
- * waits for.
+ * waits for. NULL, where it is not said to be allowed, ends the program with a message that names the
+ * call: so does the client that could not start.
  *
  *     tepal_testclient *client = tepal_testclient_new(app, NULL);
  *     tepal_testreply *reply = tepal_testclient_get(client, "/hello/you");

@@ -293,9 +293,16 @@ static void need_living(const tepal_app *app, const char *call)
 
 void tepal_app_set(tepal_app *app, const tepal_key *key, void *value)
 {
+    static const char call[] = "tepal_app_set", no_key[] = "the key is NULL";
     if (!app)
         return;
-    need_living(app, "tepal_app_set");
+    need_living(app, call);
+    if (!key && app->server)
+        tepal_log(TEPAL_LOG_ERROR, "%s: %s", call, no_key);
+    else if (!key)
+        keep_error(app, "%s: %s", call, no_key);
+    if (!key)
+        return;
     for (struct state_entry *entry = app->state; entry; entry = entry->next)
         if (entry->key == key) {
             entry->value = value;
@@ -315,6 +322,8 @@ void *tepal_app_state(const tepal_app *app, const tepal_key *key)
     if (!app)
         return NULL;
     need_living(app, "tepal_app_state");
+    if (!key)
+        tepal_log(TEPAL_LOG_ERROR, "tepal_app_state: the key is NULL");
     return state_get(app->state, key);
 }
 

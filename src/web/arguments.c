@@ -281,9 +281,29 @@ static int read_all(struct reader *r)
     return -1;
 }
 
+/* What is wrong with the call itself; NULL: nothing. */
+static const char *fault_of_call(int argc, char **argv, const tepal_argument *arguments)
+{
+    if (argc > 0 && !argv)
+        return "argv is NULL";
+    for (int i = 0; i < argc; i++)
+        if (!argv[i])
+            return "one of the words of argv is NULL";
+    for (; arguments && arguments->name; arguments++)
+        if (!arguments->value)
+            return "one of the arguments has no place for its value";
+    return NULL;
+}
+
 int tepal_run_args(tepal_app *app, int argc, char **argv, const tepal_run_options *options)
 {
     tepal_run_options all = options ? *options : (tepal_run_options){ 0 };
+    const char *fault = fault_of_call(argc, argv, all.arguments);
+    if (fault) {
+        tepal_log(TEPAL_LOG_ERROR, "cannot start: tepal_run_args: %s", fault);
+        app_close_given(app);
+        return 1;
+    }
     struct reader reader = {
         .program = argc > 0 ? argv[0] : "program", .options = &all, .argc = argc, .argv = argv
     };

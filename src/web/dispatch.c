@@ -31,7 +31,7 @@ static inline tepal_res *make_sure(tepal_req *req, tepal_res *res, const char *w
     return other_response(req, res, who);
 }
 
-tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
+static tepal_res *call_next(tepal_next *next, tepal_req *req)
 {
     tepal_app *app = req->app;
     if (next->index == app->n_middlewares) {
@@ -42,6 +42,18 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
     }
     tepal_next inner = { .handler = next->handler, .index = next->index + 1 };
     return make_sure(req, app->middlewares[next->index](req, &inner), "a middleware");
+}
+
+tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
+{
+    static const char call[] = "tepal_next_call";
+    if (LIKELY(next && req))
+        return call_next(next, req);
+    if (!req)
+        req = mistake_no_request(call);
+    else
+        mistake_null(req, call, "next");
+    return response_for_error(req, req->error);
 }
 
 /* The response, or another one in place of it when it has been refused. */
@@ -76,7 +88,7 @@ tepal_res *dispatch(tepal_req *req)
         if (route->timeout_ms > 0)
             tepal_deadline_in(route->timeout_ms);
     }
-    tepal_res *res = tepal_next_call(&next, req);
+    tepal_res *res = call_next(&next, req);
     request_close_group(req);
     task_need_nothing_open(task);
     task->deadline = deadline;

@@ -63,6 +63,8 @@ static tepal_res *make_page(tepal_req *req, int status, const char *message)
 
 tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
 {
+    if (!request_is_given(req, "tepal_error"))
+        return NULL;
     if (status < 200 || status > 999) {
         mistake(req, -EINVAL, "tepal_error", "status %d is not 200 to 999", status);
         return NULL;
@@ -138,6 +140,8 @@ tepal_res *response_for_error(tepal_req *req, int error)
 
 tepal_res *tepal_fail(tepal_req *req, int error)
 {
+    if (!request_is_given(req, "tepal_fail"))
+        return NULL;
     if (error >= 0)
         error = mistake(req, -EINVAL, "tepal_fail", "error %d is not negative", error);
     return response_for_error(req, error);

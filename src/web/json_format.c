@@ -265,6 +265,10 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
         mistake_null(req, "tepal_jsonf", "the format");
         return NULL;
     }
+    /* Values that are given away are released in any case. */
+    bool given = req != NULL;
+    if (UNLIKELY(!given))
+        req = mistake_no_request("tepal_jsonf");
     va_start(args, format);
     int rc = json_format(req, &text, format, args, &fault);
     va_end(args);
@@ -272,7 +276,7 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
         rc = request_no_memory(req, text.len);
     else if (rc < 0)
         rc = blame(req, rc, format, &fault);
-    tepal_res *res = rc < 0 ? NULL : response_new(req, status, "tepal_jsonf");
+    tepal_res *res = rc < 0 || !given ? NULL : response_new(req, status, "tepal_jsonf");
     if (!res) {
         request_fail(req, rc);
         return NULL;

@@ -21,6 +21,8 @@ struct query {
 
 const char *tepal_req_query_string(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_query_string"))
+        return NULL;
     /* The query is the end of the target, so it is terminated already. */
     return req->target.query ? req->target.query : "";
 }
@@ -111,7 +113,7 @@ static size_t first_of(const struct query *query, const char *name)
 
 const char *tepal_req_query_nth(tepal_req *req, const char *name, size_t n)
 {
-    if (!name_is_given(req, "tepal_req_query", name))
+    if (!argument_is_given(req, "tepal_req_query", name, "the name"))
         return NULL;
     const struct query *query = query_of(req);
     if (query && query->sorted) {
@@ -133,6 +135,8 @@ const char *tepal_req_query(tepal_req *req, const char *name)
 
 bool tepal_req_each_query(tepal_req *req, size_t *at, const char **name, const char **value)
 {
+    if (!places_are_given(req, "tepal_req_each_query", at, name, value))
+        return false;
     const struct query *query = query_of(req);
     if (!query || *at >= query->n)
         return false;

@@ -258,12 +258,12 @@ char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, 
 
 void *tepal_req_alloc(tepal_req *req, size_t size)
 {
-    return request_alloc(req, size);
+    return request_is_given(req, "tepal_req_alloc") ? request_alloc(req, size) : NULL;
 }
 
 char *tepal_req_strdup(tepal_req *req, const char *s)
 {
-    if (!s) {
+    if (!req || !s) {
         mistake_null(req, "tepal_req_strdup", "the text");
         return NULL;
     }
@@ -276,7 +276,7 @@ char *tepal_req_strdup(tepal_req *req, const char *s)
 
 char *tepal_req_printf(tepal_req *req, const char *format, ...)
 {
-    if (!format) {
+    if (!req || !format) {
         mistake_null(req, "tepal_req_printf", "the format");
         return NULL;
     }
@@ -292,6 +292,10 @@ int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
 {
     if (!fn)
         return mistake_null(req, "tepal_req_defer", "the function");
+    if (UNLIKELY(!req)) {
+        fn(arg);
+        return mistake_null(req, "tepal_req_defer", "the request");
+    }
     if (UNLIKELY(is_on_stack(req, arg))) {
         fn(arg);
         return mistake(req, -EINVAL, "tepal_req_defer",
@@ -309,6 +313,8 @@ int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
 
 tepal_group *tepal_req_group(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_group"))
+        return NULL;
     if (!req->group && (req->group = tepal_group_new()))
         req->group->belongs_to = "the group is the request's, and is closed with it";
     if (!req->group)
@@ -324,6 +330,8 @@ void request_end_group(tepal_req *req)
 
 int tepal_req_set(tepal_req *req, const tepal_key *key, void *value)
 {
+    if (UNLIKELY(!req || !key))
+        return mistake_null(req, "tepal_req_set", "the key");
     for (struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key) {
             entry->value = value;
@@ -339,6 +347,8 @@ int tepal_req_set(tepal_req *req, const tepal_key *key, void *value)
 
 void *tepal_req_state(const tepal_req *req, const tepal_key *key)
 {
+    if (!argument_is_given(req, "tepal_req_state", key, "the key"))
+        return NULL;
     for (const struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key)
             return entry->value;
@@ -347,10 +357,10 @@ void *tepal_req_state(const tepal_req *req, const tepal_key *key)
 
 tepal_app *tepal_req_app(const tepal_req *req)
 {
-    return req->app;
+    return request_is_given(req, "tepal_req_app") ? req->app : NULL;
 }
 
 int tepal_req_error(const tepal_req *req)
 {
-    return req->error;
+    return request_is_given(req, "tepal_req_error") ? req->error : -EINVAL;
 }

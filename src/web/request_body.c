@@ -1,6 +1,6 @@
 /* The body of a request as handlers read it: piece by piece, whole, as text, as JSON. */
 #include "base/platform.h"
-#include "web/request.h"
+#include "web/mistake.h"
 #include "web/utf8.h"
 
 #include <errno.h>
@@ -63,6 +63,8 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
 
 int tepal_req_read(tepal_req *req, tepal_bytes *piece)
 {
+    if (UNLIKELY(!req || !piece))
+        return mistake_null(req, "tepal_req_read", "piece");
     if (req->has_whole_body) {
         /* It is read already: the rest of it is all there is. */
         *piece = req->body_taken ? (tepal_bytes){ 0 } : req->whole_body;
@@ -139,6 +141,8 @@ static int collect(tepal_req *req, uint64_t max, size_t room)
 
 const tepal_bytes *tepal_req_body(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_body"))
+        return NULL;
     if (req->has_whole_body)
         return &req->whole_body;
     if (req->error < 0)
@@ -197,6 +201,8 @@ static int check_text(const char *text, size_t len)
 
 const char *tepal_req_text(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_text"))
+        return NULL;
     const tepal_bytes *body = tepal_req_body(req);
     if (!body)
         return NULL;

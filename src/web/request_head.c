@@ -11,27 +11,31 @@
 
 const char *tepal_req_method(const tepal_req *req)
 {
-    return req->data + req->head.method;
+    return request_is_given(req, "tepal_req_method") ? req->data + req->head.method : NULL;
 }
 
 const char *tepal_req_target(const tepal_req *req)
 {
-    return req->data + req->head.target;
+    return request_is_given(req, "tepal_req_target") ? req->data + req->head.target : NULL;
 }
 
 int tepal_req_version(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_version"))
+        return 0;
     return req->head.minor >= 1 ? 11 : 10;
 }
 
 const char *tepal_req_scheme(const tepal_req *req)
 {
-    (void)req; /* no stream below carries TLS yet: whatever is served here is plain */
-    return "http";
+    /* No stream below carries TLS yet: whatever is served here is plain. */
+    return request_is_given(req, "tepal_req_scheme") ? "http" : NULL;
 }
 
 const char *tepal_req_path(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_path"))
+        return NULL;
     if (req->path)
         return req->path;
     char *path = request_alloc_text(req, req->target.path_len + 1);
@@ -76,7 +80,7 @@ static const char *value_at(const tepal_req *req, size_t i)
 
 const char *tepal_req_header_nth(const tepal_req *req, const char *name, size_t n)
 {
-    if (!name_is_given(req, "tepal_req_header_nth", name))
+    if (!argument_is_given(req, "tepal_req_header_nth", name, "the name"))
         return NULL;
     struct lookup what = lookup_of(name);
     size_t i = find(req, &what, 0);
@@ -122,7 +126,7 @@ static const char *joined(tepal_req *req, const struct lookup *what, size_t firs
 
 const char *tepal_req_header(tepal_req *req, const char *name)
 {
-    if (!name_is_given(req, "tepal_req_header", name))
+    if (!argument_is_given(req, "tepal_req_header", name, "the name"))
         return NULL;
     struct lookup what = lookup_of(name);
     size_t first = what.id == HTTP_FIELD_OTHER ? find(req, &what, 0)
@@ -137,7 +141,8 @@ const char *tepal_req_header(tepal_req *req, const char *name)
 
 bool tepal_req_each_header(const tepal_req *req, size_t *at, const char **name, const char **value)
 {
-    if (*at >= req->head.n_fields)
+    if (!places_are_given(req, "tepal_req_each_header", at, name, value) ||
+        *at >= req->head.n_fields)
         return false;
     *name = req->data + req->head.fields[*at].name;
     *value = value_at(req, *at);
@@ -171,7 +176,7 @@ static const char *keep_cookie(tepal_req *req, const struct cookie_pair *pair)
 
 const char *tepal_req_cookie(tepal_req *req, const char *name)
 {
-    if (!name_is_given(req, "tepal_req_cookie", name))
+    if (!argument_is_given(req, "tepal_req_cookie", name, "the name"))
         return NULL;
     size_t name_len = strlen(name);
     for (const struct found_cookie *cookie = req->cookies; cookie; cookie = cookie->next)
@@ -192,9 +197,9 @@ const char *tepal_req_cookie(tepal_req *req, const char *name)
  * a middleware may ask for what only some patterns have. */
 static const char *match_of(const tepal_req *req, const char *call, const char *name)
 {
-    const struct route *route = req->match.route;
-    if (!name_is_given(req, call, name))
+    if (!argument_is_given(req, call, name, "the name"))
         return NULL;
+    const struct route *route = req->match.route;
     for (size_t i = 0; route && i < route->pattern.n_names; i++)
         if (strcmp(route->pattern.names[i], name) == 0)
             return req->match.values[i].data;
@@ -217,6 +222,8 @@ int64_t tepal_req_match_int(const tepal_req *req, const char *name)
 
 const char *tepal_req_pattern(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_pattern"))
+        return NULL;
     return req->match.route ? req->match.route->pattern.source : NULL;
 }
 
@@ -236,6 +243,8 @@ static const char *local_address(tepal_req *req)
 
 const char *tepal_req_host(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_host"))
+        return NULL;
     if (req->host)
         return req->host;
     /* RFC 9112 section 3.2.2: absolute-form overrides the field. */
@@ -253,6 +262,8 @@ const char *tepal_req_host(tepal_req *req)
 
 const char *tepal_req_remote(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_remote"))
+        return NULL;
     if (!req->remote) {
         char *text = request_alloc_text(req, INET6_ADDRSTRLEN);
         if (!text)
@@ -275,6 +286,8 @@ void request_describe(void *arg, char *text, size_t size)
 
 const char *tepal_req_content_type(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_content_type"))
+        return NULL;
     if (req->content_type)
         return req->content_type;
     const char *value = tepal_req_header(req, "Content-Type");
@@ -296,6 +309,8 @@ const char *tepal_req_content_type(tepal_req *req)
 
 int64_t tepal_req_content_length(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_content_length"))
+        return 0;
     if (req->head.framing == H1_BODY_CHUNKED)
         return -1;
     return req->head.framing == H1_BODY_LENGTH ? (int64_t)req->head.content_length : 0;

@@ -35,6 +35,8 @@ static inline tepal_res *take_memory(tepal_req *req)
 
 static inline tepal_res *make(tepal_req *req, int status, const char *call)
 {
+    if (!request_is_given(req, call))
+        return NULL;
     /* 1xx is no answer, and never the last word (RFC 9110 section 15.2). */
     if (UNLIKELY(status < 200 || status > 999)) {
         mistake(req, -EINVAL, call, "status %d is not 200 to 999", status);
@@ -62,16 +64,9 @@ bool response_is_of(const tepal_res *res, const tepal_req *req)
     return responses_live(req->connection->server->responses, res) && res->req == req;
 }
 
-/* The request whose handler is the running task; NULL: it is none. */
-static tepal_req *running_request(void)
-{
-    const struct tepal_task *task = loop_current ? loop_current->current : NULL;
-    return task && task->describe == request_describe ? task->describe_arg : NULL;
-}
-
 bool response_is_usable(const tepal_res *res, const char *call, bool other)
 {
-    tepal_req *req = running_request();
+    tepal_req *req = mistake_running();
     if (!res || !loop_current || (req && response_is_of(res, req)))
         return res != NULL;
     const struct responses *responses = responses_find(loop_current);
@@ -201,6 +196,10 @@ tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
 
 tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
 {
+    if (UNLIKELY(!req)) {
+        json_drop_given(mistake_no_request("tepal_json"), "tepal_json", value, 0);
+        return NULL;
+    }
     if (!value) {
         mistake_null(req, "tepal_json", "the value (what made it has failed)");
         return NULL;
@@ -260,7 +259,7 @@ tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
 
 const char *tepal_html_escape(tepal_req *req, const char *text)
 {
-    if (!text) {
+    if (!req || !text) {
         mistake_null(req, "tepal_html_escape", "the text");
         return NULL;
     }

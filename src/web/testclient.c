@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -49,6 +50,16 @@ struct tepal_testclient {
     bool no_memory;             /* to receive what it has sent */
     struct kept_reply *replies;
 };
+
+/* Ends a test that gave NULL to a call: as for a client that could not start. */
+static void need_argument(const char *call, const void *argument, const char *what)
+{
+    char text[64];
+    if (argument)
+        return;
+    snprintf(text, sizeof(text), "%s is NULL", what);
+    misuse(call, text);
+}
 
 /* --- Running the loop until something is done ------------------------------------------------- */
 
@@ -216,6 +227,7 @@ static void let_happen(tepal_testclient *client)
 
 void tepal_testclient_disconnect(tepal_testclient *client)
 {
+    need_argument("tepal_testclient_disconnect", client, "the client");
     if (client->fd < 0)
         return;
     testpeer_close(&client->closed, client->fd);
@@ -226,6 +238,7 @@ void tepal_testclient_disconnect(tepal_testclient *client)
 
 void tepal_testclient_shutdown(tepal_testclient *client)
 {
+    need_argument("tepal_testclient_shutdown", client, "the client");
     if (client->fd >= 0)
         shutdown(client->fd, SHUT_WR);
 }
@@ -285,6 +298,8 @@ static int wait_for_next(tepal_testclient *client)
 
 int tepal_testclient_send(tepal_testclient *client, const void *data, size_t len)
 {
+    need_argument("tepal_testclient_send", client, "the client");
+    need_argument("tepal_testclient_send", len > 0 ? data : client, "the data");
     const char *p = data;
     int rc = connect_client(client);
     while (rc == 0 && len > 0) {
@@ -305,6 +320,7 @@ int tepal_testclient_send(tepal_testclient *client, const void *data, size_t len
 
 void tepal_testclient_advance(tepal_testclient *client, int64_t ms)
 {
+    need_argument("tepal_testclient_advance", client, "the client");
     struct loop *loop = &client->loop;
     int64_t end = loop->now + ms;
     while (true) {
@@ -433,6 +449,8 @@ static long wait_for_reply(tepal_testclient *client, struct kept_reply *kept, co
 
 tepal_testreply *tepal_testclient_receive(tepal_testclient *client, const char *method)
 {
+    need_argument("tepal_testclient_receive", client, "the client");
+    need_argument("tepal_testclient_receive", method, "the method");
     struct kept_reply *kept = mem_zalloc(sizeof(*kept));
     struct buf body;
     if (!kept)
@@ -476,6 +494,9 @@ tepal_testreply *tepal_testclient_request(tepal_testclient *client, const char *
                                           const char *target, const char *const *headers,
                                           const char *body)
 {
+    need_argument("tepal_testclient_request", client, "the client");
+    need_argument("tepal_testclient_request", method, "the method");
+    need_argument("tepal_testclient_request", target, "the target");
     struct buf request;
     buf_init(&request, MAX_REPLY);
     int rc = build_request(&request, method, target, headers, body);
@@ -488,12 +509,17 @@ tepal_testreply *tepal_testclient_request(tepal_testclient *client, const char *
 
 tepal_testreply *tepal_testclient_get(tepal_testclient *client, const char *target)
 {
+    need_argument("tepal_testclient_get", client, "the client");
+    need_argument("tepal_testclient_get", target, "the target");
     return tepal_testclient_request(client, "GET", target, NULL, NULL);
 }
 
 tepal_testreply *tepal_testclient_post(tepal_testclient *client, const char *target,
                                        const char *content_type, const char *body)
 {
+    need_argument("tepal_testclient_post", client, "the client");
+    need_argument("tepal_testclient_post", target, "the target");
+    need_argument("tepal_testclient_post", content_type, "content_type");
     char field[256] = "Content-Type: ";
     strncat(field, content_type, sizeof(field) - 16);
     const char *const headers[] = { field, NULL };
@@ -502,6 +528,8 @@ tepal_testreply *tepal_testclient_post(tepal_testclient *client, const char *tar
 
 const char *tepal_testreply_header(const tepal_testreply *reply, const char *name)
 {
+    need_argument("tepal_testreply_header", reply, "the reply");
+    need_argument("tepal_testreply_header", name, "the name");
     struct kept_reply *kept = (struct kept_reply *)(uintptr_t)reply;
     if (reply->status == 0)
         return NULL;
@@ -520,6 +548,7 @@ const char *tepal_testreply_header(const tepal_testreply *reply, const char *nam
 
 json_t *tepal_testreply_json(tepal_testreply *reply)
 {
+    need_argument("tepal_testreply_json", reply, "the reply");
     struct kept_reply *kept = (struct kept_reply *)reply;
     if (!kept->json)
         kept->json = json_loadb(reply->body.data, reply->body.len, JSON_DECODE_ANY, NULL);

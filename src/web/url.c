@@ -81,7 +81,7 @@ static const char *build_url(tepal_req *req, const struct route *route, const st
 const char *tepal_req_url(tepal_req *req, const char *name, ...)
 {
     struct values values = { .n = 0 };
-    if (!name) {
+    if (!req || !name) {
         mistake_null(req, call, "the name of the route");
         return NULL;
     }
