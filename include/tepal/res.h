@@ -157,7 +157,9 @@ TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
  * min_write_rate); or an error of the connection (-EPIPE, -ECONNRESET, -ECANCELED: the client is gone,
  * or the server's patience is over). After an error the response is broken off, unless a further piece
  * is written: -ETIMEDOUT of the task's own deadline, and -EBUSY, leave a piece of up to 4096 octets
- * unwritten as a whole, and it can be written again. */
+ * unwritten as a whole, and it can be written again. A loop that goes on and on in spite of errors lets
+ * others run, is named in the log, and has to pause: up to 100 ms with each call; 1 ms, after a
+ * thousand calls, where there is no body. */
 TEPAL_API int tepal_write(tepal_res *res, const void *data, size_t len);
 
 /* The same with text, formatted as by printf. When it could not be made (-ENOMEM; -EINVAL, which is

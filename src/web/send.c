@@ -360,20 +360,59 @@ static void note_result(tepal_res *res, int rc)
         return;
     bool again = conn_was_interrupted(rc) && rc != -ECANCELED && conn_of(res)->error == 0;
     res->missing = rc;
-    if (rc < 0 && !again)
+    if (rc == 0)
+        res->n_refused = 0;
+    else if (!again)
         res->error = rc;
+}
+
+/* Whether there is a response that can be written to. If not, a loop of writes to none lets others
+ * run. */
+static bool is_written_to(tepal_res *res, const char *call)
+{
+    bool usable = response_is_usable(res, call, true);
+    if (usable)
+        task_need(call);
+    else if (loop_current && loop_current->current)
+        (void)task_may_wait(loop_current, loop_current->current);
+    return usable;
+}
+
+/* A piece is not written, and the next one will not be either. Who does not heed that is held back, and
+ * does not hold up the others: without a body only a little, as a program may go on to its end there
+ * without a look at the results. The response may have ended when this returns. */
+static NO_INLINE int refuse_piece(tepal_res *res, int error)
+{
+    enum { FREE_WITHOUT_BODY = 1000 };
+    bool no_body = error == TEPAL_ENOBODY;
+    if (res->n_refused < UINT16_MAX)
+        res->n_refused++;
+    unsigned n = res->n_refused, least = no_body ? FREE_WITHOUT_BODY : 0;
+    task_hold_back(loop_current, loop_current->current, n > least ? n - least : 0,
+                   no_body ? 1 : TASK_MOST_PAUSE_MS,
+                   no_body ? "nobody reads the body that it writes (TEPAL_ENOBODY)"
+                           : "its writes to the response fail");
+    return error;
+}
+
+/* A piece that is missing: the body must not be ended without it as if it were whole. */
+static int fail_piece(tepal_res *res, int error)
+{
+    if (res->error == 0)
+        res->error = error;
+    return refuse_piece(res, error);
 }
 
 int tepal_write(tepal_res *res, const void *data, size_t len)
 {
-    if (!response_is_usable(res, "tepal_write", true))
+    static const char call[] = "tepal_write";
+    if (!is_written_to(res, call))
         return -EINVAL;
     if (UNLIKELY(!res->stream))
-        return res->error = mistake(res->req, -EINVAL, "tepal_write",
-                                    "the response was not made by tepal_stream()");
+        return fail_piece(
+            res, mistake(res->req, -EINVAL, call, "the response was not made by tepal_stream()"));
     if (UNLIKELY(!data && len > 0))
-        return res->error = mistake_null(res->req, "tepal_write", "the data");
-    task_need("tepal_write");
+        return fail_piece(res, mistake_null(res->req, call, "the data"));
     int rc = res->error;
     if (res->req->sending && res->req->sending != res)
         rc = TEPAL_ESENT;
@@ -381,7 +420,9 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
         rc = -EBUSY;
     if (UNLIKELY(rc < 0)) {
         int interrupted = conn_may_wait(conn_of(res));
-        return interrupted == -ECANCELED ? interrupted : rc;
+        if (interrupted < 0)
+            return interrupted == -ECANCELED ? interrupted : rc;
+        return refuse_piece(res, rc);
     }
     res->writing = true;
     rc = !res->head_sent && res_hooks_wait(res->req) ? res_hooks_run(res) : 0;
@@ -389,6 +430,8 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
         rc = write_piece(res, data, len);
     res->writing = false;
     note_result(res, rc);
+    if (UNLIKELY(rc < 0) && !conn_was_interrupted(rc))
+        return refuse_piece(res, rc);
     return rc;
 }
 
@@ -428,12 +471,13 @@ print_piece(tepal_req *req, struct printed *text, const char *format, va_list ar
 
 int tepal_writef(tepal_res *res, const char *format, ...)
 {
-    if (!response_is_usable(res, "tepal_writef", true))
+    static const char call[] = "tepal_writef";
+    if (!is_written_to(res, call))
         return -EINVAL;
     if (UNLIKELY(!format))
-        return res->error = mistake_null(res->req, "tepal_writef", "the format");
-    if (UNLIKELY(request_refuses_format(res->req, "tepal_writef", format)))
-        return res->error = -EINVAL;
+        return fail_piece(res, mistake_null(res->req, call, "the format"));
+    if (UNLIKELY(request_refuses_format(res->req, call, format)))
+        return fail_piece(res, -EINVAL);
     struct printed text;
     buf_init(&text.large, SIZE_MAX / 2);
     va_list args;
@@ -442,8 +486,8 @@ int tepal_writef(tepal_res *res, const char *format, ...)
     va_end(args);
     if (rc == 0)
         rc = tepal_write(res, text.data, text.len);
-    else if (res->error == 0) /* the body must not be ended without it as if it were whole */
-        res->error = rc;
+    else
+        rc = fail_piece(res, rc);
     buf_clear(&text.large);
     return rc;
 }
