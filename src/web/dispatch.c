@@ -71,8 +71,8 @@ tepal_res *dispatch(tepal_req *req)
     tepal_next next = { .handler = unrouted };
     int64_t deadline = task->deadline;
     if (!req->refused) {
-        int rc = router_match(&req->app->router, &req->arena, tepal_req_method(req),
-                              req->target.path, req->target.path_len, &req->match);
+        int rc = router_match(&req->app->router, &req->arena, request_method(req), req->target.path,
+                              req->target.path_len, &req->match);
         if (UNLIKELY(rc == TEPAL_EPATTERN))
             mistake(req, rc, "the route",
                     "the expression %.200s takes too many steps for this path", req->match.costly);

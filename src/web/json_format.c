@@ -256,6 +256,14 @@ static int blame(tepal_req *req, int error, const char *format,
                    fault->at, format);
 }
 
+/* There is no request: the values that are given away are released all the same. */
+static NO_INLINE void drop_given(const char *format, va_list args)
+{
+    tepal_bytes text;
+    struct json_format_fault fault;
+    (void)json_format(mistake_no_request("tepal_jsonf"), &text, format, args, &fault);
+}
+
 tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
 {
     tepal_bytes text;
@@ -265,18 +273,19 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
         mistake_null(req, "tepal_jsonf", "the format");
         return NULL;
     }
-    /* Values that are given away are released in any case. */
-    bool given = req != NULL;
-    if (UNLIKELY(!given))
-        req = mistake_no_request("tepal_jsonf");
     va_start(args, format);
+    if (UNLIKELY(!req)) {
+        drop_given(format, args);
+        va_end(args);
+        return NULL;
+    }
     int rc = json_format(req, &text, format, args, &fault);
     va_end(args);
     if (rc == -ENOMEM)
         rc = request_no_memory(req, text.len);
     else if (rc < 0)
         rc = blame(req, rc, format, &fault);
-    tepal_res *res = rc < 0 || !given ? NULL : response_new(req, status, "tepal_jsonf");
+    tepal_res *res = rc < 0 ? NULL : response_new(req, status, "tepal_jsonf");
     if (!res) {
         request_fail(req, rc);
         return NULL;

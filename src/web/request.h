@@ -110,10 +110,16 @@ char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, 
 /* Records why the arena had no size octets. Returns the error. */
 int request_no_memory(tepal_req *req, size_t size);
 
+/* The method, as tepal_req_method() has it. */
+static inline const char *request_method(const tepal_req *req)
+{
+    return req->data + req->head.method;
+}
+
 /* Whether the method is this literal. */
 static inline bool request_is(const tepal_req *req, const char *method, size_t len)
 {
-    return req->head.method_len == len && memcmp(req->data + req->head.method, method, len) == 0;
+    return req->head.method_len == len && memcmp(request_method(req), method, len) == 0;
 }
 
 /* The handler of requests that have no route (unrouted.c). */

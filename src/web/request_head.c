@@ -11,7 +11,7 @@
 
 const char *tepal_req_method(const tepal_req *req)
 {
-    return request_is_given(req, "tepal_req_method") ? req->data + req->head.method : NULL;
+    return request_is_given(req, "tepal_req_method") ? request_method(req) : NULL;
 }
 
 const char *tepal_req_target(const tepal_req *req)

@@ -35,8 +35,6 @@ static inline tepal_res *take_memory(tepal_req *req)
 
 static inline tepal_res *make(tepal_req *req, int status, const char *call)
 {
-    if (!request_is_given(req, call))
-        return NULL;
     /* 1xx is no answer, and never the last word (RFC 9110 section 15.2). */
     if (UNLIKELY(status < 200 || status > 999)) {
         mistake(req, -EINVAL, call, "status %d is not 200 to 999", status);
@@ -94,7 +92,8 @@ tepal_res *response_last_resort(tepal_req *req, int status)
 
 tepal_res *tepal_empty(tepal_req *req, int status)
 {
-    return response_new(req, status, "tepal_empty");
+    static const char call[] = "tepal_empty";
+    return request_is_given(req, call) ? response_new(req, status, call) : NULL;
 }
 
 /* The calls that print, and the type of what they make. */
@@ -106,7 +105,7 @@ struct text_kind {
 static inline tepal_res *format_text(tepal_req *req, int status, const struct text_kind *kind,
                                      const char *format, va_list args)
 {
-    if (UNLIKELY(!format)) {
+    if (UNLIKELY(!req || !format)) {
         mistake_null(req, kind->caller.call, "the text");
         return NULL;
     }
@@ -175,10 +174,11 @@ static bool data_is_right(tepal_req *req, const void *data, size_t len)
 tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, const void *data,
                       size_t len)
 {
-    tepal_res *res = response_new(req, status, "tepal_data");
+    static const char call[] = "tepal_data";
+    tepal_res *res = request_is_given(req, call) ? response_new(req, status, call) : NULL;
     if (!res || !data_is_right(req, data, len))
         return NULL;
-    set_type(res, "tepal_data", content_type);
+    set_type(res, call, content_type);
     res->body = data;
     res->len = len;
     return res;
@@ -186,10 +186,11 @@ tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, cons
 
 tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
 {
-    tepal_res *res = response_new(req, status, "tepal_stream");
+    static const char call[] = "tepal_stream";
+    tepal_res *res = request_is_given(req, call) ? response_new(req, status, call) : NULL;
     if (!res)
         return NULL;
-    set_type(res, "tepal_stream", content_type);
+    set_type(res, call, content_type);
     res->stream = true;
     return res;
 }
@@ -231,7 +232,7 @@ tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
 {
     static const char hex[] = "0123456789ABCDEF";
     static const char call[] = "tepal_redirect";
-    if (!location) {
+    if (!req || !location) {
         mistake_null(req, call, "location");
         return NULL;
     }
