@@ -143,9 +143,10 @@ TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
  *
  * Order: contexts are entered and then startup hooks run, before the first connection is accepted.
  * At the end: connections that wait to be accepted are, and then no more; requests that have come are
- * answered, with Connection: close; shutdown hooks run; running requests have shutdown_timeout_ms to
- * finish and are then cancelled; background tasks are cancelled; contexts
- * are left in reverse; cleanup hooks run. All of them run in a task and may suspend.
+ * answered, with Connection: close, and so is the first request of a connection that comes within a
+ * second, or begins to; other idle connections are closed; shutdown hooks run; running requests have
+ * shutdown_timeout_ms to finish and are then cancelled; background tasks are cancelled; contexts are
+ * left in reverse; cleanup hooks run. All of them run in a task and may suspend.
  *
  * When the start fails: contexts that were entered are left; cleanup hooks run if startup hooks have
  * begun, even if the first of them has failed; shutdown hooks run only if all of those went well, as

@@ -288,8 +288,8 @@ static NO_INLINE bool go_on_after_end(struct connection *c)
 
 /* --- The states of a connection --------------------------------------------------------------- */
 
-/* While the server ends, a client that has taken its answer and says nothing more is not waited for any
- * longer than this. */
+/* While the server ends, a client that has taken its answer and says nothing more, or has never said
+ * anything, is not waited for any longer than this. */
 enum { QUIET_MS = 1000 };
 
 /* Closing with an unread client: what it sends is dropped until it ends or the time is over. */
@@ -364,6 +364,16 @@ static void close_idle(struct connection *c)
         destroy(c);
 }
 
+/* Nothing is under way, and the server ends. The first request of a connection may be: who was accepted
+ * must not be turned away without an answer. */
+static void end_idle(struct connection *c)
+{
+    if (c->n_requests > 0)
+        close_idle(c);
+    else if (c->deadline > loop_time_after(c->server->loop->now, QUIET_MS))
+        set_deadline(c, QUIET_MS);
+}
+
 /* A task is at work: whoever waits on the stream goes on, and when the client has gone that is the end
  * of the work. */
 static void on_working(struct io *io)
@@ -383,7 +393,7 @@ static void wait_without_task(struct connection *c)
         return;
     become_idle(c);
     if (UNLIKELY(c->server->closing))
-        close_idle(c);
+        end_idle(c);
 }
 
 /* What else may become of it. */
@@ -549,7 +559,7 @@ void connection_end_gently(struct connection *c)
     if (is_lingering(c))
         look_at_lingering(c);
     else if (!c->task && !c->in_head && !has_arrived(c))
-        close_idle(c);
+        end_idle(c);
 }
 
 void connection_cancel(struct connection *c)
