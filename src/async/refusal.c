@@ -19,15 +19,15 @@ enum { GIVE_UP_MS = 3000 };
  * deadline is a new chance. */
 static unsigned count_refusal(struct loop *loop, struct tepal_task *task, int error)
 {
-    if (error == -ECANCELED) {
-        if (task->n_refused_cancelled == 0)
-            task->refused_since = loop_clock_us(loop) / 1000;
-        return ++task->n_refused_cancelled;
-    }
-    if (task->refused_deadline != task->deadline)
+    bool cancelled = error == -ECANCELED;
+    if (!cancelled && task->refused_deadline != task->deadline) {
         task->n_refused_late = 0;
-    task->refused_deadline = task->deadline;
-    return ++task->n_refused_late;
+        task->refused_deadline = task->deadline;
+    }
+    unsigned *n = cancelled ? &task->n_refused_cancelled : &task->n_refused_late;
+    if (*n == 0 && (cancelled || task->n_refused_cancelled == 0))
+        task->refused_since = loop_clock_us(loop) / 1000;
+    return ++*n;
 }
 
 static void name_in_log(const struct tepal_task *task, const char *why)
@@ -38,10 +38,11 @@ static void name_in_log(const struct tepal_task *task, const char *why)
 }
 
 /* Whether the task has had its time, and that of the tasks in its own groups, which are cancelled
- * here, too. */
+ * here, too. One that is within a shield is refused when that one's time is over. */
 static bool is_given_up(struct loop *loop, struct tepal_task *task)
 {
-    if (!task->cancelled || !task->group || !(loop->ending || task->group->closing))
+    if (!(task->cancelled || task->cancel_held) || !task->group ||
+        !(loop->ending || task->group->closing))
         return false;
     int64_t gone = loop_clock_us(loop) / 1000 - task->refused_since;
     if (gone < GIVE_UP_MS)
