@@ -24,8 +24,13 @@ typedef struct tepal_next tepal_next; /* what a middleware calls */
  * side of the connection. So a response that the handler returns all the same is sent, and a stream is
  * written to its end; but one of which the handler was told -ECANCELED after its beginning is broken
  * off, so that nobody takes a part for the whole. This is so from when the end of the client's side is
- * noticed behind the whole request (large bodies: behind what has been read of it), over TCP and Unix
- * sockets alike. A client that resets the connection, or turns out to be gone, ends the writes as well.
+ * noticed behind the whole request, over TCP and Unix sockets alike: at once where the handler has read
+ * the body, or what is left of it fits into the connection's buffer of 16 KiB with the head. Behind more
+ * that is unread it does not count until the handler reads it: who is late with that is the handler, and a
+ * body that ends too early is told by the call that reads it. A handler that waits without reading such a
+ * body is bounded by timeout_ms of its route, which is what to set there.
+ *
+ * A client that resets the connection, or turns out to be gone, ends the writes as well.
  * One that vanishes without a word is found by TCP's keep-alive within two minutes. A route with shield
  * goes on in any case, and half_closed_clients of a server lets only a reset count.
  *
