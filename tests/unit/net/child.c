@@ -1,26 +1,10 @@
 /* Tests of what a child of fork() has inherited: whatever it closes is harmless to its parent. */
 #include "children.h"
+#include "folder.h"
 
 #include <poll.h>
 #include <sys/stat.h>
 #include <tepal/udp.h>
-
-static char folder[] = "/tmp/tepal-child-XXXXXX", path[200];
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rmdir(folder);
-}
 
 /* Calls fn(arg) in a child of this process, which must come back from it. */
 static void in_child(void (*fn)(void *arg), void *arg)
@@ -188,5 +172,5 @@ int main(void)
         cmocka_unit_test(a_process),
         cmocka_unit_test(a_stream),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,6 +1,7 @@
 /* Tests of connecting: addresses, names, Unix sockets, the race between addresses, refusals,
  * time-outs and failures. */
 #include "dns_server.h"
+#include "folder.h"
 
 #include "net/connect.h"
 
@@ -10,23 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <sys/stat.h>
-
-static char folder[] = "/tmp/tepal-connect-XXXXXX", path[200];
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rmdir(folder);
-}
 
 /* A listening socket, and its port. */
 static int listen_on(const char *host, int backlog, uint16_t *port)
@@ -771,5 +755,5 @@ int main(void)
         cmocka_unit_test(a_full_backlog),
         cmocka_unit_test(nobody_but_itself),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,10 +1,10 @@
 /* Tests of listeners: opening them, accepting, resting when descriptors run out, and pausing. */
+#include "folder.h"
 #include "sockets.h"
 
 #include <sys/stat.h>
 #include <tepal/log.h>
 
-static char folder[] = "/tmp/tepal-listener-XXXXXX", path[200];
 static int n_warnings;
 
 static void count_warnings(void *arg, enum tepal_log_level level, const char *text)
@@ -17,19 +17,14 @@ static void count_warnings(void *arg, enum tepal_log_level level, const char *te
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
     tepal_log_set(count_warnings, NULL);
-    return 0;
+    return make_folder(state);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     tepal_log_set(NULL, NULL);
-    return rmdir(folder);
+    return remove_folder(state);
 }
 
 static tepal_listener *listen_local(void)
