@@ -24,7 +24,7 @@ enum { REPEAT = 9, MAX_TIMERS = 1000000, MAX_SLEEPERS = 1000000 };
 
 static void die(const char *what, int error)
 {
-    fprintf(stderr, "tepal-async: %s: %s\n", what, tepal_error_text(error));
+    fprintf(stderr, "tepal-async: %s: %s\n", what, tepal_code_text(error));
     exit(1);
 }
 
@@ -196,7 +196,7 @@ static int send_items(void *arg)
     int rc = 0;
     for (uint64_t i = 0; i < ITEMS && rc == 0; i++)
         rc = tepal_channel_send(arg, &i);
-    tepal_channel_close(arg);
+    tepal_channel_end(arg);
     return rc;
 }
 
@@ -225,7 +225,7 @@ static double send_receive_ns(size_t capacity)
     check("a channel", tepal_group_wait(group));
     double each = (cpu_ns() - begin) / ITEMS;
     tepal_group_close(group);
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
     return each;
 }
 
@@ -429,10 +429,12 @@ static void connect_all(struct blocked *blocked, int n)
     char path[64];
     snprintf(path, sizeof(path), "@tepal-async-%d", (int)getpid());
     tepal_listener *listener;
-    check("tepal_listen", tepal_listen(&listener, &(tepal_listen_options){ .path = path }));
+    check("tepal_listener_open",
+          tepal_listener_open(&listener, &(tepal_listener_options){ .path = path }));
     for (int i = 0; i < n; i += 2) {
-        check("tepal_connect_unix", tepal_connect_unix(&blocked[i].stream, path));
-        check("tepal_accept", tepal_accept(listener, &blocked[i + 1].stream));
+        check("tepal_conn_open_unix", tepal_conn_open_unix(&blocked[i].stream, path));
+        check("tepal_listener_open_conn",
+              tepal_listener_open_conn(listener, &blocked[i + 1].stream));
     }
     tepal_listener_close(listener);
 }

@@ -22,15 +22,15 @@ static int echo(void *arg)
 static int serve(void *arg)
 {
     tepal_listener *listener;
-    tepal_listen_options options = { .host = "127.0.0.1", .port = *(int *)arg };
-    int rc = tepal_listen(&listener, &options);
+    tepal_listener_options options = { .host = "127.0.0.1", .port = *(int *)arg };
+    int rc = tepal_listener_open(&listener, &options);
     if (rc < 0) {
-        fprintf(stderr, "tepal-echo: %s\n", tepal_error_text(rc));
+        fprintf(stderr, "tepal-echo: %s\n", tepal_code_text(rc));
         return rc;
     }
     tepal_group *connections = tepal_group_new();
     tepal_conn *stream;
-    while (connections && (rc = tepal_accept(listener, &stream)) == 0)
+    while (connections && (rc = tepal_listener_open_conn(listener, &stream)) == 0)
         if (tepal_spawn(connections, echo, stream, NULL) < 0)
             tepal_conn_close(stream);
     tepal_group_close(connections);

@@ -19,7 +19,7 @@ static tepal_res *json(tepal_req *req)
 
 static tepal_res *hello(tepal_req *req)
 {
-    return tepal_text(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
+    return tepal_textf(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
 }
 
 /* A name and a value into an object; repeated names have their values joined. Octets that are no
@@ -73,7 +73,7 @@ static void add_more_routes(tepal_app *app)
 int main(int argc, char **argv)
 {
     tepal_app *app = tepal_app_new();
-    tepal_use(app, pass_on);
+    tepal_use(app, pass_on, NULL);
     tepal_get(app, "/plaintext", plaintext);
     tepal_get(app, "/json", json);
     tepal_get(app, "/hello/{name}", hello);

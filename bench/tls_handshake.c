@@ -18,7 +18,7 @@
 enum { MAX_LINE = 4096, PATIENCE_MS = 10000 };
 
 struct server {
-    tepal_listen_options listen;
+    tepal_listener_options listen;
     tepal_tls_options options;
     const char *alpn[2]; /* and the NULL behind it */
     const char *more;
@@ -69,7 +69,7 @@ static int answer(tepal_conn *stream)
 static int serve(void *arg)
 {
     struct connection *c = arg;
-    (void)tepal_deadline_in(PATIENCE_MS);
+    (void)tepal_deadline_in_ms(PATIENCE_MS);
     int rc = tepal_conn_start_tls(c->stream, c->server->tls, NULL);
     if (rc == 0)
         rc = skip_line(c->stream);
@@ -84,13 +84,13 @@ static int accept_all(void *arg)
 {
     struct server *server = arg;
     tepal_listener *listener;
-    int rc = tepal_listen(&listener, &server->listen);
+    int rc = tepal_listener_open(&listener, &server->listen);
     if (rc < 0)
         return rc;
     while (rc == 0) {
         struct connection *c = malloc(sizeof(*c));
         tepal_conn *stream;
-        rc = tepal_accept(listener, &stream);
+        rc = tepal_listener_open_conn(listener, &stream);
         if (rc < 0 || !c) {
             free(c);
             continue;
@@ -113,7 +113,7 @@ static void watch_signals(struct server *server)
     tepal_signals *signals = tepal_signals_open(wanted);
     while (signals && tepal_signals_next(signals) == SIGHUP)
         if (tepal_tls_reload(server->tls) < 0)
-            fprintf(stderr, "tls-handshake: %s\n", tepal_tls_error(server->tls));
+            fprintf(stderr, "tls-handshake: %s\n", tepal_tls_error_text(server->tls));
         else
             fprintf(stderr, "tls-handshake: reloaded\n");
     tepal_signals_close(signals);
@@ -123,11 +123,12 @@ static int run(void *arg)
 {
     struct server *server = arg;
     server->tls = tepal_tls_new(&server->options);
-    int rc = server->tls ? tepal_tls_status(server->tls) : -ENOMEM;
+    int rc = server->tls ? tepal_tls_error(server->tls) : -ENOMEM;
     if (rc == 0 && server->more)
         rc = tepal_tls_add_certificate(server->tls, server->more, NULL);
     if (rc < 0)
-        fprintf(stderr, "tls-handshake: %s\n", server->tls ? tepal_tls_error(server->tls) : "");
+        fprintf(stderr, "tls-handshake: %s\n",
+                server->tls ? tepal_tls_error_text(server->tls) : "");
     server->tasks = rc == 0 ? tepal_group_new() : NULL;
     if (server->tasks && (rc = tepal_spawn(server->tasks, accept_all, server, NULL)) == 0)
         watch_signals(server);
@@ -172,6 +173,6 @@ int main(int argc, char **argv)
     server.options.verify_client = server.options.ca_file != NULL;
     int rc = tepal_main(run, &server);
     if (rc < 0)
-        fprintf(stderr, "tls-handshake: %s\n", tepal_error_text(rc));
+        fprintf(stderr, "tls-handshake: %s\n", tepal_code_text(rc));
     return rc < 0;
 }

@@ -18,8 +18,9 @@ static void echo(tepal_conn *conn, void *arg)
 
 static int serve(void *port)
 {
-    return tepal_listen_and_serve(&(tepal_listen_options){ .port = atoi(port) }, echo, NULL,
-                                  &(tepal_serve_options){ .stop_on_signal = true });
+    return tepal_listener_open_and_serve(&(tepal_listener_options){ .port = atoi(port) }, echo,
+                                         NULL,
+                                         &(tepal_listener_serve_options){ .stop_on_signal = true });
 }
 
 int main(int argc, char **argv)

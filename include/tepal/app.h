@@ -61,7 +61,7 @@ TEPAL_API void tepal_app_close(tepal_app *app);
 /* Registration never returns an error: the first one is kept in the application, and tepal_run(),
  * tepal_serve() and tepal_testclient_new() refuse to start with it. This tells it: NULL when all is
  * well, else a text such as "route GET /a/{b: '{' is never closed". It lives as long as app. */
-TEPAL_API const char *tepal_app_error(const tepal_app *app);
+TEPAL_API const char *tepal_app_error_text(const tepal_app *app);
 
 /* --- Routes --------------------------------------------------------------------------------------
  *
@@ -133,13 +133,13 @@ TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const voi
 /* What error pages are for a client that likes all the same: "text/plain", the default,
  * "text/html", or "application/json", as an API may want. One that prefers something gets that in
  * any case. */
-TEPAL_API void tepal_error_pages(tepal_app *app, const char *content_type);
+TEPAL_API void tepal_app_set_error_pages(tepal_app *app, const char *content_type);
 
 /* --- State ------------------------------------------------------------------------------------ */
 
 /* Keeps value under the key; tepal does not look into it nor free it. A key that is NULL is an error of
  * registration; once the application is served it is logged, and nothing is kept. */
-TEPAL_API void tepal_app_set(tepal_app *app, const tepal_key *key, void *value);
+TEPAL_API void tepal_app_set_state(tepal_app *app, const tepal_key *key, void *value);
 
 /* The value of the key, NULL when there is none; or for a key that is NULL, which is logged. */
 TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);

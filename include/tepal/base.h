@@ -57,7 +57,7 @@ typedef struct tepal_key {
 } tepal_key;
 
 /* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. */
-enum tepal_error_code {
+enum tepal_code {
     TEPAL_ECLOSED = -4097,    /* the peer closed the connection before the message was complete */
     TEPAL_EMESSAGE = -4098,   /* the peer sent a malformed message */
     TEPAL_EBODY_SIZE = -4099, /* the body is larger than max_body */
@@ -79,11 +79,11 @@ enum tepal_error_code {
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and
  * positive numbers, "EUNKNOWN" for what has no name. Static storage; never NULL. */
-TEPAL_API const char *tepal_error_name(int error);
+TEPAL_API const char *tepal_code_name(int error);
 
 /* A short English text for an error number, such as "Connection refused". Static storage; never
  * NULL. */
-TEPAL_API const char *tepal_error_text(int error);
+TEPAL_API const char *tepal_code_text(int error);
 
 /* The version of the linked library, such as "0.1.0". Static storage. */
 TEPAL_API const char *tepal_version(void);

@@ -32,7 +32,7 @@ TEPAL_API tepal_channel *tepal_channel_new(size_t item_size, size_t capacity);
 
 /* Frees the channel and the items in it. No task may wait for it: close it first, which ends their
  * waits. NULL is allowed. Does not suspend. */
-TEPAL_API void tepal_channel_free(tepal_channel *channel);
+TEPAL_API void tepal_channel_close(tepal_channel *channel);
 
 /* Sends a copy of the item; waits while the channel is full. Suspends. Returns 0, -EPIPE when the
  * channel is or becomes closed, -ECANCELED or -ETIMEDOUT. */
@@ -50,10 +50,10 @@ TEPAL_MUST_CHECK TEPAL_API int tepal_channel_try_receive(tepal_channel *channel,
 /* Says that no more items come. Those that are in the channel can still be received; those of
  * senders that wait are not sent. Closing again does nothing. Does not suspend, and needs no task.
  */
-TEPAL_API void tepal_channel_close(tepal_channel *channel);
+TEPAL_API void tepal_channel_end(tepal_channel *channel);
 
-/* Whether tepal_channel_close() has been called. */
-TEPAL_API bool tepal_channel_is_closed(const tepal_channel *channel);
+/* Whether tepal_channel_end() has been called. */
+TEPAL_API bool tepal_channel_has_ended(const tepal_channel *channel);
 
 /* How many items are in the channel; those of senders that wait are not counted. */
 TEPAL_API size_t tepal_channel_length(const tepal_channel *channel);

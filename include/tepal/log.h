@@ -46,7 +46,7 @@ TEPAL_API void tepal_log_set_level(enum tepal_log_level level);
 
 /* Sends log lines to fn instead of standard error; NULL for standard error again. Process-wide: set
  * it before threads start. */
-TEPAL_API void tepal_log_set(tepal_log_fn *fn, void *arg);
+TEPAL_API void tepal_log_set_fn(tepal_log_fn *fn, void *arg);
 
 /* How many octets of lines that cannot be written yet are kept, for each descriptor that is logged
  * to, those of access logs too; more are lost. Default (0) 1 MiB, at least 16 KiB; TEPAL_UNLIMITED:

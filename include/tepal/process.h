@@ -18,7 +18,7 @@
 #define TEPAL_PROCESS_H
 
 #include <tepal/base.h>
-#include <tepal/stream.h>
+#include <tepal/conn.h>
 
 #include <sys/types.h>
 

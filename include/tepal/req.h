@@ -106,7 +106,7 @@ TEPAL_API tepal_app *tepal_req_app(const tepal_req *req);
 
 /* Keeps value under the key for this request; returns 0 or a negative error: -EINVAL, recorded, for a
  * key that is NULL. */
-TEPAL_API int tepal_req_set(tepal_req *req, const tepal_key *key, void *value);
+TEPAL_API int tepal_req_set_state(tepal_req *req, const tepal_key *key, void *value);
 
 /* The request's value of the key, else the application's, else NULL. */
 TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);

@@ -66,7 +66,7 @@ TEPAL_API tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format,
 TEPAL_API tepal_res *tepal_redirect(tepal_req *req, int status, const char *location);
 
 /* An error page: HTML, JSON ({"status": 404, "error": "..."}) or text, by the request's Accept, which
- * its Vary field says; see tepal_error_pages(). The format makes the message; NULL is the reason
+ * its Vary field says; see tepal_app_set_error_pages(). The format makes the message; NULL is the reason
  * phrase of the status. */
 TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
@@ -91,7 +91,7 @@ TEPAL_API int tepal_res_set_status(tepal_res *res, int status, const char *reaso
  * each route), or -EINVAL for a field that the server writes itself (Content-Length,
  * Transfer-Encoding, Connection, Keep-Alive, Upgrade: see tepal_res_set_length() and
  * tepal_res_set_close()). */
-TEPAL_API int tepal_res_header(tepal_res *res, const char *name, const char *format, ...)
+TEPAL_API int tepal_res_set_header(tepal_res *res, const char *name, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
 /* The same, besides those that are there. */
@@ -100,7 +100,7 @@ TEPAL_API int tepal_res_add_header(tepal_res *res, const char *name, const char 
 
 /* The value of the first field with this name, or NULL. Fields that the server writes itself (Date,
  * Server, Content-Length, ...) are not there. */
-TEPAL_API const char *tepal_res_get_header(const tepal_res *res, const char *name);
+TEPAL_API const char *tepal_res_header(const tepal_res *res, const char *name);
 
 typedef enum tepal_same_site {
     TEPAL_SAME_SITE_UNSET,
@@ -122,12 +122,12 @@ typedef struct tepal_cookie_options {
  * TEPAL_ESENT, or -EINVAL for one that browsers drop: it is not set, and the log says why.
  * TEPAL_SAME_SITE_NONE, partitioned, and names that begin with __Secure- or __Host- must be secure;
  * the latter have no domain, and the path "/". */
-TEPAL_API int tepal_res_cookie(tepal_res *res, const char *name, const char *value,
-                               const tepal_cookie_options *options);
+TEPAL_API int tepal_res_set_cookie(tepal_res *res, const char *name, const char *value,
+                                   const tepal_cookie_options *options);
 
 /* Tells the client to forget a cookie; path and domain must be those it was set with. What the prefix
  * of a name wants is added. */
-TEPAL_API int tepal_res_delete_cookie(tepal_res *res, const char *name,
+TEPAL_API int tepal_res_remove_cookie(tepal_res *res, const char *name,
                                       const tepal_cookie_options *options);
 
 /* Closes the connection after this response; also when its head has been sent, though that cannot

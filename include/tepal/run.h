@@ -27,7 +27,7 @@ typedef struct tepal_run_options {
     /* 1 to 65535; default 8080. TEPAL_ANY_PORT: one that is free. (On the command line that is
      * --port 0; here 0 is the default.) */
     int port;
-    const char *path; /* a Unix socket instead of a port; see tepal_listen_options */
+    const char *path; /* a Unix socket instead of a port; see tepal_listener_options */
     int backlog;      /* default 1024 */
     bool reuse_port;  /* several processes share the port */
 

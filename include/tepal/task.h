@@ -11,8 +11,8 @@
  * and the log names it once as a warning. When its group is being closed or the loop ends, a task
  * that was cancelled and goes on so for 3 seconds, be it in a shield whose time is over, is given up:
  * it does not run any more, what it holds is not given back, and the log says so as an error. What must be done although the task is
- * cancelled stands in a shield, see tepal_shield_begin(). (-ETIMEDOUT is also what the system tells
- * of a peer that does not answer: see stream.h. A deadline has passed when tepal_sleep_ms(0)
+ * cancelled stands in a shield, see tepal_shield_begin_ms(). (-ETIMEDOUT is also what the system tells
+ * of a peer that does not answer: see conn.h. A deadline has passed when tepal_sleep_ms(0)
  * returns it.)
  *
  * fork(): the child may exec, or leave by _exit(). It has no loop: to close what it has inherited
@@ -54,15 +54,15 @@ TEPAL_API int tepal_sleep_ms(int64_t ms);
 /* Limits all that this task waits for from now on to ms milliseconds from now. Deadlines only
  * shrink: an earlier one that is in force stays in force. Returns the deadline that was in force
  * before, for tepal_deadline_restore(). Does not suspend. */
-TEPAL_API int64_t tepal_deadline_in(int64_t ms);
+TEPAL_API int64_t tepal_deadline_in_ms(int64_t ms);
 
-/* Moves the deadline that the task has set by tepal_deadline_in() to ms milliseconds from now,
+/* Moves the deadline that the task has set by tepal_deadline_in_ms() to ms milliseconds from now,
  * earlier or later, but not beyond before, which is what that call returned; TEPAL_NEVER puts it
  * there. For what may go on as long as it makes progress. One that has passed is in the future
  * again; tasks that were spawned meanwhile keep the one they have. Does not suspend. */
-TEPAL_API void tepal_deadline_move(int64_t before, int64_t ms);
+TEPAL_API void tepal_deadline_move_ms(int64_t before, int64_t ms);
 
-/* Puts the deadline back that tepal_deadline_in() returned. */
+/* Puts the deadline back that tepal_deadline_in_ms() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
 
 /* Moments at equal distances. The members are tepal's own. */
@@ -72,7 +72,7 @@ typedef struct tepal_interval {
 
 /* An interval whose first moment is ms milliseconds from now, and each other one ms after the one
  * before; ms is at least 1. Does not suspend, and works without a loop, too. */
-TEPAL_API tepal_interval tepal_interval_start(int64_t ms);
+TEPAL_API tepal_interval tepal_interval_start_ms(int64_t ms);
 
 /* Waits for the next moment of the interval. Suspends; when that moment has passed already it only
  * lets the other tasks run now and then. The moments do not drift, however late the task comes to
@@ -86,9 +86,9 @@ TEPAL_API int64_t tepal_interval_wait(tepal_interval *interval);
  * its own time, and the cancellation is told after the outermost one. A task or a handler must not
  * return within one. Returns the deadline that was in force before, for tepal_shield_end(). Does
  * not suspend. */
-TEPAL_API int64_t tepal_shield_begin(int64_t ms);
+TEPAL_API int64_t tepal_shield_begin_ms(int64_t ms);
 
-/* Ends the shield, with what tepal_shield_begin() returned: the next call that suspends tells of
+/* Ends the shield, with what tepal_shield_begin_ms() returned: the next call that suspends tells of
  * the cancellation, or that the time is over. Does not suspend. */
 TEPAL_API void tepal_shield_end(int64_t before);
 
@@ -239,11 +239,11 @@ TEPAL_API int tepal_race(tepal_job *jobs, size_t n);
 
 /* Sets the value of the key for the calling task; NULL is as good as none. Does not suspend.
  * Returns 0 or -ENOMEM. */
-TEPAL_API int tepal_local_set(const tepal_key *key, void *value);
+TEPAL_API int tepal_task_set_local(const tepal_key *key, void *value);
 
 /* The value of the key for the calling task, NULL when there is none. Takes time by the number of
  * keys that are set. Does not suspend. */
-TEPAL_API void *tepal_local_get(const tepal_key *key);
+TEPAL_API void *tepal_task_local(const tepal_key *key);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,7 @@
 #define TEPAL_TLS_H
 
 #include <tepal/base.h>
-#include <tepal/stream.h>
+#include <tepal/conn.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -57,7 +57,7 @@ typedef struct tepal_tls_options {
  * serves all connections. No file is read at any other time but by the two calls below. A
  * certificate of our own that has expired, or is not valid yet, is used, with a warning in the log
  * that names its file and date. NULL only when memory is short. Anything else that fails is kept:
- * tepal_tls_status() and each further use of the context return it. A context belongs to the thread
+ * tepal_tls_error() and each further use of the context return it. A context belongs to the thread
  * that uses it; processes that are forked later share its ticket keys, and change them alike. The
  * caller closes it. */
 TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
@@ -68,18 +68,18 @@ TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
  * bad protocol name or version, a session_lifetime_ms out of its range; -ENOMEM; -EAGAIN when the
  * system has no random numbers. For NULL, which tepal_tls_new() returns for want of memory,
  * -ENOMEM. */
-TEPAL_API int tepal_tls_status(const tepal_tls *tls);
+TEPAL_API int tepal_tls_error(const tepal_tls *tls);
 
 /* A text about what last failed on this context, or in a handshake with it: "server.pem: No such
  * file or directory", "certificate has expired", "hostname mismatch". NULL if nothing did; valid
  * until the next call that uses the context. */
-TEPAL_API const char *tepal_tls_error(const tepal_tls *tls);
+TEPAL_API const char *tepal_tls_error_text(const tepal_tls *tls);
 
 /* Adds a certificate and its key (PEM files, as in the options; key NULL: in the same file) to a
  * server: it is shown to clients that ask for one of its names, and sessions with it are its own.
  * The first certificate of all is shown to the others. One with the names of an earlier one and
  * another kind of key (RSA, ECDSA) joins it, and what the client can do decides. Does not suspend.
- * Returns 0 or as tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a
+ * Returns 0 or as tepal_tls_error(), and then the context goes on with what it had; -EINVAL for a
  * client, or without a file. */
 TEPAL_API int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate,
                                         const char *key) TEPAL_MUST_CHECK;
@@ -87,7 +87,7 @@ TEPAL_API int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate,
 /* Reads all files again, for new connections; those that exist live on with what they have. When
  * any certificate has changed, of an authority or our own, no session of before is resumed: who is
  * not trusted any more does not come in by an old ticket, on either side. If nothing has changed,
- * sessions live on. Does not suspend. Returns 0 or as tepal_tls_status(); after a failure the
+ * sessions live on. Does not suspend. Returns 0 or as tepal_tls_error(); after a failure the
  * context goes on with what it had. */
 TEPAL_API int tepal_tls_reload(tepal_tls *tls);
 
@@ -107,16 +107,16 @@ typedef struct tepal_start_tls_options {
  * plain text ends. No other task may use the stream meanwhile. A task with a stack of its own size
  * needs 48 KiB for it.
  *
- * Suspends; to limit its time use tepal_deadline_in(). Returns 0, and from then on all calls on the
+ * Suspends; to limit its time use tepal_deadline_in_ms(). Returns 0, and from then on all calls on the
  * stream are encrypted. Otherwise a negative error, and the stream can only be closed:
  *   TEPAL_ECERTIFICATE  the peer's certificate was not accepted, or there was none
  *   TEPAL_ETLS          the peer speaks no TLS, none that is secure enough, or refused us
  *   TEPAL_ECLOSED       the peer closed the connection
  *   -ECONNRESET, ...    errors of the connection; -ETIMEDOUT, -ECANCELED, -ENOMEM
- * tepal_conn_tls_error() says more. A server's failures are told in the log, with the peer and the
+ * tepal_conn_tls_error_text() says more. A server's failures are told in the log, with the peer and the
  * reason: one line in 10 s at most, which says how many there were besides; not those of peers that
  * close without a word. These are returned before anything was sent, and leave the
- * stream as it was: what tepal_tls_status() says; -EINVAL for a client without a host or with a
+ * stream as it was: what tepal_tls_error() says; -EINVAL for a client without a host or with a
  * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the stream, or
  * what was put into it has not been drained; TEPAL_EMESSAGE when plain octets have been read from
  * the peer that nobody asked for: they could be an attacker's, to be taken for the peer's encrypted
@@ -162,7 +162,7 @@ TEPAL_API int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info
 
 /* A text about the TLS failure of a stream: "certificate has expired", "wrong version number". NULL
  * if there was none. Lives as long as the stream. */
-TEPAL_API const char *tepal_conn_tls_error(const tepal_conn *stream);
+TEPAL_API const char *tepal_conn_tls_error_text(const tepal_conn *stream);
 
 #ifdef __cplusplus
 }

@@ -143,10 +143,10 @@ static int append(struct call_queue *queue, struct call call)
     return rc;
 }
 
-int tepal_call_soon(tepal_loop *loop, void (*fn)(void *arg), void *arg)
+int tepal_loop_call(tepal_loop *loop, void (*fn)(void *arg), void *arg)
 {
     if (!loop || !fn)
-        misuse("tepal_call_soon", loop ? "the function is NULL" : "the loop is NULL");
+        misuse("tepal_loop_call", loop ? "the function is NULL" : "the loop is NULL");
     bool own = loop_current == loop->loop, ring = false;
     pthread_mutex_lock(&loop->mutex);
     int rc = loop->ended ? -ECANCELED : loop->queue.n >= loop->max ? -EAGAIN : 0;
@@ -156,7 +156,7 @@ int tepal_call_soon(tepal_loop *loop, void (*fn)(void *arg), void *arg)
         ring = loop->rung = true;
     /* Still under the mutex: the loop that has run the call may end, and close the descriptor. */
     if (ring)
-        wakeup_ring(&loop->wakeup, "tepal_call_soon");
+        wakeup_ring(&loop->wakeup, "tepal_loop_call");
     pthread_mutex_unlock(&loop->mutex);
     if (own) {
         loop->loop->calls_due = true;

@@ -1,4 +1,4 @@
-/* The loop's side of tepal_call_soon(). */
+/* The loop's side of tepal_loop_call(). */
 #ifndef TEPAL_ASYNC_CALL_H
 #define TEPAL_ASYNC_CALL_H
 

@@ -92,9 +92,9 @@ static void log_use(void *arg, const tepal_stack_use *use)
 {
     (void)arg;
     const char *quote = use->name ? "\"" : "";
-    tepal_log(TEPAL_LOG_INFO, "stacks of %s%s%s: %zu task%s, at most %zu of %zu octets used", quote,
-              use->name ? use->name : "all other names", quote, use->n_tasks,
-              use->n_tasks == 1 ? "" : "s", use->max_used, use->size);
+    tepal_logf(TEPAL_LOG_INFO, "stacks of %s%s%s: %zu task%s, at most %zu of %zu octets used",
+               quote, use->name ? use->name : "all other names", quote, use->n_tasks,
+               use->n_tasks == 1 ? "" : "s", use->max_used, use->size);
 }
 
 void census_tell(struct census *census, tepal_stack_use_fn *fn, void *arg)

@@ -93,7 +93,7 @@ static NO_INLINE void note_failure(tepal_group *group, const struct tepal_task *
 {
     bool is_first = group->first_error == 0 || group->first_error == error;
     if (group->reports_at_once || (!is_first && error != group->told_error))
-        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", task->name, tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", task->name, tepal_code_text(error));
     else if (is_first && group->n_failed++ == 0)
         snprintf(group->failed, sizeof(group->failed), "%s", task->name);
 }
@@ -102,12 +102,12 @@ static void report_untold(const tepal_group *group)
 {
     if (group->first_error == group->told_error)
         return;
-    const char *text = tepal_error_text(group->first_error);
+    const char *text = tepal_code_text(group->first_error);
     if (group->n_failed == 1)
-        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", group->failed, text);
+        tepal_logf(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", group->failed, text);
     else if (group->n_failed > 1)
-        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" and %zu more of its group failed: %s",
-                  group->failed, group->n_failed - 1, text);
+        tepal_logf(TEPAL_LOG_WARNING, "task \"%s\" and %zu more of its group failed: %s",
+                   group->failed, group->n_failed - 1, text);
 }
 
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result)
@@ -205,9 +205,9 @@ static void name_the_first(const tepal_group *group)
     char name[512];
     size_t n = list_length(&group->tasks);
     inspect_name(CONTAINER_OF(group->tasks.next, struct tepal_task, in_group), name, sizeof(name));
-    tepal_log(TEPAL_LOG_WARNING,
-              "a group is closed, and %zu task%s still waited for; the first is %s", n,
-              n == 1 ? " is" : "s are", name);
+    tepal_logf(TEPAL_LOG_WARNING,
+               "a group is closed, and %zu task%s still waited for; the first is %s", n,
+               n == 1 ? " is" : "s are", name);
 }
 
 /* Waits for all tasks of the group. Returns 0, or -ETIMEDOUT. */

@@ -60,7 +60,7 @@ static void end_line(struct dump *dump)
 static void line_to_log(void *arg, const char *line)
 {
     (void)arg;
-    tepal_log(TEPAL_LOG_WARNING, "%s", line);
+    tepal_log(TEPAL_LOG_WARNING, line);
 }
 
 /* --- Tasks ------------------------------------------------------------------------------------ */

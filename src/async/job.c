@@ -87,8 +87,8 @@ void jobs_release(tepal_group *group, bool report)
     while (group->ended_jobs.first) {
         tepal_job *job = group->ended_jobs.first;
         if (report && job->inside.failed && job->result != group->told_error)
-            tepal_log(TEPAL_LOG_WARNING, "job \"%s\" failed: %s", job->name ? job->name : "job",
-                      tepal_error_text(job->result));
+            tepal_logf(TEPAL_LOG_WARNING, "job \"%s\" failed: %s", job->name ? job->name : "job",
+                       tepal_code_text(job->result));
         take(job);
     }
 }

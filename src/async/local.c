@@ -44,9 +44,9 @@ static struct local *replaced(const struct local *list, const struct local *old,
     return first;
 }
 
-int tepal_local_set(const tepal_key *key, void *value)
+int tepal_task_set_local(const tepal_key *key, void *value)
 {
-    struct tepal_task *task = task_need("tepal_local_set");
+    struct tepal_task *task = task_need("tepal_task_set_local");
     bool shared = false;
     struct local *old = task->locals;
     while (old && old->key != key) {
@@ -68,9 +68,9 @@ int tepal_local_set(const tepal_key *key, void *value)
     return 0;
 }
 
-void *tepal_local_get(const tepal_key *key)
+void *tepal_task_local(const tepal_key *key)
 {
-    const struct local *local = task_need("tepal_local_get")->locals;
+    const struct local *local = task_need("tepal_task_local")->locals;
     while (local && local->key != key)
         local = local->next;
     return local ? local->value : NULL;

@@ -351,8 +351,8 @@ static int run_root(void *arg)
 
 static void abandon_tasks(struct loop *loop)
 {
-    tepal_log(TEPAL_LOG_ERROR, "%zu task%s did not end in time, and %s left as they are",
-              loop->n_tasks, loop->n_tasks == 1 ? "" : "s", loop->n_tasks == 1 ? "is" : "are");
+    tepal_logf(TEPAL_LOG_ERROR, "%zu task%s did not end in time, and %s left as they are",
+               loop->n_tasks, loop->n_tasks == 1 ? "" : "s", loop->n_tasks == 1 ? "is" : "are");
     while (!list_is_empty(&loop->tasks))
         task_abandon(loop, CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop));
 }
@@ -366,8 +366,8 @@ static void on_long_end(struct timer *timer)
     if (list_is_empty(&loop->tasks))
         return;
     inspect_name(CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop), name, sizeof(name));
-    tepal_log(TEPAL_LOG_WARNING, "at the end %zu task%s still waited for; the first is %s",
-              loop->n_tasks, loop->n_tasks == 1 ? " is" : "s are", name);
+    tepal_logf(TEPAL_LOG_WARNING, "at the end %zu task%s still waited for; the first is %s",
+               loop->n_tasks, loop->n_tasks == 1 ? " is" : "s are", name);
 }
 
 static void end_tasks(struct loop *loop)

@@ -201,10 +201,10 @@ static bool look_at_lane(struct lane *lane, int64_t now)
     lane->n_begun_before = lane->n_begun;
     pthread_mutex_unlock(&lane->offload->mutex);
     if (n_queued > 0 && !moves && now >= lane->tell_at) {
-        tepal_log(TEPAL_LOG_WARNING,
-                  "no thread has been free for %d s: %zu %s wait, %u run; see "
-                  "tepal_offload_configure()",
-                  STALLED_MS / 1000, n_queued, lane->calls, n_running);
+        tepal_logf(TEPAL_LOG_WARNING,
+                   "no thread has been free for %d s: %zu %s wait, %u run; see "
+                   "tepal_offload_configure()",
+                   STALLED_MS / 1000, n_queued, lane->calls, n_running);
         lane->tell_at = loop_time_after(now, TELL_EVERY_MS);
     }
     return n_queued > 0;
@@ -313,8 +313,8 @@ static unsigned end_workers(struct offload *offload, int64_t until)
 /* What the threads use stays: the pool, its descriptor, and what they were called with. */
 static void leave_workers(struct offload *offload, unsigned n)
 {
-    tepal_log(TEPAL_LOG_ERROR, "%u offloaded call%s did not return in time, and %s left as %s", n,
-              n == 1 ? "" : "s", n == 1 ? "is" : "are", n == 1 ? "it is" : "they are");
+    tepal_logf(TEPAL_LOG_ERROR, "%u offloaded call%s did not return in time, and %s left as %s", n,
+               n == 1 ? "" : "s", n == 1 ? "is" : "are", n == 1 ? "it is" : "they are");
     join_workers(offload, false);
     for (struct list *node = offload->workers.next; node != &offload->workers; node = node->next)
         pthread_detach(CONTAINER_OF(node, struct worker, node)->thread);

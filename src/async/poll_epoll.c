@@ -98,7 +98,7 @@ static _Noreturn void poller_is_gone(int error)
     char text[160];
     snprintf(text, sizeof(text),
              "the loop's descriptor does not work (epoll_wait: %s); did the program close it?",
-             tepal_error_text(-error));
+             tepal_code_text(-error));
     misuse("loop", text);
 }
 

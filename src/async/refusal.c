@@ -34,7 +34,7 @@ static void name_in_log(const struct tepal_task *task, const char *why)
 {
     char name[512];
     inspect_name(task, name, sizeof(name));
-    tepal_log(TEPAL_LOG_WARNING, "task %s goes on though %s", name, why);
+    tepal_logf(TEPAL_LOG_WARNING, "task %s goes on though %s", name, why);
 }
 
 /* Whether the task has had its time, and that of the tasks in its own groups, which are cancelled
@@ -54,7 +54,8 @@ static void give_up(struct loop *loop, struct tepal_task *task)
 {
     char name[512];
     inspect_name(task, name, sizeof(name));
-    tepal_log(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is", name);
+    tepal_logf(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is",
+               name);
     task_give_up(loop, task);
 }
 

@@ -31,7 +31,7 @@ static const struct {
     { TEPAL_ENOBODY, "TEPAL_ENOBODY", "nobody reads this body" },
 };
 
-const char *tepal_error_name(int error)
+const char *tepal_code_name(int error)
 {
     if (error >= 0)
         return "0";
@@ -42,7 +42,7 @@ const char *tepal_error_name(int error)
     return name ? name : "EUNKNOWN";
 }
 
-const char *tepal_error_text(int error)
+const char *tepal_code_text(int error)
 {
     if (error >= 0)
         return "success";

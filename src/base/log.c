@@ -19,7 +19,7 @@ void tepal_log_set_level(enum tepal_log_level level)
     threshold = level;
 }
 
-void tepal_log_set(tepal_log_fn *fn, void *arg)
+void tepal_log_set_fn(tepal_log_fn *fn, void *arg)
 {
     log_fn = fn;
     log_arg = arg;

@@ -19,9 +19,9 @@ enum { DEFAULT_MAX_CONNECTIONS = 10000, DEFAULT_HANDSHAKE_MS = 10 * 1000 };
 
 struct acceptor {
     tepal_listener *listener;
-    tepal_serve_fn *fn;
+    tepal_conn_fn *fn;
     void *arg;
-    tepal_serve_options options;
+    tepal_listener_serve_options options;
     tepal_group *accepting;    /* the task that accepts */
     tepal_group *connections;  /* a task for each */
     struct ending ending;      /* the signals, if they end it */
@@ -40,7 +40,7 @@ static int secure(const struct acceptor *a, tepal_conn *stream)
 {
     if (!a->options.tls)
         return 0;
-    int64_t before = tepal_deadline_in(a->options.handshake_timeout_ms);
+    int64_t before = tepal_deadline_in_ms(a->options.handshake_timeout_ms);
     int rc = tepal_conn_start_tls(stream, a->options.tls, NULL);
     tepal_deadline_restore(before);
     return rc;
@@ -89,7 +89,7 @@ static int accept_next(struct acceptor *a)
         if (rc < 0)
             return rc;
     }
-    int rc = tepal_accept(a->listener, &stream);
+    int rc = tepal_listener_open_conn(a->listener, &stream);
     return rc < 0 ? rc : start(a, stream);
 }
 
@@ -111,7 +111,7 @@ static int accept_all(void *arg)
 static void on_wish_to_end(void *arg, int number)
 {
     struct acceptor *a = arg;
-    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
+    tepal_logf(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
     tepal_group_cancel(a->accepting);
 }
 
@@ -136,9 +136,9 @@ static void end(struct acceptor *a, struct tepal_task *task)
     bool cancelled = task_set_aside_cancel(task);
     tepal_group_close(a->accepting);
     if (a->n_connections > 0 && patience > 0) {
-        tepal_log(TEPAL_LOG_INFO, "waiting for %zu connection%s, at most %lld ms", a->n_connections,
-                  a->n_connections == 1 ? "" : "s", (long long)patience);
-        (void)tepal_deadline_in(patience);
+        tepal_logf(TEPAL_LOG_INFO, "waiting for %zu connection%s, at most %lld ms",
+                   a->n_connections, a->n_connections == 1 ? "" : "s", (long long)patience);
+        (void)tepal_deadline_in_ms(patience);
         (void)tepal_group_wait(a->connections);
     }
     if (patience != TEPAL_NEVER)
@@ -148,9 +148,10 @@ static void end(struct acceptor *a, struct tepal_task *task)
     task_restore_cancel(task, cancelled);
 }
 
-static void set_options(tepal_serve_options *out, const tepal_serve_options *options)
+static void set_options(tepal_listener_serve_options *out,
+                        const tepal_listener_serve_options *options)
 {
-    *out = options ? *options : (tepal_serve_options){ 0 };
+    *out = options ? *options : (tepal_listener_serve_options){ 0 };
     if (out->max_connections == 0)
         out->max_connections = DEFAULT_MAX_CONNECTIONS;
     if (out->handshake_timeout_ms == 0)
@@ -159,8 +160,8 @@ static void set_options(tepal_serve_options *out, const tepal_serve_options *opt
         out->name = "connection";
 }
 
-int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
-                         const tepal_serve_options *options)
+int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
+                         const tepal_listener_serve_options *options)
 {
     struct tepal_task *task = task_need("tepal_listener_serve");
     int rc = task_check(loop_current, task);
@@ -171,7 +172,7 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
         misuse("tepal_listener_serve", "the function is NULL");
     struct acceptor a = { .listener = listener, .fn = fn, .arg = arg };
     set_options(&a.options, options);
-    rc = a.options.tls ? tepal_tls_status(a.options.tls) : 0;
+    rc = a.options.tls ? tepal_tls_error(a.options.tls) : 0;
     if (rc < 0)
         return rc;
     /* The tasks must not inherit the deadline: they are to have their time to end after it. */
@@ -189,21 +190,21 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
     return rc;
 }
 
-int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn, void *arg,
-                           const tepal_serve_options *options)
+int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn, void *arg,
+                                  const tepal_listener_serve_options *options)
 {
-    int rc = task_check(loop_current, task_need("tepal_listen_and_serve"));
+    int rc = task_check(loop_current, task_need("tepal_listener_open_and_serve"));
     if (rc < 0)
         return rc;
     char text[300];
     tepal_listener *listener = NULL;
-    rc = tepal_listen(&listener, where);
+    rc = tepal_listener_open(&listener, where);
     if (rc < 0) {
         place_complain(where, rc);
         return rc;
     }
     place_write(text, sizeof(text), where, tepal_listener_port(listener));
-    tepal_log(TEPAL_LOG_INFO, "listening on %s", text);
+    tepal_logf(TEPAL_LOG_INFO, "listening on %s", text);
     rc = tepal_listener_serve(listener, fn, arg, options);
     tepal_listener_close(listener);
     return rc;

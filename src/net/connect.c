@@ -264,7 +264,7 @@ static int connect_any(tepal_conn **stream, struct race *race, size_t max)
 }
 
 /* Fills in what the options say. *local is for the address to connect from. */
-static int set_options(struct race *race, const tepal_connect_options *options, struct addr *local)
+static int set_options(struct race *race, const tepal_conn_options *options, struct addr *local)
 {
     int64_t delay = options->attempt_delay_ms;
     race->nagle = options->nagle;
@@ -280,7 +280,7 @@ static int set_options(struct race *race, const tepal_connect_options *options, 
 }
 
 int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
-                  const tepal_connect_options *options)
+                  const tepal_conn_options *options)
 {
     struct addr local;
     struct race race = { .n = n };
@@ -298,7 +298,7 @@ int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
 
 /* Connects to an address of a lookup that has begun. */
 static int connect_found(tepal_conn **stream, struct dns_lookup *lookup, uint16_t port,
-                         const tepal_connect_options *options)
+                         const tepal_conn_options *options)
 {
     struct addr local;
     struct race race = { .lookup = lookup, .port = port };
@@ -320,14 +320,14 @@ static int connect_found(tepal_conn **stream, struct dns_lookup *lookup, uint16_
 }
 
 static int connect_host(tepal_conn **stream, const char *host, uint16_t port,
-                        const tepal_connect_options *options)
+                        const tepal_conn_options *options)
 {
-    task_need("tepal_connect");
+    task_need("tepal_conn_open");
     struct dns_lookup lookup = { .max = dns_max_addresses() };
     lookup.addrs = mem_alloc(lookup.max * sizeof(*lookup.addrs));
     if (!lookup.addrs)
         return -ENOMEM;
-    int rc = dns_lookup_begin(&lookup, host, options->family, "tepal_connect");
+    int rc = dns_lookup_begin(&lookup, host, options->family, "tepal_conn_open");
     if (rc == 0) {
         rc = connect_found(stream, &lookup, port, options);
         dns_lookup_end(&lookup);
@@ -336,10 +336,10 @@ static int connect_host(tepal_conn **stream, const char *host, uint16_t port,
     return rc;
 }
 
-int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
-                  const tepal_connect_options *options)
+int tepal_conn_open(tepal_conn **stream, const char *host, uint16_t port,
+                    const tepal_conn_options *options)
 {
-    static const tepal_connect_options defaults;
+    static const tepal_conn_options defaults;
     options = options ? options : &defaults;
     int rc = connect_host(stream, host, port, options);
     if (rc < 0 || !options->tls)
@@ -350,11 +350,11 @@ int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
     return rc;
 }
 
-int tepal_connect_unix(tepal_conn **stream, const char *path)
+int tepal_conn_open_unix(tepal_conn **stream, const char *path)
 {
-    int rc = task_check(loop_current, task_need("tepal_connect_unix"));
+    int rc = task_check(loop_current, task_need("tepal_conn_open_unix"));
     if (!path)
-        misuse("tepal_connect_unix", "the path is NULL");
+        misuse("tepal_conn_open_unix", "the path is NULL");
     struct addr addr;
     if (rc == 0)
         rc = addr_from_path(&addr, path);

@@ -198,8 +198,8 @@ static void follow_system(struct dns *dns)
         free_given(&again);
     }
     if (rc < 0)
-        tepal_log(TEPAL_LOG_WARNING, "the changed configuration of DNS could not be read: %s",
-                  tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_WARNING, "the changed configuration of DNS could not be read: %s",
+                   tepal_code_text(rc));
 }
 
 int tepal_dns_configure(const tepal_dns_options *options)
@@ -424,6 +424,6 @@ int tepal_resolve(tepal_addr *addrs, size_t max, const char *host,
 
 size_t dns_max_addresses(void)
 {
-    struct dns *dns = find_dns(loop_need("tepal_connect"));
+    struct dns *dns = find_dns(loop_need("tepal_conn_open"));
     return dns ? dns->names.options.max_addresses : DEFAULT_MAX_ADDRESSES;
 }

@@ -15,7 +15,7 @@ enum {
 };
 
 static int bind_socket(struct tepal_listener *listener, int fd, const struct addr *addr,
-                       const tepal_listen_options *options)
+                       const tepal_listener_options *options)
 {
     int on = 1, family = addr->sa.sa_family;
     if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
@@ -32,7 +32,7 @@ static int bind_socket(struct tepal_listener *listener, int fd, const struct add
 
 /* There must be room for it in sockets. */
 static int add_socket(struct tepal_listener *listener, const struct addr *addr,
-                      const tepal_listen_options *options)
+                      const tepal_listener_options *options)
 {
     int fd = socket_new(addr->sa.sa_family);
     if (fd < 0)
@@ -61,7 +61,7 @@ static int make_room(struct tepal_listener *listener, int n)
     return listener->sockets ? 0 : -ENOMEM;
 }
 
-static int open_unix(struct tepal_listener *listener, const tepal_listen_options *options)
+static int open_unix(struct tepal_listener *listener, const tepal_listener_options *options)
 {
     struct addr addr;
     int rc = addr_from_path(&addr, options->path);
@@ -87,14 +87,14 @@ static bool may_do_without(const struct addr *addr, int error, const char *host)
         return false;
     if (host && !IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr)) {
         tepal_addr missing = addr_to_public(addr);
-        tepal_log(TEPAL_LOG_WARNING, "%s: not listening on %s: %s", host,
-                  tepal_addr_text(&missing, text, sizeof(text)), tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_WARNING, "%s: not listening on %s: %s", host,
+                   tepal_addr_text(&missing, text, sizeof(text)), tepal_code_text(error));
     }
     return true;
 }
 
 static int open_addresses(struct tepal_listener *listener, struct addr *addrs, int n,
-                          const tepal_listen_options *options)
+                          const tepal_listener_options *options)
 {
     int rc = make_room(listener, n);
     listener->n_sockets = 0;
@@ -111,7 +111,7 @@ static int open_addresses(struct tepal_listener *listener, struct addr *addrs, i
     return rc;
 }
 
-static int open_tcp(struct tepal_listener *listener, const tepal_listen_options *options)
+static int open_tcp(struct tepal_listener *listener, const tepal_listener_options *options)
 {
     struct addr one, *addrs = NULL;
     uint16_t port = options->port == TEPAL_ANY_PORT ? 0 : (uint16_t)options->port;
@@ -132,9 +132,9 @@ static int open_tcp(struct tepal_listener *listener, const tepal_listen_options 
     return rc;
 }
 
-int tepal_listen(tepal_listener **out, const tepal_listen_options *options)
+int tepal_listener_open(tepal_listener **out, const tepal_listener_options *options)
 {
-    struct loop *loop = loop_need("tepal_listen");
+    struct loop *loop = loop_need("tepal_listener_open");
     bool has_port = options && (options->port == TEPAL_ANY_PORT ||
                                 (options->port > 0 && options->port < 65536));
     if (!has_port && !(options && options->path))

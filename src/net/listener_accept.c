@@ -20,7 +20,7 @@ enum {
 static void complain(struct tepal_listener *listener, int error)
 {
     if (!listener->complained)
-        tepal_log(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_code_text(error));
     listener->complained = true;
 }
 
@@ -226,12 +226,12 @@ static int accept_any(struct tepal_listener *listener, struct addr *peer)
     return fd;
 }
 
-int tepal_accept(tepal_listener *listener, tepal_conn **stream)
+int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **stream)
 {
     struct addr peer;
     int rc, fd = -EAGAIN;
-    task_need("tepal_accept");
-    listener_need(listener, "tepal_accept");
+    task_need("tepal_listener_open_conn");
+    listener_need(listener, "tepal_listener_open_conn");
     do {
         rc = wait_for_any(listener);
         if (rc == 0)

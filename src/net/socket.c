@@ -162,20 +162,20 @@ int tepal_conn_open_fd(tepal_conn **stream, int fd)
 
 /* --- About a stream --------------------------------------------------------------------------- */
 
-int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr)
+int tepal_conn_peer_addr(const tepal_conn *stream, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
-    stream_need(stream, "tepal_conn_peer");
+    stream_need(stream, "tepal_conn_peer_addr");
     if (getpeername(stream->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
     return 0;
 }
 
-int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr)
+int tepal_conn_local_addr(const tepal_conn *stream, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
-    stream_need(stream, "tepal_conn_local");
+    stream_need(stream, "tepal_conn_local_addr");
     if (getsockname(stream->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);

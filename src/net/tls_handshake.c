@@ -164,7 +164,7 @@ static int shake_hands(struct tls_stream *t)
 /* Returns what is to be said about a stream and its options before anything is done. */
 static int check(struct tepal_conn *stream, tepal_tls *tls, const char *host, char *clean)
 {
-    int rc = tepal_tls_status(tls);
+    int rc = tepal_tls_error(tls);
     if (rc == 0 && stream->tls)
         rc = -EALREADY;
     if (rc == 0)
@@ -200,11 +200,11 @@ static void tell_failure(const struct tls_stream *t, int error)
         failures->n_untold++;
         return;
     }
-    if (tepal_conn_peer(t->stream, &addr) == 0)
+    if (tepal_conn_peer_addr(t->stream, &addr) == 0)
         tepal_addr_text(&addr, peer, sizeof(peer));
     if (failures->n_untold > 0)
         snprintf(more, sizeof(more), "; %zu more since the last such line", failures->n_untold);
-    tepal_log(TEPAL_LOG_INFO, "the TLS handshake with %s failed: %s%s", peer, t->text, more);
+    tepal_logf(TEPAL_LOG_INFO, "the TLS handshake with %s failed: %s%s", peer, t->text, more);
     failures->n_untold = 0;
     failures->next_at = loop_time_after(loop_current->now, EVERY_MS);
 }
@@ -229,7 +229,7 @@ int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_t
     if (UNLIKELY(stream->tls != t)) /* closed, since the task was cancelled */
         return (int)stream_left(stream, rc);
     if (rc < 0) {
-        t->text = t->text ? t->text : tepal_error_text(rc);
+        t->text = t->text ? t->text : tepal_code_text(rc);
         tls_give_up(t, rc);
         tell_failure(t, rc);
         return tls_fail(tls, rc, "%s", t->text);
@@ -286,9 +286,9 @@ int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info)
     return describe_peer(t, certificate, info);
 }
 
-const char *tepal_conn_tls_error(const tepal_conn *stream)
+const char *tepal_conn_tls_error_text(const tepal_conn *stream)
 {
     if (!stream)
-        misuse("tepal_conn_tls_error", "the stream is NULL");
+        misuse("tepal_conn_tls_error_text", "the stream is NULL");
     return stream->tls ? stream->tls->text : NULL;
 }

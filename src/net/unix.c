@@ -16,9 +16,9 @@
  * never left out because there were too many. */
 enum { MAX_RECEIVED = 253 };
 
-int tepal_conn_pair(tepal_conn **a, tepal_conn **b)
+int tepal_conn_open_pair(tepal_conn **a, tepal_conn **b)
 {
-    struct loop *loop = loop_need("tepal_conn_pair");
+    struct loop *loop = loop_need("tepal_conn_open_pair");
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;

@@ -175,9 +175,9 @@ static int format_in_place(struct stream_buffers *b, const char *format, va_list
     return len;
 }
 
-int tepal_conn_printf(tepal_conn *stream, const char *format, ...)
+int tepal_conn_putf(tepal_conn *stream, const char *format, ...)
 {
-    int rc = begin(stream, "tepal_conn_printf");
+    int rc = begin(stream, "tepal_conn_putf");
     if (rc < 0)
         return rc;
     struct stream_buffers *b = stream->buffers;

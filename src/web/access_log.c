@@ -95,7 +95,7 @@ static void parse_format(struct access_log *log)
             p = next;
         } else {
             if (p[len])
-                tepal_log(TEPAL_LOG_WARNING, "access_log_format: unknown atom at \"%s\"", p + len);
+                tepal_logf(TEPAL_LOG_WARNING, "access_log_format: unknown atom at \"%s\"", p + len);
             len += p[len] != '\0';
             add_atom(log, 0, p, len);
             p += len;
@@ -117,7 +117,7 @@ int access_log_new(struct access_log **out, const char *format, int fd)
         return rc;
     }
     if (fcntl(fd, F_GETFD) < 0)
-        tepal_log(TEPAL_LOG_WARNING, "the access log's descriptor %d is not open", fd);
+        tepal_logf(TEPAL_LOG_WARNING, "the access log's descriptor %d is not open", fd);
     parse_format(log);
     *out = log;
     return 0;
@@ -326,7 +326,7 @@ static void add_one(struct line *line, struct access_log *log, const struct atom
         add_field(line, e, atom->text);
         break;
     case 'o':
-        add_text(line, e->res ? tepal_res_get_header(e->res, atom->text) : NULL);
+        add_text(line, e->res ? tepal_res_header(e->res, atom->text) : NULL);
         break;
     case 'e':
         add_text(line, getenv(atom->text));

@@ -63,7 +63,7 @@ void app_close_given(tepal_app *app)
         tepal_app_close(app);
 }
 
-const char *tepal_app_error(const tepal_app *app)
+const char *tepal_app_error_text(const tepal_app *app)
 {
     if (!app)
         return "the application is NULL: none was made, or memory was short then";
@@ -213,13 +213,13 @@ void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg)
     }
 }
 
-void tepal_error_pages(tepal_app *app, const char *content_type)
+void tepal_app_set_error_pages(tepal_app *app, const char *content_type)
 {
     static const char *const types[] = { "text/plain", "text/html", "application/json" };
-    if (!is_open(app, "tepal_error_pages"))
+    if (!is_open(app, "tepal_app_set_error_pages"))
         return;
     if (!content_type) {
-        keep_error(app, "tepal_error_pages: content_type is NULL");
+        keep_error(app, "tepal_app_set_error_pages: content_type is NULL");
         return;
     }
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
@@ -227,7 +227,7 @@ void tepal_error_pages(tepal_app *app, const char *content_type)
             app->error_pages = types[i];
             return;
         }
-    keep_error(app, "tepal_error_pages: no pages are made of type %s", content_type);
+    keep_error(app, "tepal_app_set_error_pages: no pages are made of type %s", content_type);
 }
 
 static void add_hook(tepal_app *app, struct app_hooks *hooks, tepal_app_hook *hook,
@@ -291,14 +291,14 @@ static void need_living(const tepal_app *app, const char *call)
         misuse(call, closed);
 }
 
-void tepal_app_set(tepal_app *app, const tepal_key *key, void *value)
+void tepal_app_set_state(tepal_app *app, const tepal_key *key, void *value)
 {
-    static const char call[] = "tepal_app_set", no_key[] = "the key is NULL";
+    static const char call[] = "tepal_app_set_state", no_key[] = "the key is NULL";
     if (!app)
         return;
     need_living(app, call);
     if (!key && app->server)
-        tepal_log(TEPAL_LOG_ERROR, "%s: %s", call, no_key);
+        tepal_logf(TEPAL_LOG_ERROR, "%s: %s", call, no_key);
     else if (!key)
         keep_error(app, "%s: %s", call, no_key);
     if (!key)

@@ -300,7 +300,7 @@ int tepal_run_args(tepal_app *app, int argc, char **argv, const tepal_run_option
     tepal_run_options all = options ? *options : (tepal_run_options){ 0 };
     const char *fault = fault_of_call(argc, argv, all.arguments);
     if (fault) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: tepal_run_args: %s", fault);
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: tepal_run_args: %s", fault);
         app_close_given(app);
         return 1;
     }

@@ -153,7 +153,7 @@ static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
 {
     struct http_conn *http = &c->http;
     if (rc == 1 && !req->body.done) {
-        int64_t before = tepal_deadline_in(c->server->options.lingering_timeout_ms);
+        int64_t before = tepal_deadline_in_ms(c->server->options.lingering_timeout_ms);
         rc = body_drop(&req->body, c->server->options.max_unread_body) == 1;
         tepal_deadline_restore(before);
     }
@@ -580,7 +580,8 @@ void connection_abandon(struct connection *c)
         return;
     }
     inspect_name(task, name, sizeof(name));
-    tepal_log(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is", name);
+    tepal_logf(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is",
+               name);
     c->task = NULL;
     task_abandon(server->loop, task);
     timer_cancel(&c->timer);

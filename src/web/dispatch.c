@@ -86,7 +86,7 @@ tepal_res *dispatch(tepal_req *req)
         next.handler = route->handler;
         task->name = route->pattern.source;
         if (route->timeout_ms > 0)
-            tepal_deadline_in(route->timeout_ms);
+            tepal_deadline_in_ms(route->timeout_ms);
     }
     tepal_res *res = call_next(&next, req);
     request_close_group(req);

@@ -42,15 +42,15 @@ static tepal_res *page_of(tepal_req *req, int status, const char *message)
         escaped = tepal_html_escape(req, message);
         if (!escaped)
             return NULL;
-        return tepal_html(req, status,
-                          "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                          "<title>%d %s</title></head>\n<body><h1>%d %s</h1>\n<p>%s</p></body>"
-                          "</html>\n",
-                          status, reason, status, reason, escaped);
+        return tepal_htmlf(req, status,
+                           "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                           "<title>%d %s</title></head>\n<body><h1>%d %s</h1>\n<p>%s</p></body>"
+                           "</html>\n",
+                           status, reason, status, reason, escaped);
     default:
-        return tepal_text(req, status, "%d %s%s%s\n", status, reason,
-                          strcmp(message, reason) == 0 ? "" : ": ",
-                          strcmp(message, reason) == 0 ? "" : message);
+        return tepal_textf(req, status, "%d %s%s%s\n", status, reason,
+                           strcmp(message, reason) == 0 ? "" : ": ",
+                           strcmp(message, reason) == 0 ? "" : message);
     }
 }
 
@@ -114,12 +114,12 @@ static int status_of(int error)
 static void log_cause(const tepal_req *req, int error, int status)
 {
     if (error == 0)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: the handler returned no response", tepal_req_method(req),
-                  tepal_req_target(req));
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: the handler returned no response",
+                   tepal_req_method(req), tepal_req_target(req));
     else if (error != req->told && status >= 500 && error != -ECANCELED && error != TEPAL_ENOBODY &&
              error != -ENOBUFS)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
-                  tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
+                   tepal_code_text(error));
 }
 
 tepal_res *response_for_error(tepal_req *req, int error)
@@ -129,12 +129,12 @@ tepal_res *response_for_error(tepal_req *req, int error)
     if (error == -ETIMEDOUT && req->body.error == -ETIMEDOUT)
         status = 408;
     log_cause(req, error, status);
-    tepal_res *res = tepal_error(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,
-                                 tepal_error_text(error));
+    tepal_res *res = tepal_errorf(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,
+                                  tepal_code_text(error));
     if (!res)
         res = response_last_resort(req, status);
     else if (error == -ENOBUFS)
-        tepal_res_header(res, "Retry-After", "1");
+        tepal_res_set_header(res, "Retry-After", "1");
     return res;
 }
 

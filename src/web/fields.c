@@ -176,11 +176,12 @@ int response_put(tepal_res *res, const char *call, const char *name, const char 
                 : refuse(res, res->req->error);
 }
 
-int tepal_res_header(tepal_res *res, const char *name, const char *format, ...)
+int tepal_res_set_header(tepal_res *res, const char *name, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    int rc = put_formatted(res, &(struct caller){ "tepal_res_header", name }, format, args, false);
+    int rc =
+        put_formatted(res, &(struct caller){ "tepal_res_set_header", name }, format, args, false);
     va_end(args);
     return rc;
 }
@@ -195,9 +196,9 @@ int tepal_res_add_header(tepal_res *res, const char *name, const char *format, .
     return rc;
 }
 
-const char *tepal_res_get_header(const tepal_res *res, const char *name)
+const char *tepal_res_header(const tepal_res *res, const char *name)
 {
-    static const char call[] = "tepal_res_get_header";
+    static const char call[] = "tepal_res_header";
     if (!response_is_usable(res, call, false))
         return NULL;
     if (!name) {
@@ -255,20 +256,20 @@ static struct cookie_attributes attributes_of(const tepal_cookie_options *option
     };
 }
 
-int tepal_res_cookie(tepal_res *res, const char *name, const char *value,
-                     const tepal_cookie_options *options)
+int tepal_res_set_cookie(tepal_res *res, const char *name, const char *value,
+                         const tepal_cookie_options *options)
 {
     struct cookie_attributes attributes = attributes_of(options);
-    return put_cookie(res, &(struct caller){ "tepal_res_cookie", name }, value, &attributes);
+    return put_cookie(res, &(struct caller){ "tepal_res_set_cookie", name }, value, &attributes);
 }
 
-int tepal_res_delete_cookie(tepal_res *res, const char *name, const tepal_cookie_options *options)
+int tepal_res_remove_cookie(tepal_res *res, const char *name, const tepal_cookie_options *options)
 {
     struct cookie_attributes attributes = attributes_of(options);
     attributes.secure |= name && cookie_name_is_secure(name);
     attributes.max_age = attributes.expires = 0;
     attributes.has_max_age = attributes.has_expires = true;
-    return put_cookie(res, &(struct caller){ "tepal_res_delete_cookie", name }, "", &attributes);
+    return put_cookie(res, &(struct caller){ "tepal_res_remove_cookie", name }, "", &attributes);
 }
 
 void tepal_res_set_close(tepal_res *res)

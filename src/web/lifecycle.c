@@ -13,8 +13,8 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
     for (size_t i = 0; i < hooks->n; i++) {
         int rc = hooks->fns[i](app);
         if (rc < 0)
-            tepal_log(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
+                       tepal_code_text(rc));
         first = first < 0 ? first : rc;
     }
     return first;
@@ -25,8 +25,8 @@ static void leave_contexts(tepal_app *app)
     while (app->n_entered > 0) {
         int rc = app->contexts[--app->n_entered].leave(app);
         if (rc < 0)
-            tepal_log(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
+                       tepal_code_text(rc));
     }
 }
 
@@ -35,8 +35,8 @@ static int enter_contexts(tepal_app *app)
     for (; app->n_entered < app->n_contexts; app->n_entered++) {
         int rc = app->contexts[app->n_entered].enter(app);
         if (rc < 0) {
-            tepal_log(TEPAL_LOG_ERROR, "entering context %zu failed: %s", app->n_entered + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "entering context %zu failed: %s", app->n_entered + 1,
+                       tepal_code_text(rc));
             return rc;
         }
     }
@@ -48,7 +48,7 @@ static int run_startup(tepal_app *app)
     for (size_t i = 0; i < app->startup.n; i++) {
         int rc = app->startup.fns[i](app);
         if (rc < 0) {
-            tepal_log(TEPAL_LOG_ERROR, "startup hook %zu failed: %s", i + 1, tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "startup hook %zu failed: %s", i + 1, tepal_code_text(rc));
             return rc;
         }
     }
@@ -66,7 +66,7 @@ int app_start(tepal_app *app)
 {
     app->group = tepal_group_new();
     if (!app->group) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(-ENOMEM));
         return -ENOMEM;
     }
     app->group->reports_at_once = true;

@@ -17,8 +17,9 @@ say(const tepal_req *req, const char *call, const char *format, va_list args)
     vsnprintf(what, sizeof(what), format, args);
     const char *pattern = tepal_req_pattern(req);
     bool is_plain = !pattern || !strchr(pattern, '{');
-    tepal_log(TEPAL_LOG_ERROR, "%s %s: %s: %s%s%s%s", tepal_req_method(req), tepal_req_target(req),
-              call, what, is_plain ? "" : " (route ", is_plain ? "" : pattern, is_plain ? "" : ")");
+    tepal_logf(TEPAL_LOG_ERROR, "%s %s: %s: %s%s%s%s", tepal_req_method(req), tepal_req_target(req),
+               call, what, is_plain ? "" : " (route ", is_plain ? "" : pattern,
+               is_plain ? "" : ")");
 }
 
 static int record(tepal_req *req, int error)
@@ -111,7 +112,7 @@ int mistake_in_format(tepal_req *req, const struct caller *caller, const char *f
     if (n < 0)
         return mistake(req, error > 0 ? -error : -EINVAL, caller->call,
                        "%.100s%sthe format \"%.200s\" cannot be printed: %s%s", field, of, format,
-                       tepal_error_text(-error),
+                       tepal_code_text(-error),
                        error == EINVAL ? " (a '%' that is meant is written %%)" : "");
     if (!printing_has_null(format, args))
         return request_no_memory(req, (size_t)n + 1);

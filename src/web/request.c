@@ -328,10 +328,10 @@ void request_end_group(tepal_req *req)
     req->group = NULL;
 }
 
-int tepal_req_set(tepal_req *req, const tepal_key *key, void *value)
+int tepal_req_set_state(tepal_req *req, const tepal_key *key, void *value)
 {
     if (UNLIKELY(!req || !key))
-        return mistake_null(req, "tepal_req_set", "the key");
+        return mistake_null(req, "tepal_req_set_state", "the key");
     for (struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key) {
             entry->value = value;

@@ -11,8 +11,8 @@ static int call_hook(tepal_res *res, const struct res_hook *hook)
     tepal_req *req = res->req;
     int rc = hook->fn(req, res, hook->arg);
     if (rc < 0)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: a hook of tepal_on_response() failed: %s",
-                  tepal_req_method(req), tepal_req_target(req), tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: a hook of tepal_on_response() failed: %s",
+                   tepal_req_method(req), tepal_req_target(req), tepal_code_text(rc));
     return rc < 0 ? rc : 0;
 }
 

@@ -76,7 +76,7 @@ bool response_is_usable(const tepal_res *res, const char *call, bool other)
     if (req)
         mistake(req, -EINVAL, call, "%s", what[live]);
     else
-        tepal_log(TEPAL_LOG_ERROR, "%s: %s", call, what[live]);
+        tepal_logf(TEPAL_LOG_ERROR, "%s: %s", call, what[live]);
     return false;
 }
 
@@ -219,7 +219,7 @@ tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
             request_no_memory(req, w.len);
         else
             mistake(req, w.error, "tepal_json", "the value cannot be written: %s",
-                    tepal_error_text(w.error));
+                    tepal_code_text(w.error));
         return NULL;
     }
     response_set_type(res, "application/json");

@@ -68,7 +68,7 @@ bool response_is_usable(const tepal_res *res, const char *call, bool other);
 /* Whether the response is one to this request. Any pointer may be asked about. */
 bool response_is_of(const tepal_res *res, const tepal_req *req);
 
-/* Sets a field for this call; the value is copied. Returns what tepal_res_header() does. */
+/* Sets a field for this call; the value is copied. Returns what tepal_res_set_header() does. */
 int response_put(tepal_res *res, const char *call, const char *name, const char *value);
 
 /* The response for a cause that was recorded (0: none was): see tepal_fail(). Never NULL. */

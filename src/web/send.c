@@ -53,9 +53,9 @@ static NO_INLINE void settle_length(tepal_res *res, bool stands_for_other)
     if (res->has_length && res->len == 0 && stands_for_other)
         return;
     if (res->has_length && res->declared != res->len)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body has %zu octets, not the declared %llu",
-                  tepal_req_method(res->req), tepal_req_target(res->req), res->len,
-                  (unsigned long long)res->declared);
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: the body has %zu octets, not the declared %llu",
+                   tepal_req_method(res->req), tepal_req_target(res->req), res->len,
+                   (unsigned long long)res->declared);
     res->declared = res->len;
     res->has_length = res->status != 304;
 }
@@ -247,9 +247,9 @@ static int finish_stream(tepal_res *res)
     if (!res->bodiless && res->chunked)
         return conn_write(conn_of(res), CHUNK_END, sizeof(CHUNK_END) - 1);
     if (!res->bodiless && res->has_length && res->written != res->declared) {
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body has %llu octets, not the declared %llu",
-                  tepal_req_method(res->req), tepal_req_target(res->req),
-                  (unsigned long long)res->written, (unsigned long long)res->declared);
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: the body has %llu octets, not the declared %llu",
+                   tepal_req_method(res->req), tepal_req_target(res->req),
+                   (unsigned long long)res->written, (unsigned long long)res->declared);
         return TEPAL_ELENGTH;
     }
     return 0;
@@ -261,8 +261,8 @@ static int end_other(tepal_res *begun)
 {
     if (begun->bodiless)
         return begun->error;
-    tepal_log(TEPAL_LOG_ERROR, "%s %s: a stream was begun and not returned",
-              tepal_req_method(begun->req), tepal_req_target(begun->req));
+    tepal_logf(TEPAL_LOG_ERROR, "%s %s: a stream was begun and not returned",
+               tepal_req_method(begun->req), tepal_req_target(begun->req));
     return -EPIPE;
 }
 

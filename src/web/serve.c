@@ -19,12 +19,12 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
 {
     tepal_run_options filled;
     char why[SERVER_WHY_SIZE];
-    const char *error = tepal_app_error(app);
+    const char *error = tepal_app_error_text(app);
     if (!error && (options_check(options, why, sizeof(why)) < 0 ||
                    server_options(app, &filled, options, why) < 0))
         error = why;
     if (error) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error);
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", error);
         return -EINVAL;
     }
     if (app->server)
@@ -32,7 +32,7 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     struct server *server;
     int rc = server_new(&server, app, &filled);
     if (rc < 0) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(rc));
         return rc;
     }
     server->default_memory = !options || options->max_request_memory == 0;
@@ -66,10 +66,10 @@ static char *make_url(const struct server *server)
 static void tell_place(const struct server *server, const char *url)
 {
     if (server->options.host || server->options.path)
-        tepal_log(TEPAL_LOG_INFO, "serving on %s", url);
+        tepal_logf(TEPAL_LOG_INFO, "serving on %s", url);
     else
-        tepal_log(TEPAL_LOG_INFO, "serving on all addresses, port %u: %s/",
-                  tepal_listener_port(server->listener), url);
+        tepal_logf(TEPAL_LOG_INFO, "serving on all addresses, port %u: %s/",
+                   tepal_listener_port(server->listener), url);
 }
 
 int serve_listen(tepal_app *app)
@@ -78,15 +78,15 @@ int serve_listen(tepal_app *app)
     const tepal_run_options *options = &server->options;
     int rc = server_listen(server);
     if (rc < 0) {
-        place_complain(&(tepal_listen_options){ .host = options->host,
-                                                .port = options->port,
-                                                .path = options->path },
+        place_complain(&(tepal_listener_options){ .host = options->host,
+                                                  .port = options->port,
+                                                  .path = options->path },
                        rc);
         return rc;
     }
     app->url = make_url(server);
     if (!app->url) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(-ENOMEM));
         return -ENOMEM;
     }
     tell_place(server, app->url);
@@ -101,8 +101,8 @@ static void end_requests(struct server *server, int64_t patience_ms)
         return;
     size_t n = server->n_connections - server->n_idle;
     if (n > 0)
-        tepal_log(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
-                  n == 1 ? "" : "s", n == 1 ? "is" : "are");
+        tepal_logf(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
+                   n == 1 ? "" : "s", n == 1 ? "is" : "are");
     server_cancel_all(server);
     int64_t until = loop_time_in(server->loop, ending_grace_ms(patience_ms));
     if (server_wait_idle(server, until) < 0)
@@ -130,9 +130,9 @@ static void tell_wait(const tepal_app *app)
     if (ms != TEPAL_NEVER)
         snprintf(most, sizeof(most), "at most %lld %s", (long long)(ms % 1000 ? ms : ms / 1000),
                  ms % 1000 ? "ms" : "s");
-    tepal_log(TEPAL_LOG_INFO, "waiting for %zu %s%s, %s%s", n, requests ? "request" : "connection",
-              n == 1 ? "" : "s", most,
-              app->ends_by_signal ? "; a second Ctrl-C or SIGTERM ends it at once" : "");
+    tepal_logf(TEPAL_LOG_INFO, "waiting for %zu %s%s, %s%s", n, requests ? "request" : "connection",
+               n == 1 ? "" : "s", most,
+               app->ends_by_signal ? "; a second Ctrl-C or SIGTERM ends it at once" : "");
 }
 
 void serve_close(tepal_app *app)
@@ -141,7 +141,7 @@ void serve_close(tepal_app *app)
     int64_t patience = server->options.shutdown_timeout_ms, grace = ending_grace_ms(patience);
     /* The end has to be done properly, whatever has ended the serving, and has a time of its
      * own. */
-    int64_t deadline = tepal_shield_begin(TEPAL_NEVER);
+    int64_t deadline = tepal_shield_begin_ms(TEPAL_NEVER);
     int64_t until = loop_time_in(server->loop, patience);
     server_close_gently(server);
     app_shutdown(app);

@@ -361,8 +361,8 @@ static bool on_shortage(struct tepal_listener *listener, int error)
     if (!close_longest_idle(server, 1 + server->n_idle / 64))
         return false;
     if (may_say(server, &server->room_said_at))
-        tepal_log(TEPAL_LOG_WARNING, "%s: idle connections are closed for new ones",
-                  tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_WARNING, "%s: idle connections are closed for new ones",
+                   tepal_code_text(error));
     return true;
 }
 
@@ -389,13 +389,13 @@ static void set_socket_options(struct server *server)
 int server_listen(struct server *server)
 {
     const tepal_run_options *options = &server->options;
-    int rc = tepal_listen(&server->listener, &(tepal_listen_options){
-                                                 .host = options->host,
-                                                 .port = options->port,
-                                                 .path = options->path,
-                                                 .backlog = options->backlog,
-                                                 .reuse_port = options->reuse_port,
-                                             });
+    int rc = tepal_listener_open(&server->listener, &(tepal_listener_options){
+                                                        .host = options->host,
+                                                        .port = options->port,
+                                                        .path = options->path,
+                                                        .backlog = options->backlog,
+                                                        .reuse_port = options->reuse_port,
+                                                    });
     if (rc == 0) {
         set_socket_options(server);
         server->listener->arg = server;
@@ -410,8 +410,8 @@ void server_note_shortage(struct server *server)
 {
     server->n_short++;
     if (may_say(server, &server->short_said_at))
-        tepal_log(TEPAL_LOG_ERROR, "no memory for a request: answered with 503 (%zu so far)",
-                  server->n_short);
+        tepal_logf(TEPAL_LOG_ERROR, "no memory for a request: answered with 503 (%zu so far)",
+                   server->n_short);
 }
 
 /* There is not even memory to know the connection by. */

@@ -121,9 +121,9 @@ static int start_app(void *arg)
 /* There is no client, and nothing else has told why. */
 static void tell_no_client(int error)
 {
-    tepal_log(TEPAL_LOG_ERROR, "no test client: %s",
-              error == -EBUSY ? "this thread has one that is not closed, or runs a loop"
-                              : tepal_error_text(error));
+    tepal_logf(TEPAL_LOG_ERROR, "no test client: %s",
+               error == -EBUSY ? "this thread has one that is not closed, or runs a loop"
+                               : tepal_code_text(error));
 }
 
 /* Starts the application in a task. What has gone wrong has been told. */

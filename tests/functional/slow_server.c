@@ -51,7 +51,7 @@ static tepal_res *upload(tepal_req *req)
     int rc;
     while ((rc = tepal_req_read(req, &piece)) > 0)
         total += (long long)piece.len;
-    return rc < 0 ? NULL : tepal_text(req, 200, "%lld\n", total);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%lld\n", total);
 }
 
 static tepal_res *big(tepal_req *req)
@@ -107,7 +107,7 @@ static tepal_res *release(tepal_req *req)
 
 static tepal_res *waiting(tepal_req *req)
 {
-    return tepal_text(req, 200, "%d\n", n_waiting);
+    return tepal_textf(req, 200, "%d\n", n_waiting);
 }
 
 static int64_t setting(const char *name)

@@ -572,7 +572,7 @@ struct late_reader {
 static int read_in_time(void *arg)
 {
     struct late_reader *reader = arg;
-    (void)tepal_deadline_in(500);
+    (void)tepal_deadline_in_ms(500);
     reader->n = tepal_conn_read(reader->conn, reader->text, sizeof(reader->text));
     return 0;
 }
@@ -586,7 +586,7 @@ static int hold_the_loop(void *arg)
     static tepal_conn *writers[N];
     tepal_group *group = tepal_group_new();
     for (int i = 0; i < N; i++) {
-        assert_int_equal(tepal_conn_pair(&readers[i].conn, &writers[i]), 0);
+        assert_int_equal(tepal_conn_open_pair(&readers[i].conn, &writers[i]), 0);
         assert_int_equal(tepal_spawn(group, read_in_time, &readers[i], NULL), 0);
     }
     settle();

@@ -313,7 +313,7 @@ struct held {
 static int hold(void *arg)
 {
     struct held *held = arg;
-    (void)tepal_deadline_in(held->deadline_in);
+    (void)tepal_deadline_in_ms(held->deadline_in);
     held->result = tepal_offload(pass_gate, &held->number);
     held->ended = true;
     return tepal_sleep_ms(0);
@@ -814,12 +814,12 @@ static int all_run(void *arg)
 {
     (void)arg;
     n_said = 0;
-    tepal_log_set(keep_said, NULL);
+    tepal_log_set_fn(keep_said, NULL);
     tepal_group *group = start(2);
     await_inside(2);
     pass_time(10000);
     assert_int_equal(n_said, 0); /* nobody waits */
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     set_gate(true);
     assert_int_equal(tepal_group_wait(group), 0);
     tepal_group_close(group);
@@ -830,7 +830,7 @@ static int stand_still(void *arg)
 {
     (void)arg;
     n_said = 0;
-    tepal_log_set(keep_said, NULL);
+    tepal_log_set_fn(keep_said, NULL);
     assert_int_equal(tepal_offload_configure(&(tepal_offload_options){ .max_threads = 2 }), 0);
     tepal_group *group = start(2);
     await_inside(2);
@@ -843,7 +843,7 @@ static int stand_still(void *arg)
                                  "wait, 2 run"));
     pass_time(20000);
     assert_int_equal(n_said, 1); /* and not again at once */
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     set_gate(true);
     assert_int_equal(tepal_group_wait(group), 0);
     assert_int_equal(tepal_group_wait(more), 0);

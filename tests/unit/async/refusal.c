@@ -33,7 +33,7 @@ static int start_log(void **state)
 {
     (void)state;
     memset(&logged, 0, sizeof(logged));
-    tepal_log_set(take_log, NULL);
+    tepal_log_set_fn(take_log, NULL);
     return 0;
 }
 
@@ -180,7 +180,7 @@ struct stubborn {
 static int go_on(void *arg)
 {
     struct stubborn *s = arg;
-    (void)tepal_deadline_in(s->deadline_in);
+    (void)tepal_deadline_in_ms(s->deadline_in);
     while (s->n < s->n_max) {
         s->n++;
         assert_int_equal(s->call(), s->expected);
@@ -199,7 +199,7 @@ static void open_things(void)
     memset(&things, 0, sizeof(things));
     things.channel = tepal_channel_new(sizeof(int), 1);
     things.group = tepal_group_new();
-    things.interval = tepal_interval_start(1000);
+    things.interval = tepal_interval_start_ms(1000);
     things.job = (tepal_job){ .fn = sleep_for_ever };
     assert_int_equal(tepal_job_start(things.group, &things.job), 0);
 }
@@ -207,7 +207,7 @@ static void open_things(void)
 static void close_things(void)
 {
     tepal_group_close(things.group);
-    tepal_channel_free(things.channel);
+    tepal_channel_close(things.channel);
 }
 
 /* Others run as if it were not there, and in ten seconds it runs a hundred and some times. */
@@ -274,7 +274,7 @@ static int refused_a_few_times(void *arg)
 static int many_deadlines(void *arg)
 {
     for (int i = 0; i < 100; i++) {
-        int64_t before = tepal_deadline_in(5);
+        int64_t before = tepal_deadline_in_ms(5);
         assert_int_equal(tepal_sleep_ms(10), -ETIMEDOUT);
         for (int k = 0; k < 3; k++)
             assert_int_equal(tepal_sleep_ms(10), -ETIMEDOUT);
@@ -375,7 +375,7 @@ static int close_with_children(void *arg)
 static int clean_up_long(void *arg)
 {
     (void)tepal_sleep_ms(TEPAL_NEVER);
-    int64_t before = tepal_shield_begin(TEPAL_NEVER);
+    int64_t before = tepal_shield_begin_ms(TEPAL_NEVER);
     for (int i = 0; i < 100; i++)
         assert_int_equal(tepal_sleep_ms(1000), 0);
     tepal_shield_end(before);
@@ -405,7 +405,7 @@ static int close_with_a_shield(void *arg)
 static int clean_up_for_ever(void *arg)
 {
     (void)tepal_sleep_ms(1000);
-    (void)tepal_shield_begin(1000);
+    (void)tepal_shield_begin_ms(1000);
     return never_ends(arg);
 }
 

@@ -32,14 +32,14 @@ static int setup(void **state)
     (void)state;
     n_told = 0;
     told[0] = '\0';
-    tepal_log_set(keep, NULL);
+    tepal_log_set_fn(keep, NULL);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     tepal_log_set_max_buffer(0);
     return 0;
 }

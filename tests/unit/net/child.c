@@ -33,7 +33,7 @@ static void close_listener(void *listener)
 static int accept_one(void *arg)
 {
     tepal_conn *stream;
-    int rc = tepal_accept(arg, &stream);
+    int rc = tepal_listener_open_conn(arg, &stream);
     if (rc == 0)
         tepal_conn_close(stream);
     return rc;
@@ -46,14 +46,14 @@ static int listen_and_fork(void *arg)
     tepal_listener *listener;
     tepal_conn *client;
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_listen(&listener, &(tepal_listen_options){ .path = path }), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .path = path }), 0);
     in_child(close_listener, listener);
     assert_true(exists());
     assert_int_equal(tepal_spawn(group, accept_one, listener, NULL), 0);
     settle();
     in_child(close_listener, listener);
     assert_true(exists());
-    assert_int_equal(tepal_connect_unix(&client, path), 0);
+    assert_int_equal(tepal_conn_open_unix(&client, path), 0);
     assert_int_equal(tepal_group_wait(group), 0);
     tepal_conn_close(client);
     tepal_group_close(group);

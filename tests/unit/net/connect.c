@@ -64,7 +64,7 @@ static int connect_by_address(void *arg)
         if (listener < 0 && i == 1)
             break;
         tepal_conn *stream = NULL;
-        assert_int_equal(tepal_connect(&stream, hosts[i], port, NULL), 0);
+        assert_int_equal(tepal_conn_open(&stream, hosts[i], port, NULL), 0);
         int on = 0;
         socklen_t size = sizeof(on);
         getsockopt(stream->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, &size);
@@ -84,12 +84,12 @@ static int connect_by_name(void *arg)
     int listener = listen_on("127.0.0.1", 5, &port);
     tepal_conn *stream = NULL;
     /* ::1 may be tried first, and refuses. */
-    assert_int_equal(tepal_connect(&stream, "localhost", port, NULL), 0);
+    assert_int_equal(tepal_conn_open(&stream, "localhost", port, NULL), 0);
     talk(stream, listener);
     tepal_conn_close(stream);
     close(listener);
     stream = (tepal_conn *)arg;
-    assert_int_equal(tepal_connect(&stream, "not a name", port, NULL), -EINVAL);
+    assert_int_equal(tepal_conn_open(&stream, "not a name", port, NULL), -EINVAL);
     assert_ptr_equal(stream, arg);
     assert_null(loop_current->offload); /* no thread */
     return 0;
@@ -100,8 +100,8 @@ static int connect_to_nobody(void *arg)
     uint16_t port;
     int fd = closed_port(&port);
     tepal_conn *stream = (tepal_conn *)arg;
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, NULL), -ECONNREFUSED);
-    assert_int_equal(tepal_connect(&stream, "localhost", port, NULL), -ECONNREFUSED);
+    assert_int_equal(tepal_conn_open(&stream, "127.0.0.1", port, NULL), -ECONNREFUSED);
+    assert_int_equal(tepal_conn_open(&stream, "localhost", port, NULL), -ECONNREFUSED);
     assert_ptr_equal(stream, arg); /* nothing is returned */
     close(fd);
     return 0;
@@ -146,7 +146,7 @@ static void empty(struct silent *silent)
 static int connect_endless(void *arg)
 {
     tepal_conn *stream = NULL;
-    int rc = tepal_connect(&stream, "127.0.0.1", ((struct silent *)arg)->port, NULL);
+    int rc = tepal_conn_open(&stream, "127.0.0.1", ((struct silent *)arg)->port, NULL);
     tepal_conn_close(stream);
     return rc;
 }
@@ -154,7 +154,7 @@ static int connect_endless(void *arg)
 static int connect_name_endless(void *arg)
 {
     tepal_conn *stream = NULL;
-    int rc = tepal_connect(&stream, "localhost", ((struct silent *)arg)->port, NULL);
+    int rc = tepal_conn_open(&stream, "localhost", ((struct silent *)arg)->port, NULL);
     tepal_conn_close(stream);
     return rc;
 }
@@ -175,7 +175,7 @@ static int interrupt(void *arg)
 static int connect_unix_at_once(void *arg)
 {
     tepal_conn *stream = NULL;
-    int rc = tepal_connect_unix(&stream, arg);
+    int rc = tepal_conn_open_unix(&stream, arg);
     tepal_conn_close(stream);
     return rc;
 }
@@ -183,7 +183,7 @@ static int connect_unix_at_once(void *arg)
 static int refuse_unix(void *arg)
 {
     tepal_listener *listener;
-    assert_int_equal(tepal_listen(&listener, &(tepal_listen_options){ .path = path }), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .path = path }), 0);
     expect_refusal(connect_unix_at_once, path);
     assert_int_equal(connect_unix_at_once(path), 0);
     tepal_listener_close(listener);
@@ -248,10 +248,10 @@ static void clear_up(struct course *c)
     empty(&c->silent);
 }
 
-static const tepal_connect_options plain;
+static const tepal_conn_options plain;
 
 /* The race is won at the last of the addresses after ms. */
-static void expect_win(const tepal_addr *addrs, int n, const tepal_connect_options *options,
+static void expect_win(const tepal_addr *addrs, int n, const tepal_conn_options *options,
                        int64_t ms, uint16_t port)
 {
     int before = count_fds();
@@ -266,7 +266,7 @@ static void expect_win(const tepal_addr *addrs, int n, const tepal_connect_optio
     tepal_conn_close(stream);
     /* And not a millisecond before. */
     if (ms > 0) {
-        int64_t deadline = tepal_deadline_in(ms - 1);
+        int64_t deadline = tepal_deadline_in_ms(ms - 1);
         assert_int_equal(connect_addrs(&stream, addrs, n, options), -ETIMEDOUT);
         tepal_deadline_restore(deadline);
         assert_int_equal(count_fds(), before);
@@ -278,7 +278,7 @@ static int race_one_family(void *arg)
     struct course c;
     lay_out(&c);
     const tepal_addr S = c.silent4, X = c.closed4, G = c.good4;
-    const tepal_connect_options quick = { .attempt_delay_ms = 7 };
+    const tepal_conn_options quick = { .attempt_delay_ms = 7 };
     expect_win((tepal_addr[]){ G }, 1, &plain, 0, G.port);
     expect_win((tepal_addr[]){ G, S }, 2, &plain, 0, G.port);
     expect_win((tepal_addr[]){ S, G }, 2, &plain, 250, G.port);
@@ -321,7 +321,7 @@ static int lose(void *arg)
     int before = count_fds();
     tepal_addr none = addr_of("::1", 9),
                orders[2][2] = { { c.closed4, none }, { none, c.closed4 } };
-    const tepal_connect_options from4 = { .local_host = "127.0.0.1" };
+    const tepal_conn_options from4 = { .local_host = "127.0.0.1" };
     /* What happened on the way tells more than that there is no way. */
     for (int i = 0; i < 2; i++)
         assert_int_equal(connect_addrs(&stream, orders[i], 2, &from4), -ECONNREFUSED);
@@ -336,7 +336,7 @@ static int race_endless(void *arg)
 {
     const struct course *c = arg;
     tepal_conn *stream;
-    tepal_connect_options options = { .attempt_delay_ms = 10 };
+    tepal_conn_options options = { .attempt_delay_ms = 10 };
     return connect_addrs(&stream, (tepal_addr[]){ c->silent4, c->closed4, c->silent4 }, 3,
                          &options);
 }
@@ -377,27 +377,26 @@ static int connect_with_options(void *arg)
     int listener = listen_on("127.0.0.1", 5, &port), on = 1;
     socklen_t size = sizeof(on);
     tepal_conn *stream = (tepal_conn *)arg;
-    tepal_connect_options options = { .family = AF_INET6 };
-    int rc = tepal_connect(&stream, "localhost", port, &options);
+    tepal_conn_options options = { .family = AF_INET6 };
+    int rc = tepal_conn_open(&stream, "localhost", port, &options);
     assert_true(rc == -ECONNREFUSED || rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT);
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, &options), TEPAL_ENONAME);
+    assert_int_equal(tepal_conn_open(&stream, "127.0.0.1", port, &options), TEPAL_ENONAME);
     options.family = 77;
-    assert_int_equal(tepal_connect(&stream, "localhost", port, &options), -EINVAL);
-    options = (tepal_connect_options){ .local_host = "localhost" };
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, &options), -EINVAL);
+    assert_int_equal(tepal_conn_open(&stream, "localhost", port, &options), -EINVAL);
+    options = (tepal_conn_options){ .local_host = "localhost" };
+    assert_int_equal(tepal_conn_open(&stream, "127.0.0.1", port, &options), -EINVAL);
     options.local_host = "fe80::1%nothing";
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, &options), -ENODEV);
+    assert_int_equal(tepal_conn_open(&stream, "127.0.0.1", port, &options), -ENODEV);
     assert_ptr_equal(stream, arg);
-    options =
-        (tepal_connect_options){ .local_host = "127.0.0.1", .family = AF_INET, .nagle = true };
-    assert_int_equal(tepal_connect(&stream, "localhost", port, &options), 0);
+    options = (tepal_conn_options){ .local_host = "127.0.0.1", .family = AF_INET, .nagle = true };
+    assert_int_equal(tepal_conn_open(&stream, "localhost", port, &options), 0);
     assert_int_equal(getsockopt(stream->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
     assert_false(on);
     talk(stream, listener);
     tepal_conn_close(stream);
     options.local_host = "127.0.0.77"; /* all of 127.0.0.0/8 is this machine */
     stream = NULL;
-    if (tepal_connect(&stream, "localhost", port, &options) == 0) {
+    if (tepal_conn_open(&stream, "localhost", port, &options) == 0) {
         char text[TEPAL_ADDR_TEXT_SIZE];
         struct addr own = { .len = sizeof(own.storage) };
         assert_int_equal(getsockname(stream->io.fd, &own.sa, &own.len), 0);
@@ -424,7 +423,7 @@ static int connect_name_silent(void *arg)
 {
     tepal_conn *stream;
     (void)arg;
-    return tepal_connect(&stream, "silent.test", 80, NULL);
+    return tepal_conn_open(&stream, "silent.test", 80, NULL);
 }
 
 static int connect_by_dns(void *arg)
@@ -433,11 +432,11 @@ static int connect_by_dns(void *arg)
     int listener = listen_on("127.0.0.1", 5, &port);
     tepal_conn *stream = (tepal_conn *)arg;
     use_server(&server, (tepal_dns_options){ .tries = 1 });
-    assert_int_equal(tepal_connect(&stream, "nothing.test", port, NULL), TEPAL_ENONAME);
-    assert_int_equal(tepal_connect(&stream, "fail.test", port, NULL), TEPAL_EDNS);
+    assert_int_equal(tepal_conn_open(&stream, "nothing.test", port, NULL), TEPAL_ENONAME);
+    assert_int_equal(tepal_conn_open(&stream, "fail.test", port, NULL), TEPAL_EDNS);
     assert_ptr_equal(stream, arg);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(tepal_connect(&stream, "both.test", port, NULL), 0);
+        assert_int_equal(tepal_conn_open(&stream, "both.test", port, NULL), 0);
         talk(stream, listener);
         tepal_conn_close(stream);
     }
@@ -471,7 +470,7 @@ static int connect_to_half(void *arg)
             continue;
         int listener = listen_on(addrs[i], 5, &port);
         int64_t before = tepal_now_ms();
-        assert_int_equal(tepal_connect(&stream, hosts[i], port, NULL), 0);
+        assert_int_equal(tepal_conn_open(&stream, hosts[i], port, NULL), 0);
         assert_true(tepal_now_ms() - before < 30000); /* mostly 50 ms */
         talk(stream, listener);
         tepal_conn_close(stream);
@@ -505,7 +504,7 @@ static int connect_to_late(void *arg)
         use_server(&server, (tepal_dns_options){ 0 });
         tepal_group *group = tepal_group_new();
         assert_int_equal(tepal_spawn(group, release_server, NULL, NULL), 0);
-        assert_int_equal(tepal_connect(&stream, i ? "later.test" : "late.test", port, NULL), 0);
+        assert_int_equal(tepal_conn_open(&stream, i ? "later.test" : "late.test", port, NULL), 0);
         talk(stream, listener);
         tepal_conn_close(stream);
         assert_int_equal(tepal_group_wait(group), 0);
@@ -513,7 +512,7 @@ static int connect_to_late(void *arg)
     }
     /* It never comes: what the attempts have said is the result. */
     use_server(&server, (tepal_dns_options){ .timeout_ms = 200, .tries = 20 });
-    assert_int_equal(tepal_connect(&stream, "four.test", port, NULL), -ECONNREFUSED);
+    assert_int_equal(tepal_conn_open(&stream, "four.test", port, NULL), -ECONNREFUSED);
     close(listener);
     return 0;
 }
@@ -561,14 +560,14 @@ static int connect_unix(void *arg)
     for (int i = 0; i < 2; i++) {
         struct addr addr;
         tepal_conn *stream = (tepal_conn *)arg;
-        assert_int_equal(tepal_connect_unix(&stream, paths[i]), i ? -ECONNREFUSED : -ENOENT);
+        assert_int_equal(tepal_conn_open_unix(&stream, paths[i]), i ? -ECONNREFUSED : -ENOENT);
         assert_ptr_equal(stream, arg);
         assert_int_equal(addr_from_path(&addr, paths[i]), 0);
         int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(bind(listener, &addr.sa, addr.len), 0);
-        assert_int_equal(tepal_connect_unix(&stream, paths[i]), -ECONNREFUSED);
+        assert_int_equal(tepal_conn_open_unix(&stream, paths[i]), -ECONNREFUSED);
         assert_int_equal(listen(listener, 5), 0);
-        assert_int_equal(tepal_connect_unix(&stream, paths[i]), 0);
+        assert_int_equal(tepal_conn_open_unix(&stream, paths[i]), 0);
         talk(stream, listener);
         tepal_conn_close(stream);
         close(listener);
@@ -578,7 +577,7 @@ static int connect_unix(void *arg)
     char too_long[200];
     memset(too_long, 'x', sizeof(too_long) - 1);
     too_long[sizeof(too_long) - 1] = '\0';
-    assert_int_equal(tepal_connect_unix(&stream, too_long), -ENAMETOOLONG);
+    assert_int_equal(tepal_conn_open_unix(&stream, too_long), -ENAMETOOLONG);
     return 0;
 }
 
@@ -596,7 +595,7 @@ static void over_unix_sockets(void **state)
 static int connect_full(void *name)
 {
     tepal_conn *stream;
-    int rc = tepal_connect_unix(&stream, name);
+    int rc = tepal_conn_open_unix(&stream, name);
     if (rc == 0)
         tepal_conn_close(stream);
     return rc;
@@ -610,12 +609,12 @@ static int wait_for_room(void *arg)
     tepal_listener *listener;
     int n = 0, rc = 0;
     snprintf(name, sizeof(name), "@tepal-full-%d", (int)getpid());
-    tepal_listen_options options = { .path = name, .backlog = 2 };
-    assert_int_equal(tepal_listen(&listener, &options), 0);
+    tepal_listener_options options = { .path = name, .backlog = 2 };
+    assert_int_equal(tepal_listener_open(&listener, &options), 0);
     while (rc == 0) {
-        int64_t before = tepal_deadline_in(500);
+        int64_t before = tepal_deadline_in_ms(500);
         assert_true(n < MOST);
-        rc = tepal_connect_unix(&streams[n], name);
+        rc = tepal_conn_open_unix(&streams[n], name);
         tepal_deadline_restore(before);
         n += rc == 0;
     }
@@ -624,7 +623,7 @@ static int wait_for_room(void *arg)
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, connect_full, name, NULL), 0);
     settle();
-    assert_int_equal(tepal_accept(listener, &accepted), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &accepted), 0);
     assert_int_equal(tepal_group_wait(group), 0);
     tepal_conn_close(accepted);
     tepal_group_close(group);
@@ -648,7 +647,7 @@ static int connect_to_self(void *arg)
 {
     tepal_conn *stream;
     (void)arg;
-    int rc = tepal_connect(&stream, "127.0.0.1", SELF, NULL);
+    int rc = tepal_conn_open(&stream, "127.0.0.1", SELF, NULL);
     return rc == 0 ? 1 : rc;
 }
 
@@ -692,9 +691,9 @@ static int fail_allocations(void *arg)
             tepal_conn *stream = NULL;
             int before = count_fds();
             mem_fail_nth(n, 0);
-            int rc = kind == 0   ? tepal_connect(&stream, "127.0.0.1", port, NULL)
-                     : kind == 1 ? tepal_connect_unix(&stream, path)
-                                 : tepal_connect(&stream, "localhost", port, NULL);
+            int rc = kind == 0   ? tepal_conn_open(&stream, "127.0.0.1", port, NULL)
+                     : kind == 1 ? tepal_conn_open_unix(&stream, path)
+                                 : tepal_conn_open(&stream, "localhost", port, NULL);
             size_t failures = mem_failures();
             mem_fail_nth(0, 0);
             if (failures == 0) {
@@ -723,8 +722,8 @@ static int without_descriptors(void *arg)
     int listener = listen_on("127.0.0.1", 50, &port);
     tepal_conn *stream = NULL;
     struct rlimit old = limit_fds(0);
-    int rc = tepal_connect(&stream, "127.0.0.1", port, NULL);
-    int local = tepal_connect_unix(&stream, path);
+    int rc = tepal_conn_open(&stream, "127.0.0.1", port, NULL);
+    int local = tepal_conn_open_unix(&stream, path);
     put_limit_back(old);
     assert_int_equal(rc, -EMFILE);
     assert_int_equal(local, -EMFILE);

@@ -170,7 +170,7 @@ static int end_side(void *arg)
     other = open_pipe(true);
     assert_int_equal(tepal_spawn(group, write_much, NULL, NULL), 0);
     settle();
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(tepal_conn_shutdown(streams[0]), -ETIMEDOUT);
     tepal_deadline_restore(before);
     drain(other, 1 << 20);

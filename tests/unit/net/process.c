@@ -486,7 +486,7 @@ static int run_and_close(void *arg)
         start_process("trap '' TERM; echo ready; exec sleep 1000",
                       &(tepal_process_options){ .out = TEPAL_STDIO_PIPE, .kill_after_ms = 5 });
     if (*(int *)arg == 1)
-        (void)tepal_deadline_in(20);
+        (void)tepal_deadline_in_ms(20);
     int rc = tepal_process_wait(process, NULL);
     pid_t pid = tepal_process_pid(process);
     tepal_process_close(process);

@@ -390,7 +390,7 @@ static int interrupt_large(void *arg)
         data[i] = (char)(i * 31 + (i >> 8));
     for (size_t at = 0; at < sizeof(data); at += sizeof(data) / 8) {
         write_plain(peer, data + at, sizeof(data) / 8);
-        int64_t before = tepal_deadline_in(20);
+        int64_t before = tepal_deadline_in_ms(20);
         assert_int_equal(read_large(stream), -ETIMEDOUT);
         tepal_deadline_restore(before);
     }
@@ -548,7 +548,7 @@ static int lost_octets(void *arg)
     tepal_conn *stream = open_pair(AF_UNIX, &peer);
     write_plain(peer, large, LOOP_BUFFER_SIZE + 1); /* more than a block can take back */
     assert_int_equal(tepal_conn_read_exactly(stream, large, 0), 0); /* makes the struct */
-    (void)tepal_deadline_in(20);
+    (void)tepal_deadline_in_ms(20);
     mem_fail_nth(1, 1);
     assert_int_equal(read_large(stream), -ENOMEM);
     mem_fail_nth(0, 0);

@@ -19,7 +19,7 @@ static bool send_urgently(int fd, const char *before, const char *behind)
 static void expect_line(tepal_conn *stream, const char *expected)
 {
     char *line;
-    int64_t before = tepal_deadline_in(5000);
+    int64_t before = tepal_deadline_in_ms(5000);
     assert_int_equal(tepal_conn_read_line(stream, 100, &line), strlen(expected));
     assert_string_equal(line, expected);
     tepal_deadline_restore(before);
@@ -70,7 +70,7 @@ static int read_pieces(void *arg)
     tepal_conn *stream = open_stream(fds[0]);
     assert_true(send_urgently(fds[1], "abc", "def"));
     settle();
-    (void)tepal_deadline_in(5000);
+    (void)tepal_deadline_in_ms(5000);
     while (len < 6) {
         ssize_t n = tepal_conn_read(stream, buffer + len, sizeof(buffer) - len);
         assert_true(n > 0);
@@ -101,7 +101,7 @@ static int read_packets(void *arg)
     for (int i = 0; i < 3; i++)
         assert_int_equal(write(other, "packet", 6), 6);
     settle();
-    (void)tepal_deadline_in(5000);
+    (void)tepal_deadline_in_ms(5000);
     for (int i = 0; i < 3; i++)
         assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 6);
     close(other);
@@ -129,7 +129,7 @@ static int read_foreign(void *arg)
     assert_int_equal(write(fds[1], "abc", 3), 3);
     assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 3);
     assert_true(stream->io.state & IO_READ);
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), -ETIMEDOUT);
     tepal_deadline_restore(before);
     assert_false(stream->io.state & IO_READ);

@@ -236,8 +236,8 @@ static int addresses(void *arg)
     tepal_addr local, peer;
     for (int i = 0; i < 2; i++) {
         connect_streams(families[i], ends);
-        assert_int_equal(tepal_conn_local(ends[0], &local), 0);
-        assert_int_equal(tepal_conn_peer(ends[1], &peer), 0);
+        assert_int_equal(tepal_conn_local_addr(ends[0], &local), 0);
+        assert_int_equal(tepal_conn_peer_addr(ends[1], &peer), 0);
         assert_int_equal(local.family, families[i]);
         assert_int_equal(peer.family, families[i]);
         assert_int_equal(tepal_addr_equal(&local, &peer), families[i] == AF_INET);
@@ -245,7 +245,7 @@ static int addresses(void *arg)
         tepal_conn_abort(ends[0]);
         settle();
         if (families[i] == AF_INET)
-            assert_int_equal(tepal_conn_peer(ends[1], &peer), -ENOTCONN);
+            assert_int_equal(tepal_conn_peer_addr(ends[1], &peer), -ENOTCONN);
         tepal_conn_close(ends[1]);
     }
     (void)arg;

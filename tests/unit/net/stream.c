@@ -379,7 +379,7 @@ static int wait_limits(void *arg)
     assert_true(tepal_now_ms() == now + 250);
     assert_int_equal(stream_wait_read(ends[0], now + 300), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 300);
-    (void)tepal_deadline_in(50); /* the ambient one is earlier */
+    (void)tepal_deadline_in_ms(50); /* the ambient one is earlier */
     assert_int_equal(stream_read(ends[0], buffer, 10, 1000), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 350);
     tepal_deadline_restore(TEPAL_NEVER);

@@ -12,8 +12,8 @@ static inline tepal_tls *new_tls(const tepal_tls_options *options)
 {
     tepal_tls *tls = tepal_tls_new(options);
     assert_non_null(tls);
-    if (tepal_tls_status(tls) < 0)
-        fail_msg("%s", tepal_tls_error(tls));
+    if (tepal_tls_error(tls) < 0)
+        fail_msg("%s", tepal_tls_error_text(tls));
     return tls;
 }
 
@@ -45,7 +45,7 @@ static inline int handshake_main(void *arg)
 {
     struct handshake *h = arg;
     if (h->deadline_in)
-        (void)tepal_deadline_in(h->deadline_in);
+        (void)tepal_deadline_in_ms(h->deadline_in);
     h->result = tepal_conn_start_tls(h->stream, h->tls, &(tepal_start_tls_options){ h->host });
     return 0;
 }
@@ -104,10 +104,10 @@ static inline tepal_tls_info info_of(const tepal_conn *stream)
 static inline tepal_tls_info expect_secure(struct pair *pair)
 {
     if (pair->ends[0].result < 0 || pair->ends[1].result < 0)
-        fail_msg("client: %s (%s), server: %s (%s)", tepal_error_name(pair->ends[0].result),
-                 tepal_tls_error(pair->ends[0].tls), tepal_error_name(pair->ends[1].result),
-                 tepal_tls_error(pair->ends[1].tls));
-    assert_null(tepal_conn_tls_error(pair->ends[0].stream));
+        fail_msg("client: %s (%s), server: %s (%s)", tepal_code_name(pair->ends[0].result),
+                 tepal_tls_error_text(pair->ends[0].tls), tepal_code_name(pair->ends[1].result),
+                 tepal_tls_error_text(pair->ends[1].tls));
+    assert_null(tepal_conn_tls_error_text(pair->ends[0].stream));
     expect_talk(pair);
     return info_of(pair->ends[0].stream);
 }

@@ -73,13 +73,14 @@ static int verify_servers(void *arg)
             assert_null(info_of(pair.ends[1].stream).peer_subject);
         } else {
             if (pair.ends[0].result != TEPAL_ECERTIFICATE ||
-                !contains(tepal_conn_tls_error(pair.ends[0].stream), rows[i].text))
-                fail_msg("row %zu: %s, %s", i, tepal_error_name(pair.ends[0].result),
-                         tepal_tls_error(client));
-            assert_string_equal(tepal_tls_error(client), tepal_conn_tls_error(pair.ends[0].stream));
+                !contains(tepal_conn_tls_error_text(pair.ends[0].stream), rows[i].text))
+                fail_msg("row %zu: %s, %s", i, tepal_code_name(pair.ends[0].result),
+                         tepal_tls_error_text(client));
+            assert_string_equal(tepal_tls_error_text(client),
+                                tepal_conn_tls_error_text(pair.ends[0].stream));
             /* The server is told so. */
             assert_int_equal(pair.ends[1].result, TEPAL_ETLS);
-            assert_true(contains(tepal_conn_tls_error(pair.ends[1].stream), "alert"));
+            assert_true(contains(tepal_conn_tls_error_text(pair.ends[1].stream), "alert"));
             /* There is nothing but to close. */
             char octet;
             tepal_tls_info info;
@@ -121,7 +122,7 @@ static int refuse_hosts(void *arg)
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         tepal_start_tls_options options = { hosts[i] };
         assert_int_equal(tepal_conn_start_tls(ends[0], client, &options), -EINVAL);
-        assert_true(contains(tepal_tls_error(client), "host"));
+        assert_true(contains(tepal_tls_error_text(client), "host"));
     }
     assert_int_equal(tepal_conn_start_tls(ends[0], client, NULL), -EINVAL);
     /* The stream is as it was. */
@@ -207,7 +208,7 @@ static int verify_clients(void *arg)
                 char octet;
                 assert_int_equal(pair.ends[0].result, 0);
                 assert_int_equal(tepal_conn_read(pair.ends[0].stream, &octet, 1), TEPAL_ETLS);
-                assert_true(contains(tepal_conn_tls_error(pair.ends[0].stream), "alert"));
+                assert_true(contains(tepal_conn_tls_error_text(pair.ends[0].stream), "alert"));
                 assert_int_equal(tepal_conn_read(pair.ends[0].stream, &octet, 1), TEPAL_ETLS);
             }
             close_pair(&pair);
@@ -391,8 +392,8 @@ static int other_ports(void *arg)
     static const int order[] = { 0, 1, 0, 1 };
     for (int i = 0; i < 2; i++)
         assert_int_equal(
-            tepal_listen(&listeners[i],
-                         &(tepal_listen_options){ .host = "127.0.0.1", .port = TEPAL_ANY_PORT }),
+            tepal_listener_open(&listeners[i], &(tepal_listener_options){ .host = "127.0.0.1",
+                                                                          .port = TEPAL_ANY_PORT }),
             0);
     for (int i = 0; i < 4; i++) {
         tepal_listener *listener = listeners[order[i]];
@@ -403,7 +404,7 @@ static int other_ports(void *arg)
         assert_int_equal(connect(fd, &addr.sa, addr.len), 0);
         assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
         ends[0] = open_stream(fd);
-        assert_int_equal(tepal_accept(listener, &ends[1]), 0);
+        assert_int_equal(tepal_listener_open_conn(listener, &ends[1]), 0);
         struct pair pair = { .ends = { { .stream = ends[0], .tls = client, .host = "localhost" },
                                        { .stream = ends[1], .tls = server } } };
         shake_both(&pair);
@@ -512,7 +513,7 @@ static int injection(void *arg)
     assert_int_equal(tepal_conn_write(ends[1], "go on\r\ninjected", 15), 0);
     assert_int_equal(tepal_conn_read_line(ends[0], 100, &line), 5);
     assert_int_equal(tepal_conn_start_tls(ends[0], client, &options), TEPAL_EMESSAGE);
-    assert_true(contains(tepal_tls_error(client), "plain text"));
+    assert_true(contains(tepal_tls_error_text(client), "plain text"));
     assert_int_equal(tepal_conn_read(ends[0], buffer, 16), 8); /* it is as it was */
     assert_int_equal(tepal_conn_put(ends[0], "x", 1), 0);
     assert_int_equal(tepal_conn_start_tls(ends[0], client, &options), -EBUSY);
@@ -596,8 +597,8 @@ static int garbage(void *arg)
             assert_int_equal(tepal_conn_write(ends[1], rows[i].data, len), 0);
             assert_int_equal(tepal_conn_shutdown(ends[1]), 0);
             handshake_main(&h);
-            if (h.result != rows[i].results[k] || !tepal_conn_tls_error(ends[0]))
-                fail_msg("row %zu, %d: %s", i, k, tepal_error_name(h.result));
+            if (h.result != rows[i].results[k] || !tepal_conn_tls_error_text(ends[0]))
+                fail_msg("row %zu, %d: %s", i, k, tepal_code_name(h.result));
             tepal_conn_close(ends[0]);
             tepal_conn_close(ends[1]);
         }

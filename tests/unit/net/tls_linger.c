@@ -115,7 +115,7 @@ static int close_into_full_socket(void *arg)
     tepal_conn *from = pair.ends[0].stream, *to = pair.ends[1].stream;
     assert_int_equal(tepal_conn_set_max_output(from, LEN), 0);
     /* What is put is not promised to arrive, but no record may be cut in two. */
-    int64_t before = tepal_deadline_in(20);
+    int64_t before = tepal_deadline_in_ms(20);
     assert_int_equal(tepal_conn_write(from, data, 100), 0);
     while (tepal_conn_write(from, data, LEN) == 0)
         continue;

@@ -1,4 +1,4 @@
-/* Tests of TLS where connections are made: tepal_connect() and tepal_listener_serve() with a
+/* Tests of TLS where connections are made: tepal_conn_open() and tepal_listener_serve() with a
  * context. */
 #include "tls_check.h"
 
@@ -7,7 +7,7 @@
 struct service {
     tepal_tls *client, *server;
     tepal_listener *listener;
-    tepal_serve_options options;
+    tepal_listener_serve_options options;
     tepal_group *group;
     int n_served;
 };
@@ -30,11 +30,11 @@ static int serve_main(void *arg)
 
 static void start(struct service *s)
 {
-    tepal_listen_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    tepal_listener_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
     s->client = new_client();
     s->server = new_server("server");
     s->options.tls = s->server;
-    assert_int_equal(tepal_listen(&s->listener, &where), 0);
+    assert_int_equal(tepal_listener_open(&s->listener, &where), 0);
     s->group = tepal_group_new();
     assert_int_equal(tepal_spawn(s->group, serve_main, s, NULL), 0);
 }
@@ -49,8 +49,8 @@ static void stop(struct service *s)
 
 static int connect_to(struct service *s, tepal_conn **stream, const char *host, tepal_tls *tls)
 {
-    tepal_connect_options options = { .tls = tls, .family = AF_INET };
-    return tepal_connect(stream, host, tepal_listener_port(s->listener), &options);
+    tepal_conn_options options = { .tls = tls, .family = AF_INET };
+    return tepal_conn_open(stream, host, tepal_listener_port(s->listener), &options);
 }
 
 static int greeted(void *arg)
@@ -90,7 +90,7 @@ static int refused(void *arg)
     tepal_tls *stranger =
         new_tls(&(tepal_tls_options){ .ca_file = certificate_file("other", "crt") });
     assert_int_equal(connect_to(&s, &stream, "localhost", stranger), TEPAL_ECERTIFICATE);
-    assert_non_null(tepal_tls_error(stranger));
+    assert_non_null(tepal_tls_error_text(stranger));
     tepal_tls_close(stranger);
     assert_int_equal(connect_to(&s, &stream, "127.0.0.1", NULL), 0);
     assert_int_equal(tepal_conn_write(stream, "GET / HTTP/1.1\r\n\r\n", 18), 0);
@@ -139,7 +139,7 @@ static int told_in_log(void *arg)
 {
     struct service s = { .n_served = 0 };
     start(&s);
-    tepal_log_set(keep_told, NULL);
+    tepal_log_set_fn(keep_told, NULL);
     n_told = 0;
     fail_handshake(&s, ""); /* only looks whether the port is open */
     assert_int_equal(n_told, 0);
@@ -150,7 +150,7 @@ static int told_in_log(void *arg)
     assert_non_null(strstr(told[0], " failed: http request"));
     assert_int_equal(tepal_sleep_ms(10 * 1000), 0);
     fail_handshake(&s, "\x16\x03\x01");
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     assert_int_equal(n_told, 2);
     assert_non_null(strstr(told[1], "; 4 more since the last such line"));
     stop(&s);
@@ -174,9 +174,9 @@ static int silent(void *arg)
         char octet;
         start(&s);
         assert_int_equal(connect_to(&s, &stream, "127.0.0.1", NULL), 0);
-        int64_t none = tepal_deadline_in(times[i][1] - 10);
+        int64_t none = tepal_deadline_in_ms(times[i][1] - 10);
         assert_int_equal(tepal_conn_read(stream, &octet, 1), -ETIMEDOUT);
-        tepal_deadline_move(none, 20);
+        tepal_deadline_move_ms(none, 20);
         assert_int_equal(tepal_conn_read(stream, &octet, 1), 0);
         tepal_deadline_restore(none);
         tepal_conn_close(stream);
@@ -196,9 +196,9 @@ static void handshakes_have_their_time(void **state)
 static int without_certificate(void *arg)
 {
     struct service s = { .n_served = 0 };
-    tepal_listen_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    tepal_listener_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
     tepal_tls *tls = tepal_tls_new(&(tepal_tls_options){ .server = true, .certificate = "/none" });
-    assert_int_equal(tepal_listen(&s.listener, &where), 0);
+    assert_int_equal(tepal_listener_open(&s.listener, &where), 0);
     s.options.tls = tls;
     assert_int_equal(tepal_listener_serve(s.listener, greet, &s, &s.options), -ENOENT);
     tepal_listener_close(s.listener);

@@ -335,7 +335,7 @@ static int ends(void *arg)
         assert_int_equal(tepal_conn_read(pair.ends[0].stream, buffer, 16), 4);
         for (int i = 0; i < 2; i++)
             assert_int_equal(tepal_conn_read(pair.ends[0].stream, buffer, 16), TEPAL_ETRUNCATED);
-        assert_non_null(tepal_conn_tls_error(pair.ends[0].stream));
+        assert_non_null(tepal_conn_tls_error_text(pair.ends[0].stream));
         if (how == 0) { /* the other direction still is in order */
             assert_int_equal(tepal_conn_write(pair.ends[0].stream, "still", 5), 0);
             assert_int_equal(tepal_conn_read(pair.ends[1].stream, buffer, 16), 5);
@@ -419,7 +419,7 @@ static int broken(void *arg)
         if (how == 0) {
             assert_int_equal(reading, TEPAL_ETLS);
             assert_int_equal(writing, TEPAL_ETLS);
-            assert_non_null(tepal_conn_tls_error(stream));
+            assert_non_null(tepal_conn_tls_error_text(stream));
             assert_int_equal(read_one(stream), TEPAL_ETLS);
             assert_int_equal(tepal_conn_write(stream, "x", 1), TEPAL_ETLS);
             assert_int_equal(tepal_conn_shutdown(stream), TEPAL_ETLS);
@@ -518,7 +518,7 @@ static int put_interrupted(void *arg)
     tepal_group *group = NULL;
     int interruptions = 0;
     for (size_t i = 0; i < PIECES;) {
-        int64_t before = tepal_deadline_in(1);
+        int64_t before = tepal_deadline_in_ms(1);
         int rc = tepal_conn_put(from, data + i * PIECE, PIECE);
         tepal_deadline_restore(before);
         i += rc == 0;
@@ -539,7 +539,7 @@ static int put_interrupted(void *arg)
     tepal_group_close(group);
     free(data);
     /* And lines. */
-    assert_int_equal(tepal_conn_printf(pair.ends[1].stream, "one\r\ntwo%d\n", 2), 0);
+    assert_int_equal(tepal_conn_putf(pair.ends[1].stream, "one\r\ntwo%d\n", 2), 0);
     assert_int_equal(tepal_conn_drain(pair.ends[1].stream), 0);
     assert_int_equal(tepal_conn_read_line(from, 100, &line), 3);
     assert_int_equal(tepal_conn_read_line(from, 100, &line), 4);
@@ -558,7 +558,7 @@ static void collected_writes_are_sent_once(void **state)
 static int shutdown_main(void *arg)
 {
     struct pair *pair = arg;
-    (void)tepal_deadline_in(10);
+    (void)tepal_deadline_in_ms(10);
     return tepal_conn_shutdown(pair->ends[0].stream);
 }
 
@@ -567,7 +567,7 @@ static int slow_end(void *arg)
     (void)arg;
     struct pair pair;
     open_both(&pair);
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(write_for_ever(pair.ends[0].stream), -ETIMEDOUT);
     tepal_deadline_restore(before);
     tepal_group *group = tepal_group_new();
@@ -793,7 +793,7 @@ static int flood_of_updates(void *arg)
     }
     assert_int_equal(n, TEPAL_ETLS);
     assert_int_equal(tepal_conn_write(p.stream, "x", 1), TEPAL_ETLS);
-    assert_non_null(strstr(tepal_conn_tls_error(p.stream), "makes us answer"));
+    assert_non_null(strstr(tepal_conn_tls_error_text(p.stream), "makes us answer"));
     raw_pair_close(&p);
     return 0;
 }
@@ -825,7 +825,7 @@ static int half_a_ticket(void *arg)
         assert_int_equal(p.h.result, 0);
         raw_send(&p.raw, 560);
         tepal_group *writers = tepal_group_new(), *readers = tepal_group_new();
-        int64_t before = tepal_deadline_in(1);
+        int64_t before = tepal_deadline_in_ms(1);
         assert_int_equal(tepal_conn_read(p.stream, buffer, 16), -ETIMEDOUT);
         tepal_deadline_restore(before);
         if (reads_meanwhile)
@@ -873,7 +873,7 @@ static int renegotiate(void *arg)
     assert_true(SSL_renegotiate(p.raw.ssl));
     (void)SSL_do_handshake(p.raw.ssl);
     raw_send(&p.raw, SIZE_MAX);
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(tepal_conn_read(p.stream, &octet, 1), -ETIMEDOUT);
     tepal_deadline_restore(before);
     raw_receive(&p.raw);
@@ -892,7 +892,7 @@ static int renegotiate(void *arg)
     assert_true(SSL_renegotiate(p.raw.ssl));
     (void)SSL_do_handshake(p.raw.ssl);
     raw_send(&p.raw, SIZE_MAX);
-    before = tepal_deadline_in(1);
+    before = tepal_deadline_in_ms(1);
     assert_int_equal(tepal_conn_read(p.stream, &octet, 1), -ETIMEDOUT);
     tepal_deadline_restore(before);
     assert_int_equal(p.stream->tls->unsent.len, sizeof(octets));

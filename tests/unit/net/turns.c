@@ -29,7 +29,7 @@ static int write_message(int way, const char *data)
     case 1:
         return tepal_conn_writev(ends[0], halves, 2);
     case 2:
-        return tepal_conn_printf(ends[0], "%.*s", SIZE, data);
+        return tepal_conn_putf(ends[0], "%.*s", SIZE, data);
     case 3:
         return tepal_conn_put(ends[0], data, SIZE);
     default:
@@ -129,7 +129,7 @@ static int take_turns(void *arg)
     assert_int_equal(tepal_spawn(group, write_name, "b", NULL), 0);
     assert_int_equal(tepal_spawn(group, shut_down, NULL, NULL), 0);
     settle();
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(write_name("y"), -ETIMEDOUT);
     tepal_deadline_restore(before);
     tepal_group_cancel(impatient);
@@ -265,9 +265,9 @@ static int close_under(void *arg)
 {
     size_t way = *(size_t *)arg;
     for (int late = 0; late < 2; late++) {
-        assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+        assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
         tepal_group *group = tepal_group_new();
-        int64_t before = tepal_deadline_in(late ? 20 : TEPAL_NEVER);
+        int64_t before = tepal_deadline_in_ms(late ? 20 : TEPAL_NEVER);
         assert_int_equal(tepal_spawn(group, endless[way], NULL, NULL), 0);
         if (way >= 4) { /* and who waits behind it */
             assert_int_equal(tepal_spawn(group, write_name, "a", NULL), 0);
@@ -301,7 +301,7 @@ static void closed_under_tasks_that_leave(void **state)
 /* A reader that could read on, and is cancelled before it has: what it waits for has ended. */
 static int close_under_the_woken(void *arg)
 {
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, read_exactly, NULL, NULL), 0);
     settle();
@@ -319,7 +319,7 @@ static int close_under_the_woken(void *arg)
 /* A writer that has been given its turn, the same. */
 static int close_under_the_next(void *arg)
 {
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
     tepal_group *first = tepal_group_new(), *second = tepal_group_new();
     assert_int_equal(tepal_spawn(first, write_large, NULL, NULL), 0);
     settle();
@@ -350,7 +350,7 @@ static void closed_under_tasks_that_were_woken(void **state)
 static int close_under_a_reader(void *arg)
 {
     tepal_group *group = tepal_group_new();
-    if (tepal_conn_pair(&ends[0], &ends[1]) == 0 &&
+    if (tepal_conn_open_pair(&ends[0], &ends[1]) == 0 &&
         tepal_spawn(group, read_some, NULL, NULL) == 0) {
         settle();
         tepal_conn_close(ends[0]);
@@ -362,7 +362,7 @@ static int close_under_a_reader(void *arg)
 static int abort_under_a_queue(void *arg)
 {
     tepal_group *leaving = tepal_group_new(), *group = tepal_group_new();
-    if (tepal_conn_pair(&ends[0], &ends[1]) == 0 &&
+    if (tepal_conn_open_pair(&ends[0], &ends[1]) == 0 &&
         tepal_spawn(leaving, write_large, NULL, NULL) == 0 &&
         tepal_spawn(group, write_name, "a", NULL) == 0) {
         settle();
@@ -416,7 +416,7 @@ static int ask_for_nothing(void *arg)
     char buffer[10], *data;
     int fd;
     size_t n = 1;
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
     assert_int_equal(tepal_conn_write(ends[0], "a\nbc", 4), 0);
     for (int i = 0; i < 2; i++) { /* without and with a buffer */
         assert_int_equal(tepal_conn_read(ends[1], buffer, 0), -EINVAL);

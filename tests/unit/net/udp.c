@@ -384,7 +384,7 @@ static int close_under_tasks(void *arg)
     for (int late = 0; late < 2; late++) {
         open_unix_pair();
         tepal_group *group = tepal_group_new();
-        int64_t before = tepal_deadline_in(late ? 20 : TEPAL_NEVER);
+        int64_t before = tepal_deadline_in_ms(late ? 20 : TEPAL_NEVER);
         for (int i = 0; i < 3; i++)
             assert_int_equal(tepal_spawn(group, send_for_ever, pair[0], NULL), 0);
         assert_int_equal(tepal_spawn(group, receive_once, pair[0], NULL), 0);
@@ -443,7 +443,7 @@ static int ignore_strangers(void *arg)
     assert_int_equal(tepal_udp_send(peer, &mine, "of the former one", 17), 0);
     settle();
     assert_int_equal(tepal_udp_connect(me, &his), 0);
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(tepal_udp_receive(me, buffer, 16, &from), -ETIMEDOUT);
     tepal_deadline_restore(before);
     assert_int_equal(tepal_udp_send(other, &mine, "hi", 2), 0);

@@ -6,7 +6,7 @@
 
 static void make_pair(tepal_conn **ends)
 {
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
 }
 
 static void close_pair(tepal_conn **ends)
@@ -38,7 +38,7 @@ static int pairs(void *arg)
     close_pair(ends);
     for (size_t nth = 1; nth <= 2; nth++) {
         mem_fail_nth(nth, 0);
-        assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), -ENOMEM);
+        assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), -ENOMEM);
         mem_fail_nth(0, 0);
     }
     (void)arg;
@@ -172,7 +172,7 @@ static int limited(void *arg)
     }
     for (int spare = 0; spare < 2; spare++) {
         struct rlimit limit = limit_fds(spare);
-        assert_int_equal(tepal_conn_pair(&more[0], &more[1]), -EMFILE);
+        assert_int_equal(tepal_conn_open_pair(&more[0], &more[1]), -EMFILE);
         put_limit_back(limit);
     }
     close_pair(ends);

@@ -44,8 +44,8 @@ static int collect(void *arg)
     n_writes = 0;
     for (int i = 0; i < 50; i++)
         assert_int_equal(tepal_conn_put(stream, "a", 1), 0);
-    assert_int_equal(tepal_conn_printf(stream, "%d %s\n", 42, "b"), 0);
-    assert_int_equal(tepal_conn_printf(stream, "%s", ""), 0);
+    assert_int_equal(tepal_conn_putf(stream, "%d %s\n", 42, "b"), 0);
+    assert_int_equal(tepal_conn_putf(stream, "%s", ""), 0);
     assert_int_equal(tepal_conn_put(stream, "", 0), 0);
     assert_true(stream_has_unsent(stream));
     expect(peer, "");
@@ -165,7 +165,7 @@ static int put_pattern(void *arg)
             data[len] = '\0';
             bool text = i % 2 && !memchr(data, '\0', len);
             int rc =
-                text ? tepal_conn_printf(ends[0], "%s", data) : tepal_conn_put(ends[0], data, len);
+                text ? tepal_conn_putf(ends[0], "%s", data) : tepal_conn_put(ends[0], data, len);
             assert_int_equal(rc, 0);
             total += len;
             if (maxima[m] <= 50000)
@@ -219,7 +219,7 @@ static int high_water(void *arg)
         tepal_conn *stream = open_pair(AF_UNIX, &peer);
         assert_int_equal(tepal_conn_set_max_output(stream, MAX), 0);
         fill_up(stream);
-        int64_t before = tepal_deadline_in(20);
+        int64_t before = tepal_deadline_in_ms(20);
         assert_int_equal(tepal_conn_put(stream, data, 1), 0);
         assert_int_equal(tepal_conn_put(stream, data, len - 1), len <= MAX ? 0 : -ETIMEDOUT);
         tepal_deadline_restore(before);
@@ -256,7 +256,7 @@ static int put_for_ever(void *arg)
 static int printf_for_ever(void *arg)
 {
     int rc;
-    while ((rc = tepal_conn_printf(arg, "%1000d", 1)) == 0)
+    while ((rc = tepal_conn_putf(arg, "%1000d", 1)) == 0)
         continue;
     return rc;
 }
@@ -309,11 +309,11 @@ static int cut_in_two(void *arg)
     static char large[4 << 20];
     int peer;
     tepal_conn *stream = open_pair(AF_UNIX, &peer);
-    int64_t before = tepal_deadline_in(20);
+    int64_t before = tepal_deadline_in_ms(20);
     assert_int_equal(tepal_conn_put(stream, large, sizeof(large)), -ETIMEDOUT);
     tepal_deadline_restore(before);
     assert_int_equal(tepal_conn_put(stream, "x", 1), -EPIPE);
-    assert_int_equal(tepal_conn_printf(stream, "x"), -EPIPE);
+    assert_int_equal(tepal_conn_putf(stream, "x"), -EPIPE);
     assert_int_equal(tepal_conn_write(stream, "x", 1), -EPIPE);
     assert_int_equal(tepal_conn_writev(stream, &(tepal_bytes){ "x", 1 }, 1), -EPIPE);
     assert_int_equal(tepal_conn_sendfile(stream, 0, 0, 1), -EPIPE);
@@ -344,7 +344,7 @@ static int peer_goes(void *arg)
     assert_true(rc == -EPIPE || rc == -ECONNRESET);
     assert_int_equal(tepal_conn_drain(stream), rc);
     assert_int_equal(tepal_conn_put(stream, "x", 1), rc);
-    assert_int_equal(tepal_conn_printf(stream, "x"), rc);
+    assert_int_equal(tepal_conn_putf(stream, "x"), rc);
     assert_int_equal(tepal_conn_write(stream, "x", 1), rc);
     tepal_conn_close(stream);
     stream = open_pair(*(int *)arg, &peer);
@@ -376,9 +376,9 @@ static int put_something(tepal_conn *stream, int kind)
     case 1: /* through the buffer and past it */
         return tepal_conn_put(stream, block, sizeof(block));
     case 2:
-        return tepal_conn_printf(stream, "%1000d", 1);
+        return tepal_conn_putf(stream, "%1000d", 1);
     default: /* longer than the free part of the buffer */
-        return tepal_conn_printf(stream, "%16000d", 1);
+        return tepal_conn_putf(stream, "%16000d", 1);
     }
 }
 

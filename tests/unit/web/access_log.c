@@ -42,7 +42,7 @@ static tepal_res *work(tepal_req *req)
     int64_t ms = tepal_req_match_int(req, "ms");
     tepal_sleep_ms(ms);
     tepal_res *res = tepal_text(req, 201, "body");
-    tepal_res_header(res, "X-Out", "out \"quoted\"");
+    tepal_res_set_header(res, "X-Out", "out \"quoted\"");
     return res;
 }
 

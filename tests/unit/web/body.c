@@ -34,7 +34,7 @@ static tepal_res *echo(tepal_req *req)
 static tepal_res *echo_text(tepal_req *req)
 {
     const char *text = tepal_req_text(req);
-    return text ? tepal_text(req, 200, "%s", text) : NULL;
+    return text ? tepal_text(req, 200, text) : NULL;
 }
 
 static tepal_res *echo_json(tepal_req *req)
@@ -375,8 +375,8 @@ static tepal_res *read_twice(tepal_req *req)
     tepal_bytes piece, none;
     int rc = tepal_req_read(req, &piece), end = tepal_req_read(req, &none);
     bool same = first == second && text == first->data && json;
-    return tepal_text(req, 200, "%s %d %.*s %d %zu", same ? "same" : "different", rc,
-                      (int)piece.len, piece.data, end, none.len);
+    return tepal_textf(req, 200, "%s %d %.*s %d %zu", same ? "same" : "different", rc,
+                       (int)piece.len, piece.data, end, none.len);
 }
 
 static tepal_res *read_piece_then_all(tepal_req *req)
@@ -523,7 +523,7 @@ static tepal_res *begin_then_read(tepal_req *req)
     int rc = tepal_writef(res, "begun:");
     while (rc == 0 && (rc = tepal_req_read(req, &piece)) > 0)
         rc = tepal_write(res, piece.data, piece.len);
-    tepal_writef(res, ":%s", tepal_error_name(rc));
+    tepal_writef(res, ":%s", tepal_code_name(rc));
     return res;
 }
 

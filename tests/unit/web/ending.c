@@ -21,8 +21,9 @@ static struct {
 
 static int64_t began_at, ended_at;
 
-static int send_late(tepal_app *of)
+static int send_late(tepal_app *of, void *arg)
 {
+    (void)arg;
     (void)of;
     began_at = tepal_now_ms();
     tepal_sleep_ms(late.after_ms);
@@ -30,8 +31,9 @@ static int send_late(tepal_app *of)
     return 0;
 }
 
-static int note_end(tepal_app *of)
+static int note_end(tepal_app *of, void *arg)
 {
+    (void)arg;
     (void)of;
     ended_at = tepal_now_ms();
     return 0;
@@ -40,8 +42,8 @@ static int note_end(tepal_app *of)
 static void serve(const tepal_run_options *options)
 {
     tepal_get(app, "/", ok);
-    tepal_on_shutdown(app, send_late);
-    tepal_on_cleanup(app, note_end);
+    tepal_on_shutdown(app, send_late, NULL);
+    tepal_on_cleanup(app, note_end, NULL);
     start(options);
 }
 

@@ -27,10 +27,10 @@ static int nap(void *arg)
 static tepal_res *middleware(tepal_req *req, tepal_next *next)
 {
     static const tepal_key key = { "key" };
-    tepal_req_set(req, &key, big);
+    tepal_req_set_state(req, &key, big);
     tepal_res *res = tepal_next_call(next, req);
-    tepal_res_header(res, "X-Middleware", "%s", tepal_req_path(req) ? tepal_req_path(req) : "-");
-    tepal_res_cookie(res, "name", "value", NULL);
+    tepal_res_set_header(res, "X-Middleware", tepal_req_path(req) ? tepal_req_path(req) : "-");
+    tepal_res_set_cookie(res, "name", "value", NULL);
     return res;
 }
 
@@ -61,7 +61,7 @@ static tepal_res *everything(tepal_req *req)
     if (strcmp(kind, "json") == 0)
         return tepal_json(req, 200, json_incref(json));
     if (strcmp(kind, "text") == 0)
-        return tepal_text(req, 200, "%s", big);
+        return tepal_text(req, 200, big);
     tepal_res *res = tepal_stream(req, 200, "text/plain");
     int rc = tepal_writef(res, "%s", big);
     if (rc == 0)
@@ -127,7 +127,7 @@ static void serve(void)
         { "POST", "/every/{id:int}/{name:[a-z]+}", everything, .name = "everything" }, { 0 }
     };
     tepal_routes(app, table);
-    tepal_use(app, middleware);
+    tepal_use(app, middleware, NULL);
     tepal_get(app, "/", ok);
     start(&(tepal_run_options){ .access_log_format = "%a %t %r %s %{X-Twice}i %{Cookie}o",
                                 .access_log_fd = 999 });

@@ -69,8 +69,9 @@ static int hold_mutex(void *arg)
     return 0;
 }
 
-static int hold(tepal_app *a)
+static int hold(tepal_app *a, void *arg)
 {
+    (void)arg;
     return tepal_spawn(tepal_app_group(a), hold_mutex, NULL, NULL);
 }
 
@@ -82,7 +83,7 @@ static void ends_every_wait(void **state)
     static const char *const kinds[] = { "sleep", "event", "mutex", "channel", "group" };
     channel = tepal_channel_new(sizeof(void *), 1);
     tepal_any(app, "/{what}", waits);
-    tepal_on_startup(app, hold);
+    tepal_on_startup(app, hold, NULL);
     start(NULL);
     for (size_t i = 0; i < 4 * sizeof(kinds) / sizeof(*kinds); i++) {
         char text[200];
@@ -106,7 +107,7 @@ static void ends_every_wait(void **state)
         assert_int_equal(app->server->n_connections, 0);
     }
     assert_string_equal(logged(), "");
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
 }
 
 /* --- What is written -------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ static tepal_res *count(tepal_req *req)
     if (!json)
         return NULL;
     size_t n = json_is_array(json) ? json_array_size(json) : json_object_size(json);
-    return tepal_text(req, 200, "%zu", n);
+    return tepal_textf(req, 200, "%zu", n);
 }
 
 /* "[unit,unit,...]" of about size octets. */
@@ -166,7 +166,7 @@ static tepal_res *check_text(tepal_req *req)
     int rc = tepal_spawn(group, take_turns, NULL, NULL);
     const char *text = rc < 0 ? NULL : tepal_req_text(req);
     tepal_group_close(group);
-    return text ? tepal_text(req, 200, "%zu", strlen(text)) : NULL;
+    return text ? tepal_textf(req, 200, "%zu", strlen(text)) : NULL;
 }
 
 /* A text that is looked at in steps is the same text, wherever a step ends. */
@@ -225,8 +225,8 @@ static tepal_res *cancelled(tepal_req *req)
     tepal_group_wait(group);
     tepal_group_close(group);
     json_t *json = tepal_req_json(req); /* the body is still there */
-    return tepal_text(req, 200, "%s %d %zu", tepal_error_name(job.result), other == NULL,
-                      json_array_size(json));
+    return tepal_textf(req, 200, "%s %d %zu", tepal_code_name(job.result), other == NULL,
+                       json_array_size(json));
 }
 
 static void cancellation(void **state)

@@ -12,7 +12,7 @@ static tepal_res *release_body(tepal_req *req)
     if (!body)
         return NULL;
     json_decref(body);
-    return tepal_text(req, 200, "%zu", json_object_size(body));
+    return tepal_textf(req, 200, "%zu", json_object_size(body));
 }
 
 static tepal_res *give_body(tepal_req *req)

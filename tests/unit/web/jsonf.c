@@ -199,9 +199,9 @@ static void any_real(void **state)
 static tepal_res *formatted(tepal_req *req)
 {
     tepal_res *res = tepal_stream(req, 200, "text/plain");
-    tepal_res_header(res, "Server-Timing", "app;dur=%.1f", 1.5);
-    tepal_res_header(res, "X-TITLE", "%s", "a");
-    tepal_res_header(res, "x-title", "%g", 0.5);
+    tepal_res_set_headerf(res, "Server-Timing", "app;dur=%.1f", 1.5);
+    tepal_res_set_header(res, "X-TITLE", "a");
+    tepal_res_set_headerf(res, "x-title", "%g", 0.5);
     tepal_writef(res, "%.2f %s %s", 2.25, tepal_req_printf(req, "%.3f", 0.125),
                  tepal_req_header(req, "x-title"));
     return res;

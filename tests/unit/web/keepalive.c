@@ -12,7 +12,7 @@
 
 static tepal_res *show(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s", tepal_req_path(req));
+    return tepal_text(req, 200, tepal_req_path(req));
 }
 
 static tepal_res *slow(tepal_req *req)

@@ -475,7 +475,7 @@ static tepal_res *measure(tepal_req *req)
 {
     const tepal_bytes *body = tepal_req_body(req);
     used = req->arena.used;
-    return body ? tepal_text(req, 200, "%zu", body->len) : NULL;
+    return body ? tepal_textf(req, 200, "%zu", body->len) : NULL;
 }
 
 /* A body costs what it is: nothing is left of the room that it has outgrown. */

@@ -30,7 +30,7 @@ static tepal_res *keep_body(tepal_req *req)
     n_running++;
     int rc = tepal_sleep_ms(5000);
     n_running--;
-    return rc < 0 ? tepal_fail(req, rc) : tepal_text(req, 200, "%zu", whole->len);
+    return rc < 0 ? tepal_fail(req, rc) : tepal_textf(req, 200, "%zu", whole->len);
 }
 
 static tepal_res *take(tepal_req *req)

@@ -37,11 +37,11 @@ static tepal_res *redirect_with_200(tepal_req *req)
 }
 static tepal_res *no_text(tepal_req *req)
 {
-    return tepal_text(req, 200, nothing(req), 0);
+    return tepal_textf(req, 200, nothing(req), 0);
 }
 static tepal_res *no_html(tepal_req *req)
 {
-    return tepal_html(req, 200, nothing(req), 0);
+    return tepal_htmlf(req, 200, nothing(req), 0);
 }
 /* -Wformat-security finds these, but it is not on by default. */
 #pragma GCC diagnostic ignored "-Wformat-security"
@@ -60,7 +60,7 @@ static tepal_res *own_text_as_format(tepal_req *req)
 static tepal_res *value_as_format(tepal_req *req)
 {
     tepal_res *res = tepal_empty(req, 204);
-    tepal_res_header(res, "X-Target", tepal_req_target(req));
+    tepal_res_set_header(res, "X-Target", tepal_req_target(req));
     return res;
 }
 static int written;
@@ -76,44 +76,44 @@ static tepal_res *text_without_percent(tepal_req *req)
 }
 static tepal_res *null_in_text(tepal_req *req)
 {
-    return tepal_text(req, 200, "%d %5.1f %s and %s\n", 1, 2.0, "good", nothing(req));
+    return tepal_textf(req, 200, "%d %5.1f %s and %s\n", 1, 2.0, "good", nothing(req));
 }
 static tepal_res *null_in_html(tepal_req *req)
 {
-    return tepal_html(req, 200, "<p>%s</p>", tepal_html_escape(req, nothing(req)));
+    return tepal_htmlf(req, 200, "<p>%s</p>", tepal_html_escape(req, nothing(req)));
 }
 static tepal_res *null_in_error(tepal_req *req)
 {
-    return tepal_error(req, 404, "no item %s", nothing(req));
+    return tepal_errorf(req, 404, "no item %s", nothing(req));
 }
 static tepal_res *null_in_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X-Name", "%s", nothing(req));
+    tepal_res_set_header(res, "X-Name", nothing(req));
     return res;
 }
 static tepal_res *no_name_of_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, nothing(req), "x");
+    tepal_res_set_header(res, nothing(req), "x");
     return res;
 }
 static tepal_res *no_value_of_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_add_header(res, "X-Name", nothing(req), 0);
+    tepal_res_add_headerf(res, "X-Name", nothing(req), 0);
     return res;
 }
 static tepal_res *bad_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X Name", "the value");
+    tepal_res_set_header(res, "X Name", "the value");
     return res;
 }
 static tepal_res *bad_value(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X-Name", "a\nb");
+    tepal_res_set_header(res, "X-Name", "a\nb");
     return res;
 }
 static tepal_res *bad_type(tepal_req *req)
@@ -123,19 +123,19 @@ static tepal_res *bad_type(tepal_req *req)
 static tepal_res *no_cookie(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_cookie(res, "a", nothing(req), NULL);
+    tepal_res_set_cookie(res, "a", nothing(req), NULL);
     return res;
 }
 static tepal_res *no_name_of_cookie(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_delete_cookie(res, nothing(req), NULL);
+    tepal_res_remove_cookie(res, nothing(req), NULL);
     return res;
 }
 static tepal_res *bad_cookie(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_cookie(res, "a", "x;y", NULL);
+    tepal_res_set_cookie(res, "a", "x;y", NULL);
     return res;
 }
 static tepal_res *no_data(tepal_req *req)
@@ -212,13 +212,13 @@ static tepal_res *fail_with_0(tepal_req *req)
 static tepal_res *percent(tepal_req *req)
 {
     static char format[] = "100%"; /* not seen by the compiler */
-    return tepal_text(req, 200, format, 0);
+    return tepal_textf(req, 200, format, 0);
 }
 static tepal_res *percent_in_header(tepal_req *req)
 {
     static char format[] = "50%";
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X-Share", format, 0);
+    tepal_res_set_headerf(res, "X-Share", format, 0);
     return res;
 }
 static tepal_res *no_copy(tepal_req *req)
@@ -251,20 +251,21 @@ static const struct row wrong[] = {
     { "/text-null", null_in_text, "tepal_text: a text for \"%d %5.1f %s and %s\\x0a\" is NULL" },
     { "/html-null", null_in_html, "tepal_html_escape: the text is NULL" },
     { "/error-null", null_in_error, "tepal_error: a text for \"no item %s\" is NULL" },
-    { "/header-null", null_in_header, "tepal_res_header: X-Name: a text for \"%s\" is NULL" },
-    { "/header-name", no_name_of_header, "tepal_res_header: the name is NULL" },
+    { "/header-null", null_in_header, "tepal_res_set_header: X-Name: a text for \"%s\" is NULL" },
+    { "/header-name", no_name_of_header, "tepal_res_set_header: the name is NULL" },
     { "/header-value", no_value_of_header, "tepal_res_add_header: the value of X-Name is NULL" },
     { "/header-bad", bad_header,
-      "tepal_res_header: the field \"X Name\" has a forbidden character in its name: \"the value\"" },
+      "tepal_res_set_header: the field \"X Name\" has a forbidden character in its name: \"the value\"" },
     { "/value-bad", bad_value,
-      "tepal_res_header: the field \"X-Name\" has a forbidden character in its value: "
+      "tepal_res_set_header: the field \"X-Name\" has a forbidden character in its value: "
       "\"a\\x0ab\"" },
     { "/type-bad", bad_type,
       "tepal_data: the field \"Content-Type\" has a forbidden character in its value: "
       "\"text/\\x01\"" },
-    { "/cookie", no_cookie, "tepal_res_cookie: the value of a is NULL" },
-    { "/cookie-name", no_name_of_cookie, "tepal_res_delete_cookie: the name is NULL" },
-    { "/cookie-bad", bad_cookie, "tepal_res_cookie: the cookie \"a\" has a forbidden character" },
+    { "/cookie", no_cookie, "tepal_res_set_cookie: the value of a is NULL" },
+    { "/cookie-name", no_name_of_cookie, "tepal_res_remove_cookie: the name is NULL" },
+    { "/cookie-bad", bad_cookie,
+      "tepal_res_set_cookie: the cookie \"a\" has a forbidden character" },
     { "/data", no_data, "tepal_data: the data is NULL" },
     { "/length", negative_length, "tepal_data: the length is -1" },
     { "/json", no_json, "tepal_json: the value (what made it has failed) is NULL" },
@@ -283,7 +284,7 @@ static const struct row wrong[] = {
     { "/fail", fail_with_0, "tepal_fail: error 0 is not negative" },
     { "/percent", percent, "tepal_text: the format \"100%\" cannot be printed: Invalid argument" },
     { "/header-percent", percent_in_header,
-      "tepal_res_header: X-Share: the format \"50%\" cannot be printed" },
+      "tepal_res_set_header: X-Share: the format \"50%\" cannot be printed" },
     { "/strdup", no_copy, "tepal_req_strdup: the text is NULL" },
     { "/printf", null_in_printf, "tepal_req_printf: a text for \"%-8s\" is NULL" },
     { "/defer", no_function, "tepal_req_defer: the function is NULL" },
@@ -336,7 +337,8 @@ static void texts_of_the_request(void **state)
                "tepal_text: the format \"/target/%25s%25n\" is text of the request");
     expect_500("/path/%25s%25n", "tepal_error: the format \"/path/%s%n\" is text of the request");
     expect_500("/own", "tepal_html: the format \"50%s\" is text of the request");
-    expect_500("/value/%41", "tepal_res_header: the format \"/value/%41\" is text of the request");
+    expect_500("/value/%41",
+               "tepal_res_set_header: the format \"/value/%41\" is text of the request");
     expect_500("/piece/%41", "tepal_writef: the format \"/piece/%41\" is text of the request");
     assert_int_equal(written, -EINVAL);
     assert_reply(get("/plain"), 200, "/plain");
@@ -361,7 +363,7 @@ static tepal_res *no_body(tepal_req *req)
 
 static tepal_res *no_text_of_body(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s", tepal_req_text(req));
+    return tepal_text(req, 200, tepal_req_text(req));
 }
 
 static void a_failure_is_not_hidden(void **state)
@@ -388,8 +390,8 @@ static tepal_res *null_names(tepal_req *req)
     found += tepal_req_cookie(req, name) != NULL;
     found += tepal_req_match(req, name) != NULL;
     found += tepal_req_match_int(req, name) != 0;
-    found += tepal_res_get_header(ok(req), name) != NULL;
-    return tepal_text(req, 200, "%zu", found);
+    found += tepal_res_header(ok(req), name) != NULL;
+    return tepal_textf(req, 200, "%zu", found);
 }
 
 static void names_that_are_null(void **state)
@@ -405,7 +407,7 @@ static void names_that_are_null(void **state)
         snprintf(line, sizeof(line), "GET /: tepal_req_%s: the name is NULL", calls[i]);
         assert_non_null(strstr(logged(), line));
     }
-    assert_non_null(strstr(logged(), "GET /: tepal_res_get_header: the name is NULL"));
+    assert_non_null(strstr(logged(), "GET /: tepal_res_header: the name is NULL"));
 }
 
 /* In the middle of a stream: what has been sent cannot be taken back, so it is broken off. */
@@ -435,7 +437,7 @@ static void null_in_a_stream(void **state)
 /* "(null)" that is no NULL. */
 static tepal_res *says_null(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s (null) %.0s%*d", "(null)", nothing(req) ? "" : "x", 3, 7);
+    return tepal_textf(req, 200, "%s (null) %.0s%*d", "(null)", nothing(req) ? "" : "x", 3, 7);
 }
 
 static void null_as_a_word(void **state)
@@ -584,23 +586,23 @@ static tepal_res *kept;
 static tepal_res *cached(tepal_req *req)
 {
     if (!kept)
-        kept = tepal_text(req, 200, "secret of %s\n", tepal_req_header(req, "X-Who"));
+        kept = tepal_textf(req, 200, "secret of %s\n", tepal_req_header(req, "X-Who"));
     return kept;
 }
 
 static tepal_res *touch_kept(tepal_req *req)
 {
     int failed = 0;
-    failed += tepal_res_header(kept, "X-Mine", "1") == -EINVAL;
+    failed += tepal_res_set_header(kept, "X-Mine", "1") == -EINVAL;
     failed += tepal_res_add_header(kept, "X-Mine", "1") == -EINVAL;
     failed += tepal_res_set_status(kept, 404, NULL) == -EINVAL;
     failed += tepal_res_status(kept) == -EINVAL;
-    failed += tepal_res_cookie(kept, "a", "b", NULL) == -EINVAL;
-    failed += tepal_res_delete_cookie(kept, "a", NULL) == -EINVAL;
+    failed += tepal_res_set_cookie(kept, "a", "b", NULL) == -EINVAL;
+    failed += tepal_res_remove_cookie(kept, "a", NULL) == -EINVAL;
     failed += tepal_res_set_length(kept, 5) == -EINVAL;
-    failed += tepal_res_get_header(kept, "X-Mine") == NULL;
+    failed += tepal_res_header(kept, "X-Mine") == NULL;
     tepal_res_set_close(kept);
-    return tepal_text(req, 200, "%d", failed);
+    return tepal_textf(req, 200, "%d", failed);
 }
 
 static void expect_only(const char *says)
@@ -621,7 +623,7 @@ static void a_response_kept_over_requests(void **state)
     tepal_testclient_disconnect(client);
     expect_500("/", "the handler: returned a response that is not to this request");
     assert_reply(get("/touch"), 200, "8");
-    expect_only("GET /touch: tepal_res_header: the response is of a request that has ended");
+    expect_only("GET /touch: tepal_res_set_header: the response is of a request that has ended");
     expect_only("GET /touch: tepal_res_set_close: the response is of a request that has ended");
     tepal_testreply *reply = get("/touch");
     assert_field(reply, "X-Mine", NULL);
@@ -666,7 +668,7 @@ static void a_response_kept_by_a_middleware(void **state)
 {
     (void)state;
     kept = NULL;
-    tepal_use(app, through_middleware);
+    tepal_use(app, through_middleware, NULL);
     tepal_get(app, "/", ok);
     start(NULL);
     assert_reply(get("/"), 200, "ok");
@@ -722,7 +724,7 @@ static void a_response_to_another_request(void **state)
     tepal_testclient_advance(client, 10);
     expect_500("/second", "the handler: returned a response that is not to this request");
     assert_reply(get("/touch"), 200, "8");
-    expect_only("GET /touch: tepal_res_header: the response is one to another request");
+    expect_only("GET /touch: tepal_res_set_header: the response is one to another request");
     assert_string_equal(received(fd), "");
     tepal_testclient_advance(client, 2000);
     const char *text = received(fd);
@@ -744,7 +746,7 @@ static tepal_res *open_stream(tepal_req *req)
 
 static tepal_res *write_to_kept(tepal_req *req)
 {
-    return tepal_text(req, 200, "%d", tepal_write(kept, "by another", 10));
+    return tepal_textf(req, 200, "%d", tepal_write(kept, "by another", 10));
 }
 
 static void a_stream_of_another_request(void **state)
@@ -841,8 +843,9 @@ static tepal_res *keep_text(tepal_req *req)
     return large ? ok(req) : NULL;
 }
 
-static int debug_on(tepal_app *a)
+static int debug_on(tepal_app *a, void *arg)
 {
+    (void)arg;
     (void)a;
     return tepal_debug(&(tepal_debug_options){ .no_live_report = true });
 }
@@ -850,7 +853,7 @@ static int debug_on(tepal_app *a)
 static void memory_is_overwritten_in_debug_mode(void **state)
 {
     (void)state;
-    tepal_on_startup(app, debug_on);
+    tepal_on_startup(app, debug_on, NULL);
     tepal_get(app, "/", keep_text);
     start(NULL);
     assert_reply(get("/"), 200, "ok");
@@ -865,7 +868,7 @@ static tepal_res *misspelt(tepal_req *req)
 {
     const char *name = tepal_req_match(req, "nmae");
     long long n = (long long)tepal_req_match_int(req, "idd");
-    return tepal_text(req, 200, "%s %lld", name ? name : "-", n);
+    return tepal_textf(req, 200, "%s %lld", name ? name : "-", n);
 }
 
 static tepal_res *ask_for_id(tepal_req *req, tepal_next *next)
@@ -877,7 +880,7 @@ static tepal_res *ask_for_id(tepal_req *req, tepal_next *next)
 static void names_the_pattern_has_not(void **state)
 {
     (void)state;
-    tepal_use(app, ask_for_id); /* which stands around other routes as well */
+    tepal_use(app, ask_for_id, NULL); /* which stands around other routes as well */
     tepal_get(app, "/u/{name}", misspelt);
     tepal_get(app, "/v/{name}", misspelt);
     tepal_get(app, "/ok", ok);
@@ -898,7 +901,7 @@ static tepal_res *late_fields(tepal_req *req)
 {
     tepal_res *res = tepal_stream(req, 200, "text/plain");
     tepal_write(res, "x", 1);
-    late_result = tepal_res_header(res, "X-Late", "1");
+    late_result = tepal_res_set_header(res, "X-Late", "1");
     if (tepal_res_set_status(res, 404, NULL) != TEPAL_ESENT)
         late_result = 1;
     return res;
@@ -914,8 +917,9 @@ static void fields_after_the_head(void **state)
         assert_int_equal(late_result, TEPAL_ESENT);
     }
     assert_int_equal(n_lines(), 1);
-    expect_only("GET /: tepal_res_header: X-Late is left as it is: the head of the response was "
-                "sent before");
+    expect_only(
+        "GET /: tepal_res_set_header: X-Late is left as it is: the head of the response was "
+        "sent before");
 }
 
 /* --- Streams that are none -------------------------------------------------------------------- */

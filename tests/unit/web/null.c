@@ -66,8 +66,8 @@ RESULT(version, tepal_req_version(none), 0)
 NO_POINTER(content_type, tepal_req_content_type(none))
 RESULT(content_length, tepal_req_content_length(none), 0)
 NO_POINTER(app_of, tepal_req_app(none))
-RESULT(set, tepal_req_set(none, &key, none), -EINVAL)
-RESULT(set_key, tepal_req_set(req, none, none), -EINVAL)
+RESULT(set, tepal_req_set_state(none, &key, none), -EINVAL)
+RESULT(set_key, tepal_req_set_state(req, none, none), -EINVAL)
 NO_POINTER(state_of, tepal_req_state(none, &key))
 NO_POINTER(state_key, tepal_req_state(req, none))
 RESULT(read_piece, tepal_req_read(none, &(tepal_bytes){ 0 }), -EINVAL)
@@ -83,7 +83,7 @@ NO_POINTER(url, tepal_req_url(none, "name", NULL))
 RESULT(error_of, tepal_req_error(none), -EINVAL)
 RESULT(on_response, tepal_req_on_response(none, hook, NULL), -EINVAL)
 NO_POINTER(text, tepal_text(none, 200, "a"))
-NO_POINTER(text_printed, tepal_text(none, 200, "%d", 1))
+NO_POINTER(text_printed, tepal_textf(none, 200, "%d", 1))
 NO_POINTER(html, tepal_html(none, 200, "a"))
 NO_POINTER(data, tepal_data(none, 200, NULL, "a", 1))
 NO_POINTER(empty, tepal_empty(none, 204))
@@ -147,8 +147,8 @@ static const struct row rows[] = {
     { "tepal_req_content_type: the request is NULL", content_type, false },
     { "tepal_req_content_length: the request is NULL", content_length, false },
     { "tepal_req_app: the request is NULL", app_of, false },
-    { "tepal_req_set: the request is NULL", set, false },
-    { "tepal_req_set: the key is NULL", set_key, false },
+    { "tepal_req_set_state: the request is NULL", set, false },
+    { "tepal_req_set_state: the key is NULL", set_key, false },
     { "tepal_req_state: the request is NULL", state_of, false },
     { "tepal_req_state: the key is NULL", state_key, true },
     { "tepal_req_read: the request is NULL", read_piece, false },
@@ -255,7 +255,7 @@ static void calls_of_a_middleware(void **state)
     };
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        tepal_use(app, middlewares[i].middleware);
+        tepal_use(app, middlewares[i].middleware, NULL);
         tepal_get(app, "/", ok);
         start(NULL);
         assert_reply(get("/"), 500, NULL);
@@ -282,21 +282,22 @@ static void calls_without_a_handler(void **state)
 
 /* --- Applications ----------------------------------------------------------------------------- */
 
-static int startup(tepal_app *of)
+static int startup(tepal_app *of, void *arg)
 {
-    tepal_app_set(of, none, NULL);
+    (void)arg;
+    tepal_app_set_state(of, none, NULL);
     return 0;
 }
 
 static void keys_of_an_application(void **state)
 {
     (void)state;
-    tepal_app_set(app, none, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_app_set: the key is NULL");
+    tepal_app_set_state(app, none, NULL);
+    assert_string_equal(tepal_app_error_text(app), "tepal_app_set_state: the key is NULL");
     again();
-    tepal_on_startup(app, startup);
+    tepal_on_startup(app, startup, NULL);
     start(NULL);
-    assert_string_equal(logged(), "tepal_app_set: the key is NULL\n");
+    assert_string_equal(logged(), "tepal_app_set_state: the key is NULL\n");
     log_forget();
     assert_null(tepal_app_state(app, none));
     assert_string_equal(logged(), "tepal_app_state: the key is NULL\n");
@@ -309,20 +310,20 @@ static void no_application(void **state)
     tepal_app *no_app = none;
     tepal_get(no_app, "/", ok);
     tepal_routes(no_app, none);
-    tepal_use(no_app, none);
+    tepal_use(no_app, none, NULL);
     tepal_on_response(no_app, none, NULL);
-    tepal_on_startup(no_app, none);
-    tepal_on_shutdown(no_app, none);
-    tepal_on_cleanup(no_app, none);
-    tepal_context(no_app, none, none);
-    tepal_error_pages(no_app, none);
-    tepal_app_set(no_app, &key, NULL);
+    tepal_on_startup(no_app, none, NULL);
+    tepal_on_shutdown(no_app, none, NULL);
+    tepal_on_cleanup(no_app, none, NULL);
+    tepal_context(no_app, none, none, NULL);
+    tepal_app_set_error_pages(no_app, none);
+    tepal_app_set_state(no_app, &key, NULL);
     tepal_app_stop(no_app);
     tepal_app_close(no_app);
     assert_null(tepal_app_state(no_app, &key));
     assert_null(tepal_app_group(no_app));
     assert_null(tepal_app_url(no_app));
-    assert_non_null(strstr(tepal_app_error(no_app), "the application is NULL"));
+    assert_non_null(strstr(tepal_app_error_text(no_app), "the application is NULL"));
     assert_null(tepal_testclient_new(no_app, NULL));
     assert_int_equal(tepal_run(no_app, NULL), 1);
 }
@@ -356,11 +357,11 @@ static void no_response(void **state)
     tepal_res *res = none;
     assert_int_equal(tepal_res_status(res), -EINVAL);
     assert_int_equal(tepal_res_set_status(res, 200, NULL), -EINVAL);
-    assert_int_equal(tepal_res_header(res, "A", "b"), -EINVAL);
+    assert_int_equal(tepal_res_set_header(res, "A", "b"), -EINVAL);
     assert_int_equal(tepal_res_add_header(res, "A", "b"), -EINVAL);
-    assert_null(tepal_res_get_header(res, "A"));
-    assert_int_equal(tepal_res_cookie(res, "a", "b", NULL), -EINVAL);
-    assert_int_equal(tepal_res_delete_cookie(res, "a", NULL), -EINVAL);
+    assert_null(tepal_res_header(res, "A"));
+    assert_int_equal(tepal_res_set_cookie(res, "a", "b", NULL), -EINVAL);
+    assert_int_equal(tepal_res_remove_cookie(res, "a", NULL), -EINVAL);
     tepal_res_set_close(res);
     assert_int_equal(tepal_res_set_length(res, 1), -EINVAL);
     assert_int_equal(tepal_write(res, "a", 1), -EINVAL);

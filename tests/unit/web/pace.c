@@ -48,7 +48,7 @@ static void assert_got(int fd, const char *status, const char *end)
 static tepal_res *length_of_body(tepal_req *req)
 {
     const tepal_bytes *body = tepal_req_body(req);
-    return body ? tepal_text(req, 200, "%zu", body->len) : NULL;
+    return body ? tepal_textf(req, 200, "%zu", body->len) : NULL;
 }
 
 /* --- A process that was held ------------------------------------------------------------------ */
@@ -159,7 +159,7 @@ static tepal_res *takes_its_time(tepal_req *req)
         if (tepal_sleep_ms(3600 * 1000) < 0)
             return NULL;
     }
-    return rc < 0 ? NULL : tepal_text(req, 200, "%zu", len);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%zu", len);
 }
 
 static void a_slow_handler(void **state)
@@ -229,7 +229,7 @@ static tepal_res *polls_for_body(tepal_req *req)
     size_t len = 0;
     int rc;
     for (polls = 0;;) {
-        int64_t before = tepal_deadline_in(1000);
+        int64_t before = tepal_deadline_in_ms(1000);
         rc = tepal_req_read(req, &piece);
         tepal_deadline_restore(before);
         len += rc > 0 ? piece.len : 0;
@@ -240,7 +240,7 @@ static tepal_res *polls_for_body(tepal_req *req)
     }
     if (rc == 0 && tepal_req_error(req) != 0)
         return tepal_text(req, 500, "the cause is left");
-    return rc < 0 ? NULL : tepal_text(req, 200, "%zu", len);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%zu", len);
 }
 
 static void a_polled_body(void **state)
@@ -268,7 +268,7 @@ static tepal_res *polls_to_write(tepal_req *req)
     tepal_res *res = tepal_stream(req, 200, NULL);
     polls = 0;
     for (int i = 0; i < BIG / 1000;) {
-        int64_t before = tepal_deadline_in(1000);
+        int64_t before = tepal_deadline_in_ms(1000);
         int rc = tepal_write(res, piece, sizeof(piece));
         tepal_deadline_restore(before);
         if (rc == 0)
@@ -324,7 +324,7 @@ static tepal_res *two_readers(tepal_req *req)
         len += piece.len;
         rc = 0;
     }
-    return rc < 0 ? NULL : tepal_text(req, 200, "%zu", len);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%zu", len);
 }
 
 static void a_second_reader(void **state)

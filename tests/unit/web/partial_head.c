@@ -10,8 +10,8 @@
 static tepal_res *show(tepal_req *req)
 {
     const char *field = tepal_req_header(req, "X-Last");
-    return tepal_text(req, 200, "%s %s %s", tepal_req_method(req), tepal_req_target(req),
-                      field ? field : "-");
+    return tepal_textf(req, 200, "%s %s %s", tepal_req_method(req), tepal_req_target(req),
+                       field ? field : "-");
 }
 
 static struct connection *the_connection(void)

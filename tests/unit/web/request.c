@@ -12,18 +12,18 @@ static const char *shown(const char *text)
 /* The query string q decides what is asked of the request. */
 static tepal_res *show(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s|%s|%s|%s|HTTP/%d|%s|%s|%s", tepal_req_method(req),
-                      tepal_req_target(req), tepal_req_path(req), tepal_req_query_string(req),
-                      tepal_req_version(req), tepal_req_scheme(req), shown(tepal_req_host(req)),
-                      shown(tepal_req_remote(req)));
+    return tepal_textf(req, 200, "%s|%s|%s|%s|HTTP/%d|%s|%s|%s", tepal_req_method(req),
+                       tepal_req_target(req), tepal_req_path(req), tepal_req_query_string(req),
+                       tepal_req_version(req), tepal_req_scheme(req), shown(tepal_req_host(req)),
+                       shown(tepal_req_remote(req)));
 }
 
 static tepal_res *show_pattern(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s a=%s b=%s c=%s b=%lld none=%lld", tepal_req_pattern(req),
-                      shown(tepal_req_match(req, "a")), shown(tepal_req_match(req, "b")),
-                      shown(tepal_req_match(req, "c")), (long long)tepal_req_match_int(req, "b"),
-                      (long long)tepal_req_match_int(req, "none"));
+    return tepal_textf(req, 200, "%s a=%s b=%s c=%s b=%lld none=%lld", tepal_req_pattern(req),
+                       shown(tepal_req_match(req, "a")), shown(tepal_req_match(req, "b")),
+                       shown(tepal_req_match(req, "c")), (long long)tepal_req_match_int(req, "b"),
+                       (long long)tepal_req_match_int(req, "none"));
 }
 
 static void the_head(void **state)
@@ -90,9 +90,9 @@ static void route_variables(void **state)
 
 static tepal_res *show_query(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s|%s|%s|%s", shown(tepal_req_query(req, "a")),
-                      shown(tepal_req_query_nth(req, "a", 1)),
-                      shown(tepal_req_query_nth(req, "a", 2)), shown(tepal_req_query(req, "b c")));
+    return tepal_textf(req, 200, "%s|%s|%s|%s", shown(tepal_req_query(req, "a")),
+                       shown(tepal_req_query_nth(req, "a", 1)),
+                       shown(tepal_req_query_nth(req, "a", 2)), shown(tepal_req_query(req, "b c")));
 }
 
 static tepal_res *list_query(tepal_req *req)
@@ -102,7 +102,7 @@ static tepal_res *list_query(tepal_req *req)
     size_t at = 0;
     while (tepal_req_each_query(req, &at, &name, &value))
         sprintf(text + strlen(text), "[%s=%s]", name, value);
-    return tepal_text(req, 200, "%s", text);
+    return tepal_text(req, 200, text);
 }
 
 static void query(void **state)
@@ -160,8 +160,8 @@ static tepal_res *many_queries(tepal_req *req)
     }
     used -= (size_t)(req->arena.end - req->arena.next) + req->arena.used;
     const char *last = tepal_req_query(req, "zz"), *first = tepal_req_query(req, "A");
-    return tepal_text(req, 200, "%zu %zu %zu %s %s %zu", n, numbers, each, shown(first),
-                      shown(last), used);
+    return tepal_textf(req, 200, "%zu %zu %zu %s %s %zu", n, numbers, each, shown(first),
+                       shown(last), used);
 }
 
 static void large_queries(void **state)
@@ -185,8 +185,8 @@ static void large_queries(void **state)
 static tepal_res *repeated_names(tepal_req *req)
 {
     const char *first = tepal_req_query(req, ""), *value = tepal_req_query(req, "x1");
-    return tepal_text(req, 200, "%s %s %s", shown(first), shown(value),
-                      shown(tepal_req_query_nth(req, "x1", 1)));
+    return tepal_textf(req, 200, "%s %s %s", shown(first), shown(value),
+                       shown(tepal_req_query_nth(req, "x1", 1)));
 }
 
 /* Pairs without a value, and without a name, among many. */
@@ -227,8 +227,8 @@ static tepal_res *ask_again(tepal_req *req)
             used = (size_t)(req->arena.end - req->arena.next) + req->arena.used;
     }
     used -= (size_t)(req->arena.end - req->arena.next) + req->arena.used;
-    return tepal_text(req, 200, "%s|%s|%s|%s|%d|%zu", accept, one, two,
-                      tepal_req_header(req, "X-Twice"), same, used);
+    return tepal_textf(req, 200, "%s|%s|%s|%s|%d|%zu", accept, one, two,
+                       tepal_req_header(req, "X-Twice"), same, used);
 }
 
 static void asked_again(void **state)
@@ -243,7 +243,7 @@ static void asked_again(void **state)
 
 static tepal_res *show_fields(tepal_req *req)
 {
-    return tepal_text(
+    return tepal_textf(
         req, 200, "%s|%s|%s|%s|%s", shown(tepal_req_header(req, "x-one")),
         shown(tepal_req_header_nth(req, "X-ONE", 0)), shown(tepal_req_header_nth(req, "X-One", 1)),
         shown(tepal_req_header_nth(req, "X-One", 2)), shown(tepal_req_header(req, "accept")));
@@ -256,7 +256,7 @@ static tepal_res *list_fields(tepal_req *req)
     size_t at = 0;
     while (tepal_req_each_header(req, &at, &name, &value))
         sprintf(text + strlen(text), "[%s: %s]", name, value);
-    return tepal_text(req, 200, "%s", text);
+    return tepal_text(req, 200, text);
 }
 
 static void fields(void **state)
@@ -280,8 +280,8 @@ static void fields(void **state)
 
 static tepal_res *show_cookies(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s|%s|%s", shown(tepal_req_cookie(req, "a")),
-                      shown(tepal_req_cookie(req, "A")), shown(tepal_req_cookie(req, "path")));
+    return tepal_textf(req, 200, "%s|%s|%s", shown(tepal_req_cookie(req, "a")),
+                       shown(tepal_req_cookie(req, "A")), shown(tepal_req_cookie(req, "path")));
 }
 
 static void cookies(void **state)
@@ -313,8 +313,8 @@ static void cookies(void **state)
 
 static tepal_res *show_type(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s %lld", tepal_req_content_type(req),
-                      (long long)tepal_req_content_length(req));
+    return tepal_textf(req, 200, "%s %lld", tepal_req_content_type(req),
+                       (long long)tepal_req_content_length(req));
 }
 
 static void content_type_and_length(void **state)
@@ -383,7 +383,7 @@ static tepal_res *use_memory(tepal_req *req)
     tepal_spawn(group, tell_at_end, "task ", NULL);
     tepal_sleep_ms(10);
     strcat(story, "handler ");
-    return tepal_text(req, 200, "%s", formatted);
+    return tepal_text(req, 200, formatted);
 }
 
 static tepal_res *after_group(tepal_req *req, tepal_next *next)
@@ -397,7 +397,7 @@ static void lifetimes(void **state)
 {
     (void)state;
     story[0] = '\0';
-    tepal_use(app, after_group);
+    tepal_use(app, after_group, NULL);
     tepal_get(app, "/", use_memory);
     start(NULL);
     assert_reply(get("/"), 200, "copy 7");
@@ -414,7 +414,7 @@ static tepal_res *use_too_much(tepal_req *req)
     else if (strcmp(what, "printf") == 0)
         p = tepal_req_printf(req, "%*s", (int)size, "");
     else if (strcmp(what, "text") == 0)
-        return tepal_text(req, 200, "%*s", (int)size, "");
+        return tepal_textf(req, 200, "%*s", (int)size, "");
     else if (strcmp(what, "many") == 0)
         while (size-- > 0)
             p = tepal_req_alloc(req, 1000);
@@ -445,7 +445,7 @@ static tepal_res *defer_late(tepal_req *req)
     while (tepal_req_alloc(req, 16))
         continue;
     int rc = tepal_req_defer(req, tell, "called");
-    return tepal_text(req, 200, "%s", tepal_error_name(rc)) ? NULL : NULL;
+    return tepal_text(req, 200, tepal_code_name(rc)) ? NULL : NULL;
 }
 
 static void deferring_without_memory(void **state)
@@ -463,8 +463,8 @@ static tepal_res *show_error(tepal_req *req)
     tepal_req_text(req);
     int first = tepal_req_error(req);
     tepal_req_json(req);
-    return tepal_text(req, 200, "%s %s", tepal_error_name(first),
-                      tepal_error_name(tepal_req_error(req)));
+    return tepal_textf(req, 200, "%s %s", tepal_code_name(first),
+                       tepal_code_name(tepal_req_error(req)));
 }
 
 static void the_first_cause_is_kept(void **state)
@@ -492,7 +492,7 @@ static tepal_res *dump(tepal_req *req)
 {
     dumped[0] = '\0';
     tepal_dump_tasks(note_line, NULL);
-    return tepal_text(req, 200, "%s", "dumped");
+    return tepal_text(req, 200, "dumped");
 }
 
 static void says_what_it_is_at(void **state)

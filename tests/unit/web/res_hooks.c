@@ -8,7 +8,7 @@ static int note(tepal_req *req, tepal_res *res, void *arg)
 {
     strcat(story, *story ? " " : "");
     strcat(story, arg);
-    int rc = tepal_res_add_header(res, "X-Hook", "%s", (const char *)arg);
+    int rc = tepal_res_add_header(res, "X-Hook", (const char *)arg);
     return rc < 0 ? rc : strcmp(arg, "last") == 0 && tepal_req_query(req, "fail") ? failing : 0;
 }
 
@@ -112,14 +112,14 @@ static int change(tepal_req *req, tepal_res *res, void *arg)
     if (rc == 0)
         rc = tepal_res_set_status(res, 203, NULL);
     if (rc == 0)
-        rc = tepal_res_header(res, "X-Path", "%s", tepal_req_path(req));
+        rc = tepal_res_set_header(res, "X-Path", tepal_req_path(req));
     return rc;
 }
 
 static int spoil(tepal_req *req, tepal_res *res, void *arg)
 {
     (void)req;
-    tepal_res_header(res, "X", "%s", (const char *)arg);
+    tepal_res_set_header(res, "X", (const char *)arg);
     return 0;
 }
 
@@ -145,7 +145,7 @@ static void a_hook_that_spoils(void **state)
     tepal_get(app, "/", ok);
     start(NULL);
     assert_reply(get("/"), 500, "500 Internal Server Error\n");
-    assert_string_equal(logged(), "GET /: tepal_res_header: the field \"X\" has a forbidden "
+    assert_string_equal(logged(), "GET /: tepal_res_set_header: the field \"X\" has a forbidden "
                                   "character in its value: \"a\\x0ab\"\n");
 }
 
@@ -248,7 +248,7 @@ static void wrong_use(void **state)
     (void)state;
     tepal_on_response(NULL, note, NULL);
     tepal_on_response(app, NULL, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_on_response: the hook is NULL");
+    assert_string_equal(tepal_app_error_text(app), "tepal_on_response: the hook is NULL");
     again();
     story[0] = '\0';
     tepal_on_response(app, note, "first");

@@ -12,13 +12,13 @@ static tepal_res *make(tepal_req *req)
 {
     const char *kind = tepal_req_match(req, "kind");
     if (strcmp(kind, "text") == 0)
-        return tepal_text(req, 200, "%s %d", "a", 1);
+        return tepal_textf(req, 200, "%s %d", "a", 1);
     if (strcmp(kind, "plain") == 0)
         return tepal_text(req, 200, "plain");
     if (strcmp(kind, "empty") == 0)
-        return tepal_text(req, 200, "%s", "");
+        return tepal_text(req, 200, "");
     if (strcmp(kind, "html") == 0)
-        return tepal_html(req, 200, "<p>%d%%", 5);
+        return tepal_htmlf(req, 200, "<p>%d%%", 5);
     if (strcmp(kind, "data") == 0)
         return tepal_data(req, 200, NULL, "a\0b", 3);
     if (strcmp(kind, "typed") == 0)
@@ -90,18 +90,18 @@ static tepal_res *set_fields(tepal_req *req)
 {
     tepal_res *res = tepal_text(req, 200, "x");
     int *rc = results;
-    *rc++ = tepal_res_header(res, "X-A", "%d", 1);
+    *rc++ = tepal_res_set_headerf(res, "X-A", "%d", 1);
     *rc++ = tepal_res_add_header(res, "x-a", "2");
-    *rc++ = tepal_res_header(res, "X-B", "b\tb");
-    *rc++ = tepal_res_header(res, "X-a", "3");
+    *rc++ = tepal_res_set_header(res, "X-B", "b\tb");
+    *rc++ = tepal_res_set_header(res, "X-a", "3");
     *rc++ = tepal_res_add_header(res, "X-A", "4");
-    *rc++ = tepal_res_header(res, "X-C", "%s", "");
-    *rc++ = tepal_res_header(res, "content-type", "text/x");
-    *rc++ = tepal_res_header(res, "X-D", "\xc3\xa9");
-    texts[0] = strcmp(tepal_res_get_header(res, "x-A"), "3") == 0 ? "3" : "?";
-    texts[1] = strcmp(tepal_res_get_header(res, "Content-Type"), "text/x") == 0 ? "type" : "?";
-    texts[2] = tepal_res_get_header(res, "X-None");
-    texts[3] = tepal_res_get_header(NULL, "X-A");
+    *rc++ = tepal_res_set_header(res, "X-C", "");
+    *rc++ = tepal_res_set_header(res, "content-type", "text/x");
+    *rc++ = tepal_res_set_header(res, "X-D", "\xc3\xa9");
+    texts[0] = strcmp(tepal_res_header(res, "x-A"), "3") == 0 ? "3" : "?";
+    texts[1] = strcmp(tepal_res_header(res, "Content-Type"), "text/x") == 0 ? "type" : "?";
+    texts[2] = tepal_res_header(res, "X-None");
+    texts[3] = tepal_res_header(NULL, "X-A");
     return res;
 }
 
@@ -127,8 +127,8 @@ static bool in_stream;
 static tepal_res *set_bad(tepal_req *req)
 {
     tepal_res *res = in_stream ? tepal_stream(req, 200, NULL) : ok(req);
-    tepal_res_header(res, "X-Good", "good");
-    results[0] = tepal_res_header(res, bad_name, "%s", bad_value);
+    tepal_res_set_header(res, "X-Good", "good");
+    results[0] = tepal_res_set_header(res, bad_name, bad_value);
     results[1] = in_stream ? tepal_write(res, "x", 1) : results[0];
     return res;
 }
@@ -176,8 +176,8 @@ static tepal_res *set_framing(tepal_req *req)
                                          "Keep-Alive", "UPGRADE" };
     tepal_res *res = ok(req);
     for (int i = 0; i < 5; i++)
-        results[i] =
-            i % 2 ? tepal_res_header(res, names[i], "1") : tepal_res_add_header(res, names[i], "1");
+        results[i] = i % 2 ? tepal_res_set_header(res, names[i], "1")
+                           : tepal_res_add_header(res, names[i], "1");
     return res;
 }
 
@@ -194,9 +194,9 @@ static void framing_is_the_server_s(void **state)
 static tepal_res *own_date(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "Date", "today");
+    tepal_res_set_header(res, "Date", "today");
     if (*tepal_req_query_string(req))
-        tepal_res_header(res, "Server", "other");
+        tepal_res_set_header(res, "Server", "other");
     return res;
 }
 
@@ -218,7 +218,7 @@ static tepal_res *many_fields(tepal_req *req)
 {
     tepal_res *res = tepal_text(req, 200, "body");
     for (int i = 0; i < 500; i++)
-        tepal_res_add_header(res, "X-Field", "%0100d", i);
+        tepal_res_add_headerf(res, "X-Field", "%0100d", i);
     return res;
 }
 
@@ -274,9 +274,9 @@ static void statuses(void **state)
     }
     assert_int_equal(tepal_res_status(NULL), -EINVAL);
     assert_int_equal(tepal_res_set_status(NULL, 200, NULL), -EINVAL);
-    assert_int_equal(tepal_res_header(NULL, "A", "b"), -EINVAL);
-    assert_int_equal(tepal_res_cookie(NULL, "A", "b", NULL), -EINVAL);
-    assert_int_equal(tepal_res_delete_cookie(NULL, "A", NULL), -EINVAL);
+    assert_int_equal(tepal_res_set_header(NULL, "A", "b"), -EINVAL);
+    assert_int_equal(tepal_res_set_cookie(NULL, "A", "b", NULL), -EINVAL);
+    assert_int_equal(tepal_res_remove_cookie(NULL, "A", NULL), -EINVAL);
     assert_int_equal(tepal_res_set_length(NULL, 1), -EINVAL);
     assert_int_equal(tepal_write(NULL, "a", 1), -EINVAL);
     assert_int_equal(tepal_writef(NULL, "a"), -EINVAL);
@@ -304,16 +304,16 @@ static void bad_statuses(void **state)
 static tepal_res *set_cookies(tepal_req *req)
 {
     tepal_res *res = tepal_empty(req, 204);
-    results[0] = tepal_res_cookie(res, "a", "1", NULL);
-    results[1] = tepal_res_cookie(res, "b", "",
-                                  &(tepal_cookie_options){ .path = "/x",
-                                                           .domain = "example.org",
-                                                           .max_age_s = 60,
-                                                           .secure = true,
-                                                           .http_only = true,
-                                                           .partitioned = true,
-                                                           .same_site = TEPAL_SAME_SITE_LAX });
-    results[2] = tepal_res_delete_cookie(res, "c", &(tepal_cookie_options){ .path = "/y" });
+    results[0] = tepal_res_set_cookie(res, "a", "1", NULL);
+    results[1] = tepal_res_set_cookie(res, "b", "",
+                                      &(tepal_cookie_options){ .path = "/x",
+                                                               .domain = "example.org",
+                                                               .max_age_s = 60,
+                                                               .secure = true,
+                                                               .http_only = true,
+                                                               .partitioned = true,
+                                                               .same_site = TEPAL_SAME_SITE_LAX });
+    results[2] = tepal_res_remove_cookie(res, "c", &(tepal_cookie_options){ .path = "/y" });
     return res;
 }
 
@@ -323,7 +323,7 @@ static tepal_cookie_options cookie_options;
 static tepal_res *set_bad_cookie(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    results[0] = tepal_res_cookie(res, cookie_name, cookie_value, &cookie_options);
+    results[0] = tepal_res_set_cookie(res, cookie_name, cookie_value, &cookie_options);
     return res;
 }
 
@@ -369,9 +369,9 @@ static void cookies(void **state)
 static tepal_res *forget_cookies(tepal_req *req)
 {
     tepal_res *res = tepal_empty(req, 204);
-    results[0] = tepal_res_delete_cookie(res, "__Host-a", NULL);
+    results[0] = tepal_res_remove_cookie(res, "__Host-a", NULL);
     results[1] =
-        tepal_res_delete_cookie(res, "__Secure-b", &(tepal_cookie_options){ .path = "/y" });
+        tepal_res_remove_cookie(res, "__Secure-b", &(tepal_cookie_options){ .path = "/y" });
     return res;
 }
 
@@ -386,7 +386,7 @@ static void dropped_cookies(void **state)
     } rows[] = {
         { "a",
           { .same_site = TEPAL_SAME_SITE_NONE },
-          "tepal_res_cookie: the cookie \"a\" is not set, browsers would drop "
+          "tepal_res_set_cookie: the cookie \"a\" is not set, browsers would drop "
           "it: SameSite=None must be secure" },
         { "a", { .partitioned = true }, "Partitioned must be secure" },
         { "__Host-a", { .secure = true, .domain = "a.b" }, "__Host- must have no domain" },

@@ -96,7 +96,7 @@ static tepal_res *answer_connect(tepal_req *req, tepal_next *next)
 static void connect_(void **state)
 {
     (void)state;
-    tepal_use(app, answer_connect);
+    tepal_use(app, answer_connect, NULL);
     start(NULL);
     say("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Status: 200\r\n\r\n");
     tepal_testreply *reply = hear("CONNECT");
@@ -161,10 +161,10 @@ static tepal_res *stream(tepal_req *req)
     results[0] = tepal_writef(res, "%d-", 1);
     results[1] = tepal_write(res, "", 0); /* not the end */
     results[2] = tepal_sleep_ms(1000);
-    results[3] = tepal_res_header(res, "X-Late", "x");
+    results[3] = tepal_res_set_header(res, "X-Late", "x");
     results[4] = tepal_res_set_status(res, 201, NULL);
     results[5] = tepal_res_set_length(res, 9);
-    results[6] = tepal_res_cookie(res, "a", "b", NULL);
+    results[6] = tepal_res_set_cookie(res, "a", "b", NULL);
     results[7] = tepal_write(res, "23", 2);
     return res;
 }

@@ -11,14 +11,14 @@
 static tepal_res *echo(tepal_req *req)
 {
     const char *text = tepal_req_text(req), *type = tepal_req_header(req, "Content-Type");
-    return text ? tepal_text(req, 200, "%s %s %s", tepal_req_method(req), type ? type : "-", text)
+    return text ? tepal_textf(req, 200, "%s %s %s", tepal_req_method(req), type ? type : "-", text)
                 : NULL;
 }
 
 static tepal_res *json(tepal_req *req)
 {
     tepal_res *res = tepal_jsonf(req, 200, "{s:i}", "a", 1);
-    tepal_res_header(res, "X-One", "1");
+    tepal_res_set_header(res, "X-One", "1");
     tepal_res_add_header(res, "X-One", "2");
     return res;
 }
@@ -36,7 +36,7 @@ static tepal_res *count(tepal_req *req)
 {
     static const tepal_key key = { "count" };
     int *n = tepal_req_state(req, &key);
-    return tepal_text(req, 200, "%s", n ? "?" : "ok");
+    return tepal_text(req, 200, n ? "?" : "ok");
 }
 
 static void requests(void **state)
@@ -156,7 +156,7 @@ static int sleep_a_while(void *arg)
 
 static tepal_res *wait_for_a_thread(tepal_req *req)
 {
-    return tepal_text(req, 200, "%d", tepal_offload(sleep_a_while, NULL));
+    return tepal_textf(req, 200, "%d", tepal_offload(sleep_a_while, NULL));
 }
 
 static void no_reply(void **state)

@@ -223,12 +223,12 @@ static tepal_res *sleep_and_be_silent(tepal_req *req)
 static tepal_res *ignore_it(tepal_req *req)
 {
     int rc = tepal_sleep_ms(3600 * 1000);
-    return tepal_text(req, 200, "%s", tepal_error_name(rc));
+    return tepal_text(req, 200, tepal_code_name(rc));
 }
 
 static tepal_res *shorter(tepal_req *req)
 {
-    (void)tepal_deadline_in(100); /* of the handler's own, and never taken back */
+    (void)tepal_deadline_in_ms(100); /* of the handler's own, and never taken back */
     return sleep_and_say(req);
 }
 
@@ -258,7 +258,7 @@ static void handlers(void **state)
         { 0 },
     };
     tepal_routes(app, table);
-    tepal_use(app, see_deadline);
+    tepal_use(app, see_deadline, NULL);
     start(NULL);
     assert_reply(get("/say/1999"), 200, "ok");
     int64_t before = now();
@@ -323,8 +323,9 @@ static void stop(void)
 
 static int64_t ended_at;
 
-static int note_end(tepal_app *a)
+static int note_end(tepal_app *a, void *arg)
 {
+    (void)arg;
     (void)a;
     ended_at = now();
     return 0;
@@ -336,7 +337,7 @@ static void shutdown_(void **state)
     char got[4096];
     tepal_get(app, "/{ms:int}", work);
     tepal_get(app, "/stream", stream_for_ever);
-    tepal_on_cleanup(app, note_end);
+    tepal_on_cleanup(app, note_end, NULL);
     tepal_run_options options = { .shutdown_timeout_ms = 5000,
                                   .head_timeout_ms = 2000,
                                   .lingering_timeout_ms = 1000 };
@@ -398,7 +399,7 @@ static int request_and_cancel(void *arg)
     if (rc == 0)
         rc = tepal_sleep_ms(10);
     if (rc == 0)
-        rc = tepal_connect_unix(&stream, "@tepal-unit-timeouts");
+        rc = tepal_conn_open_unix(&stream, "@tepal-unit-timeouts");
     if (rc == 0)
         rc = tepal_conn_write(stream, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
     tepal_sleep_ms(10);

@@ -35,7 +35,7 @@ static void options(void **state)
 static tepal_res *cors(tepal_req *req, tepal_next *next)
 {
     tepal_res *res = tepal_next_call(next, req);
-    tepal_res_header(res, "Access-Control-Allow-Origin", "%s", "*");
+    tepal_res_set_header(res, "Access-Control-Allow-Origin", "*");
     return res;
 }
 
@@ -43,7 +43,7 @@ static tepal_res *cors(tepal_req *req, tepal_next *next)
 static void options_and_middlewares(void **state)
 {
     (void)state;
-    tepal_use(app, cors);
+    tepal_use(app, cors, NULL);
     tepal_routes(app, table);
     start(NULL);
     tepal_testreply *reply = ask("OPTIONS", "/item/7", NULL, NULL);
@@ -69,7 +69,7 @@ static void connect_is_refused(void **state)
     assert_field(reply, "Connection", "close");
     assert_gone();
     again();
-    tepal_use(app, nobody);
+    tepal_use(app, nobody, NULL);
     start(NULL);
     reply = talk("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_reply(reply, 401, NULL);
@@ -183,7 +183,7 @@ static void what_is_known(void **state)
           "PUT /x HTTP/11 a - - 1 0", 431 },
     };
     (void)state;
-    tepal_use(app, describe);
+    tepal_use(app, describe, NULL);
     start(&(tepal_run_options){ .max_request_line = 40, .max_head = 120 });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         size_t len = strlen(rows[i].head);

@@ -6,7 +6,7 @@ static const char *name_, *variable, *value;
 static tepal_res *build(tepal_req *req)
 {
     const char *url = tepal_req_url(req, name_, variable, value, "other", "o", NULL);
-    return tepal_text(req, 200, "%s", url ? url : "(null)");
+    return tepal_text(req, 200, url ? url : "(null)");
 }
 
 static const tepal_route table[] = {

@@ -34,7 +34,7 @@ void log_forget(void)
 int web_setup(void **state)
 {
     (void)state;
-    tepal_log_set(keep_line, NULL);
+    tepal_log_set_fn(keep_line, NULL);
     log_forget();
     app = tepal_app_new();
     return app ? 0 : -1;
@@ -47,7 +47,7 @@ int web_teardown(void **state)
     client = NULL;
     tepal_app_close(app);
     app = NULL;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* Byte streams over TCP and Unix sockets, and listeners for them.
  *
- * The calls that suspend end with -ETIMEDOUT at the task's deadline (tepal_deadline_in()) and with
+ * The calls that suspend end with -ETIMEDOUT at the task's deadline (tepal_deadline_in_ms()) and with
  * -ECANCELED in a task that is cancelled. That the system gives up a peer which does not answer (its
  * ETIMEDOUT) is TEPAL_ESILENT.
  *
@@ -30,14 +30,14 @@ typedef struct tepal_conn tepal_conn;
 typedef struct tepal_listener tepal_listener;
 typedef struct tepal_tls tepal_tls; /* see tls.h */
 
-typedef struct tepal_connect_options {
+typedef struct tepal_conn_options {
     int64_t attempt_delay_ms; /* between the attempts at two addresses; default 250 ms */
     int family; /* AF_INET or AF_INET6: to addresses of this family only; default both */
     const char *local_host; /* the address to connect from; default: what the system chooses */
     bool nagle;             /* TCP_NODELAY is off: small writes wait to be sent together */
     tepal_tls *tls; /* a client's context: the stream is encrypted, and the server's certificate
                                must be for host */
-} tepal_connect_options;
+} tepal_conn_options;
 
 /* Connects to a TCP port. host is a name (see tepal/dns.h), an IPv4 or an IPv6 address. The
  * addresses of a name are tried as RFC 8305 says ("Happy Eyeballs"): both families in turns,
@@ -52,14 +52,14 @@ typedef struct tepal_connect_options {
  * the attempt itself was given; TEPAL_ESILENT when the system gives up, ...), where that there is
  * no way from here (-ENETUNREACH, -EADDRNOTAVAIL) counts only if all failed so; -EINVAL or -ENODEV
  * for a local_host that is no address; -ENOMEM, -EMFILE, -ECANCELED, -ETIMEDOUT; with tls what
- * tepal_conn_start_tls() returns, and tepal_tls_error() says more. */
-TEPAL_API int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
-                            const tepal_connect_options *options);
+ * tepal_conn_start_tls() returns, and tepal_tls_error_text() says more. */
+TEPAL_API int tepal_conn_open(tepal_conn **stream, const char *host, uint16_t port,
+                              const tepal_conn_options *options);
 
 /* Connects to a Unix socket; a path that begins with '@' is in the abstract namespace. Suspends while
  * the server's backlog is full. Returns 0 and the stream, -ENAMETOOLONG, -ETIMEDOUT or -ECANCELED, or
  * the error of the attempt. */
-TEPAL_API int tepal_connect_unix(tepal_conn **stream, const char *path);
+TEPAL_API int tepal_conn_open_unix(tepal_conn **stream, const char *path);
 
 /* A stream on a connected socket of the program's own (SOCK_STREAM), such as one that was inherited
  * or received. It becomes non-blocking, and on TCP TCP_NODELAY and SO_KEEPALIVE are set. Does not
@@ -123,7 +123,7 @@ TEPAL_API int tepal_conn_put(tepal_conn *stream, const void *data, size_t len);
 
 /* Puts text, formatted as by printf(). Suspends. Returns as tepal_conn_put(); -EINVAL for a format
  * that fails. */
-TEPAL_API int tepal_conn_printf(tepal_conn *stream, const char *format, ...) TEPAL_PRINTF(2, 3);
+TEPAL_API int tepal_conn_putf(tepal_conn *stream, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* Writes what was put. Suspends while the peer is slow. Returns 0 or a negative error; after
  * -ETIMEDOUT and -ECANCELED the rest is still there. */
@@ -156,8 +156,8 @@ TEPAL_API void tepal_conn_abort(tepal_conn *stream);
 
 /* The addresses of the peer and of this end. Do not suspend. Return 0 or a negative error:
  * -ENOTCONN when the connection is gone, -ENOTSOCK when it is no socket. */
-TEPAL_API int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr);
-TEPAL_API int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr);
+TEPAL_API int tepal_conn_peer_addr(const tepal_conn *stream, tepal_addr *addr);
+TEPAL_API int tepal_conn_local_addr(const tepal_conn *stream, tepal_addr *addr);
 
 /* The descriptor, for setsockopt() and the like; it stays the stream's. Reading or writing it
  * confuses the stream. */
@@ -180,7 +180,7 @@ TEPAL_API int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive
 
 /* Two streams that are connected to each other. Does not suspend. Returns 0 and the streams, which
  * the caller closes, -EMFILE, -ENFILE or -ENOMEM. */
-TEPAL_API int tepal_conn_pair(tepal_conn **a, tepal_conn **b);
+TEPAL_API int tepal_conn_open_pair(tepal_conn **a, tepal_conn **b);
 
 /* The process at the other end of a Unix socket, as it was when it connected or listened. */
 typedef struct tepal_credentials {
@@ -214,7 +214,7 @@ TEPAL_API ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_
 
 /* --- Listening -------------------------------------------------------------------------------- */
 
-typedef struct tepal_listen_options {
+typedef struct tepal_listener_options {
     const char *host; /* an address, or a name, of which all addresses are listened on (without IPv6
                          on this machine, all that are IPv4); default: all IPv6 and IPv4 addresses */
     int port;         /* TCP port; TEPAL_ANY_PORT: one that is free. Ignored with path */
@@ -223,7 +223,7 @@ typedef struct tepal_listen_options {
                          leads to another one by then */
     int backlog;      /* default 1024; the kernel caps it at net.core.somaxconn */
     bool reuse_port;  /* SO_REUSEPORT: several processes share the port */
-} tepal_listen_options;
+} tepal_listener_options;
 
 /* For a port: one that is free. */
 #define TEPAL_ANY_PORT (-1)
@@ -231,7 +231,7 @@ typedef struct tepal_listen_options {
 /* Begins to listen. Does not suspend (a host name is looked up at once). Returns 0 and the
  * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such
  * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path. */
-TEPAL_API int tepal_listen(tepal_listener **listener, const tepal_listen_options *options);
+TEPAL_API int tepal_listener_open(tepal_listener **listener, const tepal_listener_options *options);
 
 /* The port of a TCP listener, 0 of a Unix one. */
 TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
@@ -240,12 +240,12 @@ TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
  * take turns. Suspends. Returns 0 and the stream, which the caller closes; -EMFILE, -ENFILE, -ENOMEM
  * or -ENOBUFS when there is a shortage; -EBUSY when another task accepts; or another error, when
  * accepting fails again and again: then the next call waits for a moment before it tries. */
-TEPAL_API int tepal_accept(tepal_listener *listener, tepal_conn **stream);
+TEPAL_API int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **stream);
 
 /* Serves a connection. It runs in a task of its own; when it returns the stream is closed. */
-typedef void tepal_serve_fn(tepal_conn *stream, void *arg);
+typedef void tepal_conn_fn(tepal_conn *stream, void *arg);
 
-typedef struct tepal_serve_options {
+typedef struct tepal_listener_serve_options {
     size_t max_connections;      /* at once; default 10000. More wait in the backlog */
     int64_t shutdown_timeout_ms; /* for the connections, when the serving ends, before they are
                                     cancelled. Default 0: at once */
@@ -255,7 +255,7 @@ typedef struct tepal_serve_options {
     const char *name;             /* of the tasks, in reports; must outlive them. Default
                                     "connection" */
     size_t stack_size;            /* of the tasks; see tepal_spawn_options */
-} tepal_serve_options;
+} tepal_listener_serve_options;
 
 /* Accepts connections and runs fn(stream, arg) in a task for each, until the calling task is
  * cancelled, its deadline comes, or it is told by a signal. (The connections' tasks do not inherit
@@ -269,14 +269,14 @@ typedef struct tepal_serve_options {
  * or memory are short, or accepting fails again and again for another reason, it pauses, with one
  * line in the log, and is tried ten times a second. The listener stays the caller's. Suspends.
  * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
- * the listener, -ENOMEM or -EMFILE when it could not begin; what tepal_tls_status() says of tls. */
-TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
-                                   const tepal_serve_options *options);
+ * the listener, -ENOMEM or -EMFILE when it could not begin; what tepal_tls_error() says of tls. */
+TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
+                                   const tepal_listener_serve_options *options);
 
 /* The same with a listener of its own, which is closed at the end; the log says where it listens,
- * or why it cannot. Suspends. Returns as tepal_listener_serve(), or what tepal_listen() returned. */
-TEPAL_API int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn,
-                                     void *arg, const tepal_serve_options *options);
+ * or why it cannot. Suspends. Returns as tepal_listener_serve(), or what tepal_listener_open() returned. */
+TEPAL_API int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn,
+                                            void *arg, const tepal_listener_serve_options *options);
 
 /* Stops listening. Connections that were accepted live on. No task may wait for a connection, but for
  * one that has been cancelled or whose time is over, and that only has not run since. Does not
