@@ -49,6 +49,9 @@ typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
  * is, that is logged, and the response is a 500. */
 TEPAL_API tepal_res *tepal_next_call(tepal_next *next, tepal_req *req);
 
+/* The argument that the middleware which was called with next was added with. */
+TEPAL_API void *tepal_next_arg(const tepal_next *next);
+
 /* A new application. Returns NULL only when memory is short; the calls below accept that, and
  * tepal_run() reports it. An application that has been closed is told from others: a call with it
  * ends the program, with a message, and tepal_run() and tepal_serve() do not start. */
@@ -114,8 +117,9 @@ TEPAL_API void tepal_put(tepal_app *app, const char *pattern, tepal_handler *han
 TEPAL_API void tepal_patch(tepal_app *app, const char *pattern, tepal_handler *handler);
 TEPAL_API void tepal_delete(tepal_app *app, const char *pattern, tepal_handler *handler);
 
-/* Adds a middleware; the first one added is the outermost. */
-TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware);
+/* Adds a middleware; the first one added is the outermost. arg is what tepal_next_arg() tells it; it
+ * is not copied. */
+TEPAL_API void tepal_use(tepal_app *app, tepal_middleware *middleware, const void *arg);
 
 /* Called once for each request when the head of its response is about to be sent, whoever causes
  * that: a handler that has returned, the first piece of a stream, an error page. So it reaches what a
@@ -157,16 +161,18 @@ TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
  * begun, even if the first of them has failed; shutdown hooks run only if all of those went well, as
  * they did when it is listening that fails. */
 
-/* Returns 0, or a negative error: logged, and at startup the application does not start. */
-typedef int tepal_app_hook(tepal_app *app);
+/* Called with the argument that it was added with, which is not copied. Returns 0, or a negative
+ * error: logged, and at startup the application does not start. */
+typedef int tepal_app_hook(tepal_app *app, void *arg);
 
-TEPAL_API void tepal_on_startup(tepal_app *app, tepal_app_hook *hook);
-TEPAL_API void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook);
-TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook);
+TEPAL_API void tepal_on_startup(tepal_app *app, tepal_app_hook *hook, const void *arg);
+TEPAL_API void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook, const void *arg);
+TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook, const void *arg);
 
 /* A pair: what enter opened, leave closes. leave runs exactly when enter returned 0, also when
  * something else kept the application from starting. */
-TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave);
+TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave,
+                             const void *arg);
 
 /* The application's background tasks; for tepal_spawn() in hooks and handlers. One that fails is
  * logged at once. NULL before the application is served. */

@@ -20,7 +20,7 @@ enum tepal_log_level {
  * logs; must not suspend. */
 typedef void tepal_log_fn(void *arg, enum tepal_log_level level, const char *text);
 
-/* Writes a line to the log, formatted as by printf. What a peer sent cannot forge a line, nor
+/* Writes a line to the log: a text as it is, or formatted as by printf. What a peer sent cannot forge a line, nor
  * disturb a terminal: the octets of control characters (line ends among them, also U+0085, U+2028
  * and U+2029), of characters that turn the direction of writing, and those that are no UTF-8 are
  * written as \xNN. Lines over 4 KiB are cut. A text that is NULL is written as "(null)", and a format
@@ -38,7 +38,8 @@ typedef void tepal_log_fn(void *arg, enum tepal_log_level level, const char *tex
  * open for appending, or into one pipe. When the process ends by exit() or a return from main(), it
  * waits up to a second for a reader that stands still. (A disk that is slow is waited for, as by any
  * write to a file.) */
-TEPAL_API void tepal_log(enum tepal_log_level level, const char *format, ...) TEPAL_PRINTF(2, 3);
+TEPAL_API void tepal_log(enum tepal_log_level level, const char *text);
+TEPAL_API void tepal_logf(enum tepal_log_level level, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* Lines below this level are dropped. Default TEPAL_LOG_INFO. Process-wide: set it before threads
  * start. */

@@ -24,15 +24,17 @@ extern "C" {
 
 /* --- Making a response ------------------------------------------------------------------------ */
 
-/* Text, and HTML, formatted as by printf; both in UTF-8. What a client sent stands behind "%s": as
- * a format, here and wherever one is asked for, text in the memory of the request is refused when
- * there is a '%' in it, and -Wformat-security finds it earlier. Nothing is escaped: see
- * tepal_html_escape(). Here, in fields and wherever tepal formats for machines, the decimal point
- * of a real is a point, whatever locale the program has set. With NULL for a %s the response is
- * NULL: "(null)" is not sent. */
-TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
+/* Text, and HTML, both in UTF-8: as it is, whatever is in it; it is copied. The calls that end in f
+ * format it as printf does. What a client sent stands behind "%s": as a format, here and wherever
+ * one is asked for, text in the memory of the request is refused when there is a '%' in it, and
+ * -Wformat-security finds it earlier. Here, in fields and wherever tepal formats for machines, the
+ * decimal point of a real is a point, whatever locale the program has set. With NULL for a %s the
+ * response is NULL: "(null)" is not sent. */
+TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *text);
+TEPAL_API tepal_res *tepal_textf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
-TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
+TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *markup);
+TEPAL_API tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
 /* Octets, which are not copied: they live at least as long as the request. So a variable on the stack
@@ -66,9 +68,10 @@ TEPAL_API tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format,
 TEPAL_API tepal_res *tepal_redirect(tepal_req *req, int status, const char *location);
 
 /* An error page: HTML, JSON ({"status": 404, "error": "..."}) or text, by the request's Accept, which
- * its Vary field says; see tepal_app_set_error_pages(). The format makes the message; NULL is the reason
+ * its Vary field says; see tepal_app_set_error_pages(). detail is the message; NULL is the reason
  * phrase of the status. */
-TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
+TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *detail);
+TEPAL_API tepal_res *tepal_errorf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
 /* The error page for a negative error (any other is a mistake: 500), which is logged for 5xx and not
@@ -84,18 +87,20 @@ TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
 TEPAL_API int tepal_res_status(const tepal_res *res);
 TEPAL_API int tepal_res_set_status(tepal_res *res, int status, const char *reason);
 
-/* Sets a field, in the place of those with the same name. The value is formatted as by printf.
+/* Sets a field, in the place of those with the same name. The value is copied, or formatted.
  * Returns 0, TEPAL_EFIELD for a name that is no token, or a value with control characters or of
  * more than 65535 octets, -EINVAL for NULL as name, value or a %s (in all these the whole response
  * becomes a 500: nothing of it is sent), TEPAL_ESENT when the head has been sent (logged once for
  * each route), or -EINVAL for a field that the server writes itself (Content-Length,
  * Transfer-Encoding, Connection, Keep-Alive, Upgrade: see tepal_res_set_length() and
  * tepal_res_set_close()). */
-TEPAL_API int tepal_res_set_header(tepal_res *res, const char *name, const char *format, ...)
+TEPAL_API int tepal_res_set_header(tepal_res *res, const char *name, const char *value);
+TEPAL_API int tepal_res_set_headerf(tepal_res *res, const char *name, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
 /* The same, besides those that are there. */
-TEPAL_API int tepal_res_add_header(tepal_res *res, const char *name, const char *format, ...)
+TEPAL_API int tepal_res_add_header(tepal_res *res, const char *name, const char *value);
+TEPAL_API int tepal_res_add_headerf(tepal_res *res, const char *name, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
 /* The value of the first field with this name, or NULL. Fields that the server writes itself (Date,

@@ -105,26 +105,42 @@ static size_t write_head(char *out, enum tepal_log_level level)
     return STAMP_LEN + len;
 }
 
-void tepal_log(enum tepal_log_level level, const char *format, ...)
+static bool is_logged(enum tepal_log_level level)
 {
-    if (level < threshold || level < TEPAL_LOG_DEBUG || level >= TEPAL_LOG_NONE)
-        return;
-    char raw[LOG_LINE_MAX], line[HEAD_MAX + LOG_LINE_MAX];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(raw, sizeof(raw), format ? format : "tepal_log: the format is NULL", args);
-    va_end(args);
-    if (n < 0) /* what cannot be printed: the format tells at least where it is said */
-        n = snprintf(raw, sizeof(raw), "%s", format);
-    size_t len = (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1;
+    return level >= threshold && level >= TEPAL_LOG_DEBUG && level < TEPAL_LOG_NONE;
+}
+
+static void log_line(enum tepal_log_level level, const char *text, size_t len)
+{
+    char line[HEAD_MAX + LOG_LINE_MAX];
     size_t head = log_fn ? 0 : write_head(line, level);
-    len = log_escape(line + head, LOG_LINE_MAX, raw, len);
+    len = log_escape(line + head, LOG_LINE_MAX, text, len);
     if (log_fn) {
         log_fn(log_arg, level, line);
         return;
     }
     line[head + len] = '\n';
     sink_write(sink_of_errors(), line, head + len + 1);
+}
+
+void tepal_log(enum tepal_log_level level, const char *text)
+{
+    if (is_logged(level))
+        log_line(level, text ? text : "tepal_log: the text is NULL", text ? strlen(text) : 27);
+}
+
+void tepal_logf(enum tepal_log_level level, const char *format, ...)
+{
+    char text[LOG_LINE_MAX];
+    if (!is_logged(level))
+        return;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof(text), format ? format : "tepal_logf: the format is NULL", args);
+    va_end(args);
+    if (n < 0) /* what cannot be printed: the format tells at least where it is said */
+        n = snprintf(text, sizeof(text), "%s", format);
+    log_line(level, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
 void misuse(const char *call, const char *what)

@@ -49,9 +49,9 @@ void tepal_app_close(tepal_app *app)
     free_state(app->state);
     mem_free(app->middlewares);
     mem_free(app->res_hooks);
-    mem_free(app->startup.fns);
-    mem_free(app->shutdown.fns);
-    mem_free(app->cleanup.fns);
+    mem_free(app->startup.all);
+    mem_free(app->shutdown.all);
+    mem_free(app->cleanup.all);
     mem_free(app->contexts);
     mem_free(app->error);
     mem_free(app);
@@ -183,7 +183,13 @@ static void *grow(tepal_app *app, void *array, size_t n, size_t size)
     return grown + n * size;
 }
 
-void tepal_use(tepal_app *app, tepal_middleware *middleware)
+/* An argument is given as a constant, as it is not looked into, and reaches its function as it was. */
+static void *without_const(const void *arg)
+{
+    return (void *)(uintptr_t)arg;
+}
+
+void tepal_use(tepal_app *app, tepal_middleware *middleware, const void *arg)
 {
     if (!is_open(app, "tepal_use"))
         return;
@@ -191,9 +197,9 @@ void tepal_use(tepal_app *app, tepal_middleware *middleware)
         keep_error(app, "tepal_use: the middleware is NULL");
         return;
     }
-    tepal_middleware **room = grow(app, &app->middlewares, app->n_middlewares, sizeof(*room));
+    struct app_middleware *room = grow(app, &app->middlewares, app->n_middlewares, sizeof(*room));
     if (room) {
-        *room = middleware;
+        *room = (struct app_middleware){ .fn = middleware, .arg = without_const(arg) };
         app->n_middlewares++;
     }
 }
@@ -208,7 +214,7 @@ void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg)
     }
     struct res_hook *room = grow(app, &app->res_hooks, app->n_res_hooks, sizeof(*room));
     if (room) {
-        *room = (struct res_hook){ .fn = hook, .arg = (void *)(uintptr_t)arg };
+        *room = (struct res_hook){ .fn = hook, .arg = without_const(arg) };
         app->n_res_hooks++;
     }
 }
@@ -230,39 +236,42 @@ void tepal_app_set_error_pages(tepal_app *app, const char *content_type)
     keep_error(app, "tepal_app_set_error_pages: no pages are made of type %s", content_type);
 }
 
-static void add_hook(tepal_app *app, struct app_hooks *hooks, tepal_app_hook *hook,
+static void add_hook(tepal_app *app, struct app_hooks *hooks, struct app_hook hook,
                      const char *call)
 {
-    if (!hook) {
+    if (!hook.fn) {
         keep_error(app, "%s: the hook is NULL", call);
         return;
     }
-    tepal_app_hook **room = grow(app, &hooks->fns, hooks->n, sizeof(*room));
+    struct app_hook *room = grow(app, &hooks->all, hooks->n, sizeof(*room));
     if (room) {
         *room = hook;
         hooks->n++;
     }
 }
 
-void tepal_on_startup(tepal_app *app, tepal_app_hook *hook)
+void tepal_on_startup(tepal_app *app, tepal_app_hook *hook, const void *arg)
 {
     if (is_open(app, "tepal_on_startup"))
-        add_hook(app, &app->startup, hook, "tepal_on_startup");
+        add_hook(app, &app->startup, (struct app_hook){ hook, without_const(arg) },
+                 "tepal_on_startup");
 }
 
-void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook)
+void tepal_on_shutdown(tepal_app *app, tepal_app_hook *hook, const void *arg)
 {
     if (is_open(app, "tepal_on_shutdown"))
-        add_hook(app, &app->shutdown, hook, "tepal_on_shutdown");
+        add_hook(app, &app->shutdown, (struct app_hook){ hook, without_const(arg) },
+                 "tepal_on_shutdown");
 }
 
-void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook)
+void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook, const void *arg)
 {
     if (is_open(app, "tepal_on_cleanup"))
-        add_hook(app, &app->cleanup, hook, "tepal_on_cleanup");
+        add_hook(app, &app->cleanup, (struct app_hook){ hook, without_const(arg) },
+                 "tepal_on_cleanup");
 }
 
-void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave)
+void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave, const void *arg)
 {
     if (!is_open(app, "tepal_context"))
         return;
@@ -272,7 +281,11 @@ void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave)
     }
     struct app_context *room = grow(app, &app->contexts, app->n_contexts, sizeof(*room));
     if (room) {
-        *room = (struct app_context){ .enter = enter, .leave = leave };
+        *room = (struct app_context){
+            .enter = enter,
+            .leave = leave,
+            .arg = without_const(arg),
+        };
         app->n_contexts++;
     }
 }

@@ -20,20 +20,31 @@ struct state_entry {
     struct state_entry *next;
 };
 
+struct app_middleware {
+    tepal_middleware *fn;
+    void *arg;
+};
+
 struct app_context {
     tepal_app_hook *enter, *leave;
+    void *arg;
+};
+
+struct app_hook {
+    tepal_app_hook *fn;
+    void *arg;
 };
 
 /* A growing array of hooks. */
 struct app_hooks {
-    tepal_app_hook **fns;
+    struct app_hook *all;
     size_t n;
 };
 
 struct tepal_app {
     struct list living; /* see living.h */
     struct router router;
-    tepal_middleware **middlewares;
+    struct app_middleware *middlewares;
     size_t n_middlewares;
     struct res_hook *res_hooks; /* see res_hooks.h */
     size_t n_res_hooks;
@@ -55,6 +66,7 @@ struct tepal_app {
 struct tepal_next {
     tepal_handler *handler;
     size_t index; /* of the middleware that is called next */
+    void *arg;    /* of the one that is called with this */
 };
 
 /* What the key has in the list, or NULL. */

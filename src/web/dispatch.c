@@ -40,8 +40,18 @@ static tepal_res *call_next(tepal_next *next, tepal_req *req)
         req->in_handler = false;
         return make_sure(req, res, "the handler");
     }
-    tepal_next inner = { .handler = next->handler, .index = next->index + 1 };
-    return make_sure(req, app->middlewares[next->index](req, &inner), "a middleware");
+    const struct app_middleware *middleware = &app->middlewares[next->index];
+    tepal_next inner = {
+        .handler = next->handler,
+        .index = next->index + 1,
+        .arg = middleware->arg,
+    };
+    return make_sure(req, middleware->fn(req, &inner), "a middleware");
+}
+
+void *tepal_next_arg(const tepal_next *next)
+{
+    return next->arg;
 }
 
 tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)

@@ -61,27 +61,37 @@ static tepal_res *make_page(tepal_req *req, int status, const char *message)
     return res && tepal_res_add_header(res, "Vary", "Accept") == 0 ? res : NULL;
 }
 
-tepal_res *tepal_error(tepal_req *req, int status, const char *format, ...)
+/* The page; detail NULL, or what is no text, is the phrase of the status. */
+static tepal_res *make_error(tepal_req *req, int status, const char *call, const char *detail)
 {
     if (!request_is_given(req, "tepal_error"))
         return NULL;
     if (status < 200 || status > 999) {
-        mistake(req, -EINVAL, "tepal_error", "status %d is not 200 to 999", status);
+        mistake(req, -EINVAL, call, "status %d is not 200 to 999", status);
         return NULL;
     }
-    const char *message = http_status_reason(status);
-    if (format) {
-        static const struct caller caller = { .call = "tepal_error" };
-        va_list args;
-        va_start(args, format);
-        message = request_vprintf(req, &caller, NULL, format, args);
-        va_end(args);
-        if (!message)
-            return NULL;
-        if (!utf8_is_text(message, strlen(message)))
-            message = http_status_reason(status);
+    if (!detail || !utf8_is_text(detail, strlen(detail)))
+        detail = http_status_reason(status);
+    return make_page(req, status, detail);
+}
+
+tepal_res *tepal_error(tepal_req *req, int status, const char *detail)
+{
+    return make_error(req, status, "tepal_error", detail);
+}
+
+tepal_res *tepal_errorf(tepal_req *req, int status, const char *format, ...)
+{
+    static const struct caller caller = { .call = "tepal_errorf" };
+    if (!format) {
+        mistake_null(req, caller.call, "the format");
+        return NULL;
     }
-    return make_page(req, status, message);
+    va_list args;
+    va_start(args, format);
+    const char *detail = request_vprintf(req, &caller, NULL, format, args);
+    va_end(args);
+    return detail ? make_error(req, status, caller.call, detail) : NULL;
 }
 
 /* The status that tells the client of an error. */
@@ -129,8 +139,8 @@ tepal_res *response_for_error(tepal_req *req, int error)
     if (error == -ETIMEDOUT && req->body.error == -ETIMEDOUT)
         status = 408;
     log_cause(req, error, status);
-    tepal_res *res = tepal_errorf(req, status, status < 500 && error != -ETIMEDOUT ? "%s" : NULL,
-                                  tepal_code_text(error));
+    bool of_client = status < 500 && error != -ETIMEDOUT;
+    tepal_res *res = tepal_error(req, status, of_client ? tepal_code_text(error) : NULL);
     if (!res)
         res = response_last_resort(req, status);
     else if (error == -ENOBUFS)

@@ -169,6 +169,15 @@ static int put_formatted(tepal_res *res, const struct caller *caller, const char
     return value ? put(res, caller, value, len, add) : refuse(res, res->req->error);
 }
 
+static int put_copy(tepal_res *res, const struct caller *caller, const char *value, bool add)
+{
+    int rc = check_put(res, caller, value);
+    if (rc < 0)
+        return rc;
+    char *copy = tepal_req_strdup(res->req, value);
+    return copy ? put(res, caller, copy, strlen(copy), add) : refuse(res, res->req->error);
+}
+
 int response_put(tepal_res *res, const char *call, const char *name, const char *value)
 {
     char *copy = tepal_req_strdup(res->req, value);
@@ -176,22 +185,32 @@ int response_put(tepal_res *res, const char *call, const char *name, const char 
                 : refuse(res, res->req->error);
 }
 
-int tepal_res_set_header(tepal_res *res, const char *name, const char *format, ...)
+int tepal_res_set_header(tepal_res *res, const char *name, const char *value)
+{
+    return put_copy(res, &(struct caller){ "tepal_res_set_header", name }, value, false);
+}
+
+int tepal_res_add_header(tepal_res *res, const char *name, const char *value)
+{
+    return put_copy(res, &(struct caller){ "tepal_res_add_header", name }, value, true);
+}
+
+int tepal_res_set_headerf(tepal_res *res, const char *name, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     int rc =
-        put_formatted(res, &(struct caller){ "tepal_res_set_header", name }, format, args, false);
+        put_formatted(res, &(struct caller){ "tepal_res_set_headerf", name }, format, args, false);
     va_end(args);
     return rc;
 }
 
-int tepal_res_add_header(tepal_res *res, const char *name, const char *format, ...)
+int tepal_res_add_headerf(tepal_res *res, const char *name, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     int rc =
-        put_formatted(res, &(struct caller){ "tepal_res_add_header", name }, format, args, true);
+        put_formatted(res, &(struct caller){ "tepal_res_add_headerf", name }, format, args, true);
     va_end(args);
     return rc;
 }

@@ -11,7 +11,7 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
 {
     int first = 0;
     for (size_t i = 0; i < hooks->n; i++) {
-        int rc = hooks->fns[i](app);
+        int rc = hooks->all[i].fn(app, hooks->all[i].arg);
         if (rc < 0)
             tepal_logf(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
                        tepal_code_text(rc));
@@ -23,7 +23,8 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
 static void leave_contexts(tepal_app *app)
 {
     while (app->n_entered > 0) {
-        int rc = app->contexts[--app->n_entered].leave(app);
+        const struct app_context *context = &app->contexts[--app->n_entered];
+        int rc = context->leave(app, context->arg);
         if (rc < 0)
             tepal_logf(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
                        tepal_code_text(rc));
@@ -33,7 +34,8 @@ static void leave_contexts(tepal_app *app)
 static int enter_contexts(tepal_app *app)
 {
     for (; app->n_entered < app->n_contexts; app->n_entered++) {
-        int rc = app->contexts[app->n_entered].enter(app);
+        const struct app_context *context = &app->contexts[app->n_entered];
+        int rc = context->enter(app, context->arg);
         if (rc < 0) {
             tepal_logf(TEPAL_LOG_ERROR, "entering context %zu failed: %s", app->n_entered + 1,
                        tepal_code_text(rc));
@@ -46,7 +48,7 @@ static int enter_contexts(tepal_app *app)
 static int run_startup(tepal_app *app)
 {
     for (size_t i = 0; i < app->startup.n; i++) {
-        int rc = app->startup.fns[i](app);
+        int rc = app->startup.all[i].fn(app, app->startup.all[i].arg);
         if (rc < 0) {
             tepal_logf(TEPAL_LOG_ERROR, "startup hook %zu failed: %s", i + 1, tepal_code_text(rc));
             return rc;

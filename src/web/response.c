@@ -102,48 +102,73 @@ struct text_kind {
     const char *type;
 };
 
-static inline tepal_res *format_text(tepal_req *req, int status, const struct text_kind *kind,
-                                     const char *format, va_list args)
+/* A response of this kind, without its text yet. */
+static inline tepal_res *make_text(tepal_req *req, int status, const struct text_kind *kind,
+                                   const char *text)
 {
-    if (UNLIKELY(!req || !format)) {
+    if (UNLIKELY(!req || !text)) {
         mistake_null(req, kind->caller.call, "the text");
         return NULL;
     }
     tepal_res *res = make(req, status, kind->caller.call);
+    if (res)
+        response_set_type(res, kind->type);
+    return res;
+}
+
+static inline tepal_res *copy_text(tepal_req *req, int status, const struct text_kind *kind,
+                                   const char *text)
+{
+    tepal_res *res = make_text(req, status, kind, text);
     if (!res)
         return NULL;
-    response_set_type(res, kind->type);
-    const char *end = strchrnul(format, '%');
-    if (*end == '\0') {
-        res->len = (size_t)(end - format);
-        char *copy = request_alloc_text(req, res->len);
-        if (!copy)
-            return NULL;
-        res->body = memcpy(copy, format, res->len);
-        return res;
-    }
-    res->body = request_vprintf(req, &kind->caller, &res->len, format, args);
+    res->len = strlen(text);
+    char *copy = request_alloc_text(req, res->len);
+    if (!copy)
+        return NULL;
+    res->body = memcpy(copy, text, res->len);
+    return res;
+}
+
+static const char plain_type[] = "text/plain; charset=utf-8";
+static const char html_type[] = "text/html; charset=utf-8";
+
+tepal_res *tepal_text(tepal_req *req, int status, const char *text)
+{
+    static const struct text_kind kind = { { "tepal_text", NULL }, plain_type };
+    return copy_text(req, status, &kind, text);
+}
+
+tepal_res *tepal_html(tepal_req *req, int status, const char *markup)
+{
+    static const struct text_kind kind = { { "tepal_html", NULL }, html_type };
+    return copy_text(req, status, &kind, markup);
+}
+
+tepal_res *tepal_textf(tepal_req *req, int status, const char *format, ...)
+{
+    static const struct text_kind kind = { { "tepal_textf", NULL }, plain_type };
+    tepal_res *res = make_text(req, status, &kind, format);
+    if (!res)
+        return NULL;
+    va_list args;
+    va_start(args, format);
+    res->body = request_vprintf(req, &kind.caller, &res->len, format, args);
+    va_end(args);
     return res->body ? res : NULL;
 }
 
-tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
+tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
 {
-    static const struct text_kind plain = { { "tepal_text", NULL }, "text/plain; charset=utf-8" };
+    static const struct text_kind kind = { { "tepal_htmlf", NULL }, html_type };
+    tepal_res *res = make_text(req, status, &kind, format);
+    if (!res)
+        return NULL;
     va_list args;
     va_start(args, format);
-    tepal_res *res = format_text(req, status, &plain, format, args);
+    res->body = request_vprintf(req, &kind.caller, &res->len, format, args);
     va_end(args);
-    return res;
-}
-
-tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
-{
-    static const struct text_kind html = { { "tepal_html", NULL }, "text/html; charset=utf-8" };
-    va_list args;
-    va_start(args, format);
-    tepal_res *res = format_text(req, status, &html, format, args);
-    va_end(args);
-    return res;
+    return res->body ? res : NULL;
 }
 
 /* The media type for a response that is given one: it becomes a field, so it is checked as one. */

@@ -17,11 +17,12 @@ static int step(const char *name)
     return failing && strcmp(failing, name) == 0 ? -EIO : 0;
 }
 
-#define STEP(name)                \
-    static int name(tepal_app *a) \
-    {                             \
-        (void)a;                  \
-        return step(#name);       \
+#define STEP(name)                           \
+    static int name(tepal_app *a, void *arg) \
+    {                                        \
+        (void)a;                             \
+        (void)arg;                           \
+        return step(#name);                  \
     }
 
 STEP(enter1)

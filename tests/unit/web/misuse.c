@@ -37,30 +37,30 @@ static tepal_res *redirect_with_200(tepal_req *req)
 }
 static tepal_res *no_text(tepal_req *req)
 {
-    return tepal_textf(req, 200, nothing(req), 0);
+    return tepal_text(req, 200, nothing(req));
 }
 static tepal_res *no_html(tepal_req *req)
 {
-    return tepal_htmlf(req, 200, nothing(req), 0);
+    return tepal_html(req, 200, nothing(req));
 }
 /* -Wformat-security finds these, but it is not on by default. */
 #pragma GCC diagnostic ignored "-Wformat-security"
 static tepal_res *target_as_format(tepal_req *req)
 {
-    return tepal_text(req, 200, tepal_req_target(req));
+    return tepal_textf(req, 200, tepal_req_target(req), 0);
 }
 static tepal_res *path_as_format(tepal_req *req)
 {
-    return tepal_error(req, 404, tepal_req_path(req));
+    return tepal_errorf(req, 404, tepal_req_path(req), 0);
 }
 static tepal_res *own_text_as_format(tepal_req *req)
 {
-    return tepal_html(req, 200, tepal_req_strdup(req, "50%s"));
+    return tepal_htmlf(req, 200, tepal_req_strdup(req, "50%s"), 0);
 }
 static tepal_res *value_as_format(tepal_req *req)
 {
     tepal_res *res = tepal_empty(req, 204);
-    tepal_res_set_header(res, "X-Target", tepal_req_target(req));
+    tepal_res_set_headerf(res, "X-Target", tepal_req_target(req), 0);
     return res;
 }
 static int written;
@@ -72,7 +72,7 @@ static tepal_res *piece_as_format(tepal_req *req)
 }
 static tepal_res *text_without_percent(tepal_req *req)
 {
-    return tepal_text(req, 200, tepal_req_path(req));
+    return tepal_textf(req, 200, tepal_req_path(req), 0);
 }
 static tepal_res *null_in_text(tepal_req *req)
 {
@@ -89,7 +89,7 @@ static tepal_res *null_in_error(tepal_req *req)
 static tepal_res *null_in_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_set_header(res, "X-Name", nothing(req));
+    tepal_res_set_headerf(res, "X-Name", "%s", nothing(req));
     return res;
 }
 static tepal_res *no_name_of_header(tepal_req *req)
@@ -101,7 +101,7 @@ static tepal_res *no_name_of_header(tepal_req *req)
 static tepal_res *no_value_of_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_add_headerf(res, "X-Name", nothing(req), 0);
+    tepal_res_add_header(res, "X-Name", nothing(req));
     return res;
 }
 static tepal_res *bad_header(tepal_req *req)
@@ -248,10 +248,10 @@ static const struct row wrong[] = {
     { "/200", redirect_with_200, "tepal_redirect: status 200 is not 301, 302, 303, 307 or 308" },
     { "/text", no_text, "tepal_text: the text is NULL" },
     { "/html", no_html, "tepal_html: the text is NULL" },
-    { "/text-null", null_in_text, "tepal_text: a text for \"%d %5.1f %s and %s\\x0a\" is NULL" },
+    { "/text-null", null_in_text, "tepal_textf: a text for \"%d %5.1f %s and %s\\x0a\" is NULL" },
     { "/html-null", null_in_html, "tepal_html_escape: the text is NULL" },
-    { "/error-null", null_in_error, "tepal_error: a text for \"no item %s\" is NULL" },
-    { "/header-null", null_in_header, "tepal_res_set_header: X-Name: a text for \"%s\" is NULL" },
+    { "/error-null", null_in_error, "tepal_errorf: a text for \"no item %s\" is NULL" },
+    { "/header-null", null_in_header, "tepal_res_set_headerf: X-Name: a text for \"%s\" is NULL" },
     { "/header-name", no_name_of_header, "tepal_res_set_header: the name is NULL" },
     { "/header-value", no_value_of_header, "tepal_res_add_header: the value of X-Name is NULL" },
     { "/header-bad", bad_header,
@@ -282,9 +282,9 @@ static const struct row wrong[] = {
     { "/-5", status_of_stream, "tepal_stream: status -5 is not 200 to 999" },
     { "/100", status_of_json, "tepal_json: status 100 is not 200 to 999" },
     { "/fail", fail_with_0, "tepal_fail: error 0 is not negative" },
-    { "/percent", percent, "tepal_text: the format \"100%\" cannot be printed: Invalid argument" },
+    { "/percent", percent, "tepal_textf: the format \"100%\" cannot be printed: Invalid argument" },
     { "/header-percent", percent_in_header,
-      "tepal_res_set_header: X-Share: the format \"50%\" cannot be printed" },
+      "tepal_res_set_headerf: X-Share: the format \"50%\" cannot be printed" },
     { "/strdup", no_copy, "tepal_req_strdup: the text is NULL" },
     { "/printf", null_in_printf, "tepal_req_printf: a text for \"%-8s\" is NULL" },
     { "/defer", no_function, "tepal_req_defer: the function is NULL" },
@@ -334,14 +334,51 @@ static void texts_of_the_request(void **state)
     tepal_get(app, "/plain", text_without_percent);
     start(NULL);
     expect_500("/target/%25s%25n",
-               "tepal_text: the format \"/target/%25s%25n\" is text of the request");
-    expect_500("/path/%25s%25n", "tepal_error: the format \"/path/%s%n\" is text of the request");
-    expect_500("/own", "tepal_html: the format \"50%s\" is text of the request");
+               "tepal_textf: the format \"/target/%25s%25n\" is text of the request");
+    expect_500("/path/%25s%25n", "tepal_errorf: the format \"/path/%s%n\" is text of the request");
+    expect_500("/own", "tepal_htmlf: the format \"50%s\" is text of the request");
     expect_500("/value/%41",
-               "tepal_res_set_header: the format \"/value/%41\" is text of the request");
+               "tepal_res_set_headerf: the format \"/value/%41\" is text of the request");
     expect_500("/piece/%41", "tepal_writef: the format \"/piece/%41\" is text of the request");
     assert_int_equal(written, -EINVAL);
     assert_reply(get("/plain"), 200, "/plain");
+}
+
+static tepal_res *texts_as_values(tepal_req *req)
+{
+    tepal_res *res = tepal_text(req, 200, tepal_req_target(req));
+    tepal_res_set_header(res, "X-Set", tepal_req_target(req));
+    tepal_res_add_header(res, "X-Added", tepal_req_target(req));
+    tepal_log(TEPAL_LOG_INFO, tepal_req_target(req));
+    return res;
+}
+
+static tepal_res *error_as_value(tepal_req *req)
+{
+    return tepal_error(req, 404, tepal_req_target(req));
+}
+
+static tepal_res *markup_as_value(tepal_req *req)
+{
+    return tepal_html(req, 200, "<b>100%s</b>");
+}
+
+/* As a value it is sent as it is. */
+static void texts_are_no_formats(void **state)
+{
+    (void)state;
+    tepal_get(app, "/text/{x}", texts_as_values);
+    tepal_get(app, "/error/{x}", error_as_value);
+    tepal_get(app, "/markup", markup_as_value);
+    start(NULL);
+    log_forget();
+    tepal_testreply *reply = get("/text/%25s%25n");
+    assert_reply(reply, 200, "/text/%25s%25n");
+    assert_string_equal(tepal_testreply_header(reply, "X-Set"), "/text/%25s%25n");
+    assert_string_equal(tepal_testreply_header(reply, "X-Added"), "/text/%25s%25n");
+    assert_string_equal(logged(), "/text/%25s%25n\n");
+    assert_reply(get("/error/%25s%25n"), 404, "404 Not Found: /error/%25s%25n\n");
+    assert_reply(get("/markup"), 200, "<b>100%s</b>");
 }
 
 /* The route is named where it is not what was asked for. */
@@ -944,6 +981,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WEB_TEST(wrong_arguments),
         WEB_TEST(texts_of_the_request),
+        WEB_TEST(texts_are_no_formats),
         WEB_TEST(the_pattern_is_named),
         WEB_TEST(a_failure_is_not_hidden),
         WEB_TEST(names_that_are_null),
