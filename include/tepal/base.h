@@ -7,6 +7,13 @@
  *  - What a call gives you to close or to free, its comment says. Everything else lives as long as the
  *    first argument it was asked from.
  *  - Options are plain structs: zero means the default, a NULL pointer means all defaults.
+ *  - Room for what comes: structs that a program makes, rows of its tables, and structs that are filled
+ *    for it end with words named later. They are zero; a member that is added takes its place from
+ *    them, so the size never changes. A call that is given other than zero there fails with -EINVAL,
+ *    and the log says that the options are not initialised, or made for a newer tepal.
+ *  - Whoever gives a function to tepal gives an argument with it: a const void *, so that a constant,
+ *    a text or a variable needs no cast. The function gets it as a void *. It is neither copied nor
+ *    freed, where a call does not say so.
  *  - Text is a NUL-terminated const char *, in UTF-8 where tepal itself writes it. Bytes are a
  *    tepal_bytes. A getter returns NULL where there is nothing.
  *  - A call that may suspend the calling task says "Suspends" in its comment.
@@ -48,6 +55,15 @@ typedef struct tepal_bytes {
     const char *data;
     size_t len;
 } tepal_bytes;
+
+/* A length that is not known. */
+#define TEPAL_UNKNOWN UINT64_MAX
+
+/* A name and a value: of fields, of a query. A list of them ends with a pair whose name is NULL:
+ * (tepal_pair[]){ { "Accept", "text/plain" }, { 0 } }. Never gets another member. */
+typedef struct tepal_pair {
+    const char *name, *value;
+} tepal_pair;
 
 /* The key of a value that the program keeps with an application, a request or a task. A key is a
  * constant of the program; its address is what counts, the name is for people:
