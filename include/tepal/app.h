@@ -143,7 +143,8 @@ TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
 
 /* --- Start and end -------------------------------------------------------------------------------
  *
- * Order: contexts are entered and then startup hooks run, before the first connection is accepted.
+ * Order: contexts are entered, startup hooks run and background tasks are started, before the first
+ * connection is accepted.
  * At the end: connections that wait to be accepted are, and then no more; requests that have come are
  * answered, with Connection: close; shutdown hooks run; running requests have shutdown_timeout_ms to
  * finish and are then cancelled; background tasks are cancelled; contexts
@@ -166,7 +167,13 @@ TEPAL_API void tepal_on_cleanup(tepal_app *app, tepal_app_hook *hook, const void
 TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_hook *leave,
                              const void *arg);
 
-/* The application's background tasks; for tepal_spawn() in hooks and handlers. One that fails is
+/* Adds a task that runs beside the requests, from the start of the application to its end, when it is
+ * cancelled: all calls that suspend return -ECANCELED to it then. One that returns 0 or more has ended.
+ * One that fails before the end is a line of the log, and is started again after 1 s, then 2 s, 4 s and
+ * so on, at most a minute; after it has run for a minute or longer, it is 1 s again. */
+TEPAL_API void tepal_background(tepal_app *app, tepal_app_hook *task, const void *arg);
+
+/* The group of the application's background tasks; for tepal_spawn() in hooks and handlers. One that fails is
  * logged at once. NULL before the application is served. */
 TEPAL_API tepal_group *tepal_app_group(tepal_app *app);
 
