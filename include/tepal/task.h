@@ -38,7 +38,7 @@ typedef int tepal_task_fn(void *arg);
  * cancels and joins what else still runs, and returns the first task's result. When that takes long,
  * the log says what is waited for. Returns -EBUSY when this thread runs a loop already, or the error
  * that kept the loop from starting (-ENOMEM, -EMFILE). */
-TEPAL_API int tepal_main(tepal_task_fn *fn, void *arg);
+TEPAL_API int tepal_main(tepal_task_fn *fn, const void *arg);
 
 /* --- Time ------------------------------------------------------------------------------------- */
 
@@ -68,6 +68,7 @@ TEPAL_API void tepal_deadline_restore(int64_t before);
 /* Moments at equal distances. The members are tepal's own. */
 typedef struct tepal_interval {
     int64_t period_ms, next_ms;
+    uint64_t later[4];
 } tepal_interval;
 
 /* An interval whose first moment is ms milliseconds from now, and each other one ms after the one
@@ -104,6 +105,7 @@ typedef struct tepal_spawn_options {
     size_t stack_size; /* octets; default that of the loop, 256 KiB; at least 16 KiB. See below */
     size_t arg_size;   /* octets of *arg that the task gets a copy of, at most half of its stack, on
                           which they lie; default 0: it gets arg itself. See tepal_spawn() */
+    uint64_t later[4];
 } tepal_spawn_options;
 
 /* While a loop runs, a handler of tepal for SIGSEGV is in place, which reports overflows and then
@@ -148,7 +150,7 @@ TEPAL_API tepal_group *tepal_group_new(void);
  *
  * Does not suspend. Returns 0, -ENOMEM, -ECANCELED when the group has been cancelled, or -EINVAL when
  * arg_size is too large for the stack, or there is one and arg is NULL. */
-TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, const void *arg,
                           const tepal_spawn_options *options);
 
 /* Waits until all tasks of the group have ended. Suspends. Returns the first negative result of a
@@ -177,7 +179,7 @@ TEPAL_API bool tepal_is_cancelled(void);
 
 typedef struct tepal_job {
     tepal_task_fn *fn;
-    void *arg;
+    const void *arg;
     const char *name;  /* of the task, in reports; must stay as long as the job. Default "job" */
     size_t stack_size; /* as in tepal_spawn_options */
     int result;        /* what fn returned, once it is done */
@@ -188,6 +190,7 @@ typedef struct tepal_job {
         struct tepal_job *next, *previous;
         bool failed;
     } inside;
+    uint64_t later[4];
 } tepal_job;
 
 /* Starts a job as a task of the group, as tepal_spawn() does, and with the same results. */
@@ -212,6 +215,7 @@ TEPAL_API int tepal_group_next(tepal_group *group, tepal_job **job);
 typedef struct tepal_gather_options {
     bool collect;       /* an error of one job does not cancel the others */
     size_t max_at_once; /* how many run at once; default 0: all */
+    uint64_t later[4];
 } tepal_gather_options;
 
 /* Runs n jobs and waits until all have ended. Afterwards each is done and has its result; one that
@@ -238,7 +242,7 @@ TEPAL_API int tepal_race(tepal_job *jobs, size_t n);
 
 /* Sets the value of the key for the calling task; NULL is as good as none. Does not suspend.
  * Returns 0 or -ENOMEM. */
-TEPAL_API int tepal_task_set_local(const tepal_key *key, void *value);
+TEPAL_API int tepal_task_set_local(const tepal_key *key, const void *value);
 
 /* The value of the key for the calling task, NULL when there is none. Takes time by the number of
  * keys that are set. Does not suspend. */

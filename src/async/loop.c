@@ -410,14 +410,14 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
     return root.result;
 }
 
-int tepal_main(tepal_task_fn *fn, void *arg)
+int tepal_main(tepal_task_fn *fn, const void *arg)
 {
     if (!fn)
         misuse("tepal_main", "the function is NULL");
     struct loop *loop = mem_alloc(sizeof(*loop));
     int rc = loop ? loop_open(loop, 0) : -ENOMEM;
     if (rc == 0) {
-        rc = loop_run(loop, fn, arg);
+        rc = loop_run(loop, fn, (void *)arg);
         loop_close(loop);
     }
     mem_free(loop);

@@ -3,6 +3,8 @@
 
 #include "async/task.h"
 
+#include <tepal/http_error.h>
+
 #include <errno.h>
 
 void body_reader_init(struct body_reader *reader, struct http_conn *conn,

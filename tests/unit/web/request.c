@@ -481,7 +481,7 @@ static void the_first_cause_is_kept(void **state)
 
 static char dumped[8192];
 
-static void note_line(void *arg, const char *line)
+static void note_line(const char *line, void *arg)
 {
     (void)arg;
     size_t len = strlen(dumped);
