@@ -134,9 +134,9 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
     if (begun && partial_head_keep(&c->partial, http, head) < 0)
         return OUTCOME_SHORT;
     if (!begun)
-        set_deadline(c, c->server->options.keepalive_timeout_ms);
+        set_deadline(c, c->server->options.limits.keepalive_timeout_ms);
     else if (!c->in_head)
-        set_deadline(c, c->server->options.head_timeout_ms);
+        set_deadline(c, c->server->options.limits.head_timeout_ms);
     c->in_head = begun;
     /* More may have come while the output went. */
     return http->stream.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
@@ -155,8 +155,8 @@ static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
 {
     struct http_conn *http = &c->http;
     if (rc == 1 && !req->body.done) {
-        int64_t before = tepal_deadline_in_ms(c->server->options.lingering_timeout_ms);
-        rc = body_drop(&req->body, c->server->options.max_unread_body) == 1;
+        int64_t before = tepal_deadline_in_ms(c->server->options.limits.lingering_timeout_ms);
+        rc = body_drop(&req->body, c->server->options.limits.max_unread_body) == 1;
         tepal_deadline_restore(before);
     }
     if (rc == 1)
@@ -265,7 +265,7 @@ void connection_look_for_end(struct connection *c)
     if (io->state & IO_HUP) {
         cancel_work(c);
     } else if ((io->state & IO_EOF) && !work->peer_ended &&
-               !c->server->options.half_closed_clients && request_is_over(c, req)) {
+               !c->server->options.limits.half_closed_clients && request_is_over(c, req)) {
         work->peer_ended = true;
         task_cancel(c->task);
     }
@@ -342,7 +342,7 @@ static NO_INLINE void linger(struct connection *c)
     io->fn = on_lingering;
     c->in_head = false;
     become_idle(c);
-    set_deadline(c, server->cancelled ? QUIET_MS : server->options.lingering_timeout_ms);
+    set_deadline(c, server->cancelled ? QUIET_MS : server->options.limits.lingering_timeout_ms);
     if (server->closing)
         timer_set(&server->loop->timers, &c->timer, server->loop->now + QUIET_MS);
     on_lingering(io);
@@ -527,14 +527,14 @@ int connection_open(struct server *server, int fd, const struct addr *peer)
     timer_init(&c->timer, on_timer);
     list_append(&server->connections, &c->node);
     become_idle(c);
-    set_deadline(c, server->options.head_timeout_ms);
+    set_deadline(c, server->options.limits.head_timeout_ms);
     return 0;
 }
 
 bool connection_is_young(const struct connection *c)
 {
     enum { YOUNG_MS = 1000 };
-    int64_t came_at = c->deadline - c->server->options.head_timeout_ms;
+    int64_t came_at = c->deadline - c->server->options.limits.head_timeout_ms;
     return c->n_requests == 0 && !is_lingering(c) && c->server->loop->now < came_at + YOUNG_MS;
 }
 

@@ -88,7 +88,9 @@ static tepal_run_options test_options(const tepal_run_options *options)
     out.path = NULL;
     out.host = NULL;
     out.port = 0;
-    out.no_access_log = !out.access_log_format;
+    out.sites = NULL;
+    out.n_sites = 0;
+    out.access_log.off = !out.access_log.format;
     return out;
 }
 

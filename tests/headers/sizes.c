@@ -72,11 +72,19 @@ SIZE(tepal_process_result, 104);
 
 /* app.h */
 
+/* route.h */
+SIZE(tepal_route, 128);
+
 /* req.h */
 
 /* res.h */
 
 /* run.h */
+SIZE(tepal_site, 104);
+SIZE(tepal_limits, 216);
+SIZE(tepal_access_log, 56);
+SIZE(tepal_argument, 72);
+SIZE(tepal_run_options, 448);
 
 /* testing.h */
 
