@@ -16,8 +16,8 @@
 #include <tepal/req.h>
 
 struct query;
-struct joined_field;
-struct found_cookie;
+struct field_values;
+struct cookies;
 struct res_hook;
 
 struct deferred {
@@ -46,8 +46,8 @@ struct tepal_req {
     tepal_res *sending;                              /* the response whose head has been sent */
     const char *path, *host, *remote, *content_type; /* made when asked for, as the next three */
     struct query *query;
-    struct joined_field *joined;
-    struct found_cookie *cookies;
+    struct field_values *values;
+    struct cookies *cookies;
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
     bool continued;         /* 100 (Continue) has been sent */

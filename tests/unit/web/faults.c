@@ -48,7 +48,7 @@ static tepal_res *everything(tepal_req *req)
     tepal_req_content_type(req);
     tepal_req_remote(req);
     tepal_req_host(req);
-    tepal_req_url(req, "everything", "id", "1", "name", "n", NULL);
+    tepal_req_url(req, "everything", (tepal_pair[]){ { "id", "1" }, { "name", "n" }, { 0 } });
     tepal_html_escape(req, "<>");
     char *room = tepal_req_alloc(req, 50000);
     if (!json || !cookie || !query || !room)

@@ -29,7 +29,8 @@ static tepal_res *no_url(tepal_req *req)
 }
 static tepal_res *no_value_in_url(tepal_req *req)
 {
-    return tepal_redirect(req, 303, tepal_req_url(req, "item", "id", nothing(req), NULL));
+    return tepal_redirect(
+        req, 303, tepal_req_url(req, "item", (tepal_pair[]){ { "id", nothing(req) }, { 0 } }));
 }
 static tepal_res *redirect_with_200(tepal_req *req)
 {
@@ -380,14 +381,23 @@ static tepal_res *no_text_of_body(tepal_req *req)
     return tepal_text(req, 200, tepal_req_text(req));
 }
 
+static tepal_res *no_value_for_url(tepal_req *req)
+{
+    const tepal_pair variables[] = { { "id", tepal_req_text(req) }, { 0 } };
+    return tepal_redirect(req, 303, tepal_req_url(req, "item", variables));
+}
+
 static void a_failure_is_not_hidden(void **state)
 {
     (void)state;
+    tepal_routes(app, (const tepal_route[]){ { "GET", "/item/{id}", ok, .name = "item" }, { 0 } });
+    tepal_post(app, "/url", no_value_for_url);
     tepal_post(app, "/json", no_body);
     tepal_post(app, "/text", no_text_of_body);
     start(NULL);
     assert_reply(ask("POST", "/json", NULL, "{"), 400, "400 Bad Request: malformed JSON\n");
     assert_reply(ask("POST", "/text", NULL, "\xff"), 400, NULL);
+    assert_reply(ask("POST", "/url", NULL, "\xff"), 400, NULL);
     assert_string_equal(logged(), "");
 }
 
@@ -398,9 +408,9 @@ static tepal_res *null_names(tepal_req *req)
     const char *name = nothing(req);
     size_t found = 0;
     found += tepal_req_query(req, name) != NULL;
-    found += tepal_req_query_nth(req, name, 1) != NULL;
+    found += tepal_req_query_all(req, name)[0] != NULL;
     found += tepal_req_header(req, name) != NULL;
-    found += tepal_req_header_nth(req, name, 0) != NULL;
+    found += tepal_req_header_all(req, name)[0] != NULL;
     found += tepal_req_cookie(req, name) != NULL;
     found += tepal_req_match(req, name) != NULL;
     found += tepal_req_match_int(req, name) != 0;
@@ -414,8 +424,8 @@ static void names_that_are_null(void **state)
     tepal_get(app, "/", null_names);
     start(NULL);
     assert_reply(get("/"), 200, "0");
-    static const char *const calls[] = { "query",  "header", "header_nth",
-                                         "cookie", "match",  "match_int" };
+    static const char *const calls[] = { "query",  "query_all", "header",   "header_all",
+                                         "cookie", "match",     "match_int" };
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
         char line[128];
         snprintf(line, sizeof(line), "GET /: tepal_req_%s: the name is NULL", calls[i]);
