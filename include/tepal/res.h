@@ -43,9 +43,8 @@ TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *markup);
 TEPAL_API tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* Octets, which are not copied: they live at least as long as the request. So a variable on the stack
- * of the handler, or of the task or thread that calls, is refused: NULL. content_type NULL is
- * "application/octet-stream". */
+/* Octets, which are copied; content_type NULL is "application/octet-stream". Not to copy them:
+ * tepal_res_lend_body(). */
 TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_type,
                                 const void *data, size_t len);
 
@@ -144,6 +143,25 @@ TEPAL_API int tepal_res_remove_cookie(tepal_res *res, const char *name,
 /* Closes the connection after this response; also when its head has been sent, though that cannot
  * say so any more. */
 TEPAL_API void tepal_res_set_close(tepal_res *res);
+
+/* --- The body as a whole ---------------------------------------------------------------------- */
+
+/* What it is, for middlewares: without a NUL behind it. NULL for a stream. */
+TEPAL_API const tepal_bytes *tepal_res_body(const tepal_res *res);
+
+/* Replaces it; the media type stays as it is. _set_body copies the octets. _lend_body does not, as is
+ * good for large ones: release(arg) gives them back when the request ends, by when they have been sent
+ * or will not be, or when another body takes their place. It is called exactly once, before the call
+ * returns where that fails. With NULL for release the octets live at least as long as the request. So a
+ * variable on the stack of the handler, or of the task or thread that calls, is refused.
+ *     tepal_res *res = tepal_data(req, 200, "image/png", NULL, 0);
+ *     tepal_res_lend_body(res, png, len, free, png);
+ * Return 0; -EINVAL for NULL as octets, for a stream, and for octets on a stack, TEPAL_EREQUEST_MEMORY,
+ * -ENOBUFS or -ENOMEM (in all these the whole response becomes a 500, or 413 and 503 as in req.h); or
+ * TEPAL_ESENT. */
+TEPAL_API int tepal_res_set_body(tepal_res *res, const void *data, size_t len);
+TEPAL_API int tepal_res_lend_body(tepal_res *res, const void *data, size_t len,
+                                  void (*release)(void *arg), const void *arg);
 
 /* --- Streaming -------------------------------------------------------------------------------- */
 

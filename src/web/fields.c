@@ -14,16 +14,15 @@ int tepal_res_status(const tepal_res *res)
     return response_is_usable(res, "tepal_res_status", false) ? res->status : -EINVAL;
 }
 
-/* Makes the response one that must not be sent, and says so. */
-static int refuse(tepal_res *res, int error)
+int response_refuse(tepal_res *res, int error)
 {
     if (res->error == 0)
         res->error = error;
     return error;
 }
 
-/* The head is on its way: said, as the result is easily overlooked. */
-static int sent_already(const tepal_res *res, const char *call, const char *what)
+/* Said, as the result is easily overlooked. */
+int response_sent_already(const tepal_res *res, const char *call, const char *what)
 {
     mistake_say_once(res->req, ONCE_SENT, call,
                      "%.100s is left as it is: the head of the response was sent before, with the "
@@ -38,7 +37,7 @@ int tepal_res_set_status(tepal_res *res, int status, const char *reason)
     if (!response_is_usable(res, call, false))
         return -EINVAL;
     if (res->head_sent)
-        return sent_already(res, call, "the status");
+        return response_sent_already(res, call, "the status");
     if (status < 200 || status > 999) {
         mistake_say(res->req, call, "status %d is not 200 to 999", status);
         return -EINVAL;
@@ -87,7 +86,7 @@ static int append_field(tepal_res *res, const char *name, const char *value, siz
     struct res_field *field = request_alloc(res->req, sizeof(*field));
     char *copy = field ? tepal_req_strdup(res->req, name) : NULL;
     if (!copy)
-        return refuse(res, res->req->error);
+        return response_refuse(res, res->req->error);
     *field = (struct res_field){ .name = copy,
                                  .value = value,
                                  .name_len = (uint32_t)name_len,
@@ -122,8 +121,9 @@ static int put(tepal_res *res, const struct caller *caller, const char *value, s
     enum http_field id = http_field_id(name, name_len);
     const char *fault = fault_of(name, name_len, value, value_len);
     if (UNLIKELY(fault != NULL))
-        return refuse(res, mistake(res->req, TEPAL_EFIELD, caller->call,
-                                   "the field \"%.100s\" %s: \"%.200s\"", name, fault, value));
+        return response_refuse(res,
+                               mistake(res->req, TEPAL_EFIELD, caller->call,
+                                       "the field \"%.100s\" %s: \"%.200s\"", name, fault, value));
     if (is_framing(id)) {
         mistake_say_once(res->req, ONCE_FRAMING, caller->call,
                          "%s is not set: the server writes it itself", name);
@@ -149,13 +149,14 @@ static int check_put(tepal_res *res, const struct caller *caller, const char *va
     if (!response_is_usable(res, caller->call, false))
         return -EINVAL;
     if (UNLIKELY(res->head_sent))
-        return sent_already(res, caller->call, caller->field ? caller->field : "the field");
+        return response_sent_already(res, caller->call,
+                                     caller->field ? caller->field : "the field");
     if (UNLIKELY(!caller->field))
-        return refuse(res, mistake_null(res->req, caller->call, "the name"));
+        return response_refuse(res, mistake_null(res->req, caller->call, "the name"));
     if (LIKELY(value != NULL))
         return 0;
     snprintf(what, sizeof(what), "the value of %.100s", caller->field);
-    return refuse(res, mistake_null(res->req, caller->call, what));
+    return response_refuse(res, mistake_null(res->req, caller->call, what));
 }
 
 static int put_formatted(tepal_res *res, const struct caller *caller, const char *format,
@@ -166,7 +167,7 @@ static int put_formatted(tepal_res *res, const struct caller *caller, const char
     if (rc < 0)
         return rc;
     char *value = request_vprintf(res->req, caller, &len, format, args);
-    return value ? put(res, caller, value, len, add) : refuse(res, res->req->error);
+    return value ? put(res, caller, value, len, add) : response_refuse(res, res->req->error);
 }
 
 static int put_copy(tepal_res *res, const struct caller *caller, const char *value, bool add)
@@ -175,14 +176,14 @@ static int put_copy(tepal_res *res, const struct caller *caller, const char *val
     if (rc < 0)
         return rc;
     char *copy = tepal_req_strdup(res->req, value);
-    return copy ? put(res, caller, copy, strlen(copy), add) : refuse(res, res->req->error);
+    return copy ? put(res, caller, copy, strlen(copy), add) : response_refuse(res, res->req->error);
 }
 
 int response_put(tepal_res *res, const char *call, const char *name, const char *value)
 {
     char *copy = tepal_req_strdup(res->req, value);
     return copy ? put(res, &(struct caller){ call, name }, copy, strlen(copy), false)
-                : refuse(res, res->req->error);
+                : response_refuse(res, res->req->error);
 }
 
 int tepal_res_set_header(tepal_res *res, const char *name, const char *value)
@@ -241,10 +242,11 @@ static int put_cookie(tepal_res *res, const struct caller *caller, const char *v
         return rc;
     long len = cookie_write(NULL, 0, caller->field, value, attributes);
     if (len < 0)
-        return refuse(res, mistake(res->req, TEPAL_EFIELD, caller->call,
-                                   "the cookie \"%.100s\" has a forbidden character in its name, "
-                                   "its value or an attribute: \"%.200s\"",
-                                   caller->field, value));
+        return response_refuse(
+            res, mistake(res->req, TEPAL_EFIELD, caller->call,
+                         "the cookie \"%.100s\" has a forbidden character in its name, "
+                         "its value or an attribute: \"%.200s\"",
+                         caller->field, value));
     const char *fault = cookie_fault(caller->field, attributes);
     if (fault) {
         mistake_say(res->req, caller->call,
@@ -254,7 +256,7 @@ static int put_cookie(tepal_res *res, const struct caller *caller, const char *v
     }
     char *text = request_alloc_text(res->req, (size_t)len + 1);
     if (!text)
-        return refuse(res, res->req->error);
+        return response_refuse(res, res->req->error);
     cookie_write(text, (size_t)len + 1, caller->field, value, attributes);
     return put(res, &(struct caller){ caller->call, "Set-Cookie" }, text, (size_t)len, true);
 }
@@ -303,7 +305,7 @@ int tepal_res_set_length(tepal_res *res, uint64_t length)
     if (!response_is_usable(res, call, false))
         return -EINVAL;
     if (res->head_sent)
-        return sent_already(res, call, "the length");
+        return response_sent_already(res, call, "the length");
     res->has_length = true;
     res->declared = length;
     return 0;
