@@ -98,6 +98,15 @@ struct caller {
     const char *call, *field;
 };
 
+/* Whether a field can be set that has this name and this value, or the format of it. Returns 0, or
+ * an error. */
+int response_check_put(tepal_res *res, const struct caller *caller, const char *value);
+
+/* Sets or adds a field whose value lives with the request, for this call. Returns what
+ * tepal_res_set_header() does. */
+int response_put_value(tepal_res *res, const struct caller *caller, const char *value, size_t len,
+                       bool add);
+
 /* Whether the format is text of the request, so that its client would choose what is printed: that is
  * said, of this call, and the cause of a failure. */
 bool request_refuses_format(tepal_req *req, const char *call, const char *format);

@@ -45,6 +45,7 @@ SIZE(tepal_addr, 24);
 /* req.h */
 
 /* res.h */
+SIZE(tepal_cookie_options, 64);
 
 /* run.h */
 
