@@ -43,7 +43,7 @@ tepal_req *request_new(struct connection *connection)
     req->last_resort.req = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
     req->query = NULL;
-    req->joined = NULL;
+    req->values = NULL;
     req->cookies = NULL;
     req->has_whole_body = req->body_taken = req->continued = false;
     req->in_handler = req->prepared = req->preparing = false;
@@ -258,7 +258,8 @@ char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, 
 
 void *tepal_req_alloc(tepal_req *req, size_t size)
 {
-    return request_alloc(req, size);
+    void *p = request_alloc(req, size);
+    return p ? memset(p, 0, size) : NULL;
 }
 
 char *tepal_req_strdup(tepal_req *req, const char *s)
@@ -288,8 +289,9 @@ char *tepal_req_printf(tepal_req *req, const char *format, ...)
     return text;
 }
 
-int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
+int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), const void *given)
 {
+    void *arg = (void *)(uintptr_t)given;
     if (!fn)
         return mistake_null(req, "tepal_req_defer", "the function");
     if (UNLIKELY(is_on_stack(req, arg))) {
@@ -322,8 +324,9 @@ void request_end_group(tepal_req *req)
     req->group = NULL;
 }
 
-int tepal_req_set_state(tepal_req *req, const tepal_key *key, void *value)
+int tepal_req_set_state(tepal_req *req, const tepal_key *key, const void *given)
 {
+    void *value = (void *)(uintptr_t)given;
     for (struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key) {
             entry->value = value;

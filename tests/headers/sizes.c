@@ -78,6 +78,7 @@ SIZE(tepal_route, 128);
 /* req.h */
 
 /* res.h */
+SIZE(tepal_cookie_options, 64);
 
 /* run.h */
 SIZE(tepal_site, 104);
