@@ -65,6 +65,24 @@ TEPAL_API void tepal_deadline_move_ms(int64_t before, int64_t ms);
 /* Puts the deadline back that tepal_deadline_in_ms() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
 
+/* Runs fn(arg) in the calling task, and limits all that it waits for to ms milliseconds from now, as
+ * tepal_deadline_in_ms() does; then the deadline is what it was before. So what fn waits for returns
+ * -ETIMEDOUT when the time is over, and fn returns that to its caller:
+ *
+ *     rc = tepal_timeout_ms(500, ask_the_cache, &question);
+ *     if (rc == -ETIME)
+ *         rc = ask_the_database(&question);
+ *
+ * fn is called in any case, and the first thing that it waits for tells when its time is over already
+ * (ms is 0 or less) or the task cancelled; TEPAL_NEVER gives it no time of its own. Timeouts nest, and
+ * an earlier deadline that is in force stays in force. A shield that fn begins must end within it, and
+ * a deadline that it moves or leaves behind ends with it.
+ *
+ * Suspends where fn does. Returns what fn returned; but -ETIME in place of -ETIMEDOUT when this time
+ * has passed, and the deadline that was in force before has not. So -ETIMEDOUT is what the calls of the
+ * caller are told, too, and for it to pass on. */
+TEPAL_API int tepal_timeout_ms(int64_t ms, tepal_task_fn *fn, const void *arg);
+
 /* Moments at equal distances. The members are tepal's own. */
 typedef struct tepal_interval {
     int64_t period_ms, next_ms;
