@@ -200,7 +200,11 @@ static int open_store(tepal_app *app, void *arg)
     const char **file = arg;
     struct store *store;
     int rc = store_open(*file, &store);
-    tepal_app_set_state(app, &STORE, store);
+    if (rc < 0)
+        return rc;
+    rc = tepal_app_set_state(app, &STORE, store);
+    if (rc < 0)
+        store_close(store);
     return rc;
 }
 

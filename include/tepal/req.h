@@ -75,6 +75,9 @@ TEPAL_API int64_t tepal_req_match_int(const tepal_req *req, const char *name);
  * metrics. */
 TEPAL_API const char *tepal_req_pattern(const tepal_req *req);
 
+/* The argument of the route, NULL where it has none, or no route matched. */
+TEPAL_API void *tepal_req_arg(const tepal_req *req);
+
 /* The Host the client asked for, with its port if it sent one; the address of the server when it
  * sent none (HTTP/1.0). */
 TEPAL_API const char *tepal_req_host(tepal_req *req);

@@ -28,7 +28,14 @@ extern "C" {
  * one is asked for, text in the memory of the request is refused when there is a '%' in it, and
  * -Wformat-security finds it earlier. Here, in fields and wherever tepal formats for machines, the
  * decimal point of a real is a point, whatever locale the program has set. With NULL for a %s the
- * response is NULL: "(null)" is not sent. */
+ * response is NULL: "(null)" is not sent.
+ *
+ * tepal_htmlf() escapes what its conversions print (& < > " '), so that what a client sent cannot become
+ * markup; the format itself is markup and is left alone. A value of an attribute stands in quotes:
+ * <a title="%s">. Markup that was made elsewhere does not go through it but through tepal_html(), and
+ * tepal_html_escape() is not needed. NULL for a %s prints nothing there, unless a call has failed before,
+ * whose NULL it then is: the response is NULL. All conversions of printf() work but %n and those with
+ * numbered arguments (%1$s), which are mistakes. */
 TEPAL_API tepal_res *tepal_text(tepal_req *req, int status, const char *text);
 TEPAL_API tepal_res *tepal_textf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);

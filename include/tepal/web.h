@@ -6,6 +6,7 @@
 #include <tepal/log.h>
 #include <tepal/req.h>
 #include <tepal/res.h>
+#include <tepal/route.h>
 #include <tepal/run.h>
 
 #endif

@@ -14,12 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static ssize_t socket_read(struct tepal_conn *stream, void *buffer, size_t size)
+NO_INLINE ssize_t socket_read_failed(struct tepal_conn *stream, void *buffer, size_t size)
 {
     struct io *io = &stream->io;
-    ssize_t n = recv(io->fd, buffer, size, 0);
+    ssize_t n = -1;
     /* At urgent data a signal that is pending lets the system say so with octets behind it. */
-    if (n < 0 && errno == EAGAIN && UNLIKELY(io->state & IO_STOPS))
+    if (errno == EAGAIN && (io->state & IO_STOPS))
         n = recv(io->fd, buffer, size, 0);
     if (n < 0)
         return stream_failed(io, IO_READ);

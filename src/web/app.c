@@ -178,23 +178,25 @@ static void need_living(const tepal_app *app, const char *call)
         misuse(call, registration_closed);
 }
 
-void tepal_app_set_state(tepal_app *app, const tepal_key *key, void *value)
+int tepal_app_set_state(tepal_app *app, const tepal_key *key, const void *value)
 {
     if (!app)
-        return;
+        return -ENOMEM;
     need_living(app, "tepal_app_set_state");
-    for (struct state_entry *entry = app->state; entry; entry = entry->next)
-        if (entry->key == key) {
-            entry->value = value;
-            return;
-        }
-    struct state_entry *entry = mem_alloc(sizeof(*entry));
+    struct state_entry *entry = app->state;
+    while (entry && entry->key != key)
+        entry = entry->next;
     if (!entry) {
-        app->out_of_memory = true;
-        return;
+        entry = mem_alloc(sizeof(*entry));
+        if (!entry) {
+            app->out_of_memory = app->out_of_memory || !app->server;
+            return -ENOMEM;
+        }
+        *entry = (struct state_entry){ .key = key, .next = app->state };
+        app->state = entry;
     }
-    *entry = (struct state_entry){ .key = key, .value = value, .next = app->state };
-    app->state = entry;
+    entry->value = registration_arg(value);
+    return 0;
 }
 
 void *tepal_app_state(const tepal_app *app, const tepal_key *key)

@@ -124,7 +124,9 @@ static bool has_input(const struct connection *c)
 static enum outcome wait_for_head(struct connection *c, const struct h1_head *head)
 {
     struct http_conn *http = &c->http;
-    if (conn_flush(http) < 0)
+    if (LIKELY(http->out_len > 0))
+        conn_flush_here(http);
+    if (UNLIKELY(!conn_is_flushed(http)) && conn_flush(http) < 0)
         return OUTCOME_CLOSE;
     bool begun = head && http->in_start < http->in_end;
     if (begun && c->in_head && c->server->loop->now >= c->deadline)

@@ -34,19 +34,16 @@ static enum page page_for(tepal_req *req)
 
 static tepal_res *page_of(tepal_req *req, int status, const char *message)
 {
-    const char *reason = http_status_reason(status), *escaped;
+    const char *reason = http_status_reason(status);
     switch (page_for(req)) {
     case PAGE_JSON:
         return tepal_jsonf(req, status, "{s:i,s:s}", "status", status, "error", message);
     case PAGE_HTML:
-        escaped = tepal_html_escape(req, message);
-        if (!escaped)
-            return NULL;
         return tepal_htmlf(req, status,
                            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                            "<title>%d %s</title></head>\n<body><h1>%d %s</h1>\n<p>%s</p></body>"
                            "</html>\n",
-                           status, reason, status, reason, escaped);
+                           status, reason, status, reason, message);
     default:
         return tepal_textf(req, status, "%d %s%s%s\n", status, reason,
                            strcmp(message, reason) == 0 ? "" : ": ",

@@ -345,6 +345,11 @@ void *tepal_req_state(const tepal_req *req, const tepal_key *key)
     return state_get(req->app->state, key);
 }
 
+void *tepal_req_arg(const tepal_req *req)
+{
+    return req->match.route ? (void *)(uintptr_t)req->match.route->arg : NULL;
+}
+
 tepal_app *tepal_req_app(const tepal_req *req)
 {
     return req->app;

@@ -5,6 +5,7 @@
 #include "http/uri.h"
 #include "web/json_owner.h"
 #include "web/json_writer.h"
+#include "web/markup.h"
 #include "web/mistake.h"
 #include "web/on_stack.h"
 #include "web/responses.h"
@@ -172,7 +173,7 @@ tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
         return NULL;
     va_list args;
     va_start(args, format);
-    res->body = request_vprintf(req, &kind.caller, &res->len, format, args);
+    res->body = markup_vprintf(req, &kind.caller, &res->len, format, args);
     va_end(args);
     return res->body ? res : NULL;
 }
@@ -281,28 +282,4 @@ tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
     }
     *p = '\0';
     return response_put(res, call, "Location", url) == 0 ? res : NULL;
-}
-
-const char *tepal_html_escape(tepal_req *req, const char *text)
-{
-    if (!text) {
-        mistake_null(req, "tepal_html_escape", "the text");
-        return NULL;
-    }
-    char *out = request_alloc_text(req, 6 * strlen(text) + 1), *p = out;
-    for (; out && *text; text++) {
-        const char *entity = *text == '&'    ? "&amp;"
-                             : *text == '<'  ? "&lt;"
-                             : *text == '>'  ? "&gt;"
-                             : *text == '"'  ? "&quot;"
-                             : *text == '\'' ? "&#39;"
-                                             : NULL;
-        if (entity)
-            p = stpcpy(p, entity);
-        else
-            *p++ = *text;
-    }
-    if (out)
-        *p = '\0';
-    return out;
 }

@@ -1,15 +1,16 @@
 /* Registration of routes. */
+#include "base/room.h"
 #include "web/registration.h"
-
-#include <tepal/log.h>
 
 #include <errno.h>
 
-static void add_route(tepal_app *app, const char *call, const tepal_route *route)
+static void add_route(tepal_app *app, const tepal_route *route)
 {
     const char *why = NULL;
-    if (!registration_is_open(app, call))
+    if (!room_is_empty(route->later, sizeof(route->later))) {
+        registration_mistake(app, "a route %s", room_fault);
         return;
+    }
     if (!route->pattern) {
         registration_mistake(app, "route %s: the pattern is NULL", route->method);
         return;
@@ -19,6 +20,28 @@ static void add_route(tepal_app *app, const char *call, const tepal_route *route
         app->out_of_memory = true;
     else if (rc < 0)
         registration_mistake(app, "route %s %s: %s", route->method, route->pattern, why);
+}
+
+/* A row whose method was forgotten would end the table unseen. */
+static void need_method(tepal_app *app, const char *call, const tepal_route *route)
+{
+    if (!route->method && (route->pattern || route->handler))
+        registration_mistake(app, "%s: the method of a route is NULL: %s", call,
+                             route->pattern ? route->pattern : "one without a pattern");
+}
+
+void tepal_add_route(tepal_app *app, const tepal_route *route)
+{
+    static const char call[] = "tepal_add_route";
+    if (!registration_is_open(app, call))
+        return;
+    if (!route || (!route->method && !route->pattern && !route->handler)) {
+        registration_mistake(app, "%s: the route is NULL, or nothing of it is set", call);
+        return;
+    }
+    need_method(app, call, route);
+    if (route->method)
+        add_route(app, route);
 }
 
 void tepal_routes(tepal_app *app, const tepal_route *table)
@@ -31,18 +54,15 @@ void tepal_routes(tepal_app *app, const tepal_route *table)
         return;
     }
     for (; table->method; table++)
-        add_route(app, call, table);
-    /* A row whose method was forgotten would end the table unseen. */
-    if (table->pattern || table->handler)
-        registration_mistake(app, "%s: the method of a route is NULL: %s", call,
-                             table->pattern ? table->pattern : "one without a pattern");
+        add_route(app, table);
+    need_method(app, call, table);
 }
 
 static void add_simple(tepal_app *app, const char *call, const char *method, const char *pattern,
                        tepal_handler *handler)
 {
-    add_route(app, call,
-              &(tepal_route){ .method = method, .pattern = pattern, .handler = handler });
+    if (registration_is_open(app, call))
+        add_route(app, &(tepal_route){ .method = method, .pattern = pattern, .handler = handler });
 }
 
 void tepal_any(tepal_app *app, const char *pattern, tepal_handler *handler)
