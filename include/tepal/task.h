@@ -51,6 +51,14 @@ TEPAL_API int64_t tepal_now_us(void);
  * -ECANCELED or -ETIMEDOUT. */
 TEPAL_API int tepal_sleep_ms(int64_t ms);
 
+/* Sleeps for at least us microseconds; 0 lets the other tasks run once. For pauses of less than a
+ * millisecond, and for those that must not last a millisecond longer: it costs a system call more than
+ * tepal_sleep_ms(), and ends some 10 to 100 us late, or when the other tasks let it. The deadline of
+ * the task still counts in milliseconds. The first one in a loop takes memory and a descriptor for it;
+ * while there are none, a sleep lasts whole milliseconds.
+ * Suspends. Returns 0, -ECANCELED or -ETIMEDOUT. */
+TEPAL_API int tepal_sleep_us(int64_t us);
+
 /* Limits all that this task waits for from now on to ms milliseconds from now. Deadlines only
  * shrink: an earlier one that is in force stays in force. Returns the deadline that was in force
  * before, for tepal_deadline_restore(). Does not suspend. */
