@@ -31,6 +31,7 @@ tepal_req *request_new(struct connection *connection)
     req->app = server->app;
     req->data = "";
     h1_head_init(&req->head, false, (struct h1_field *)(req + 1));
+    req->head.known_host = &server->known_host;
     req->match.route = NULL;
     req->match.n_values = 0;
     req->match.path_exists = false;
