@@ -4,6 +4,7 @@
 #define TEPAL_ASYNC_H
 
 #include <tepal/channel.h>
+#include <tepal/fd.h>
 #include <tepal/file.h>
 #include <tepal/inspect.h>
 #include <tepal/log.h>

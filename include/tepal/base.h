@@ -7,6 +7,13 @@
  *  - What a call gives you to close or to free, its comment says. Everything else lives as long as the
  *    first argument it was asked from.
  *  - Options are plain structs: zero means the default, a NULL pointer means all defaults.
+ *  - Room for what comes: structs that a program makes, rows of its tables, and structs that are filled
+ *    for it end with words named later. They are zero; a member that is added takes its place from
+ *    them, so the size never changes. A call that is given other than zero there fails with -EINVAL,
+ *    and the log says that the options are not initialised, or made for a newer tepal.
+ *  - Whoever gives a function to tepal gives an argument with it: a const void *, so that a constant,
+ *    a text or a variable needs no cast. The function gets it as a void *. It is neither copied nor
+ *    freed, where a call does not say so.
  *  - Text is a NUL-terminated const char *, in UTF-8 where tepal itself writes it. Bytes are a
  *    tepal_bytes. A getter returns NULL where there is nothing.
  *  - A call that may suspend the calling task says "Suspends" in its comment.
@@ -49,6 +56,15 @@ typedef struct tepal_bytes {
     size_t len;
 } tepal_bytes;
 
+/* A length that is not known. */
+#define TEPAL_UNKNOWN UINT64_MAX
+
+/* A name and a value: of fields, of a query. A list of them ends with a pair whose name is NULL:
+ * (tepal_pair[]){ { "Accept", "text/plain" }, { 0 } }. Never gets another member. */
+typedef struct tepal_pair {
+    const char *name, *value;
+} tepal_pair;
+
 /* The key of a value that the program keeps with an application, a request or a task. A key is a
  * constant of the program; its address is what counts, the name is for people:
  * static const tepal_key DB = { "db" }; */
@@ -56,25 +72,17 @@ typedef struct tepal_key {
     const char *name;
 } tepal_key;
 
-/* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. */
+/* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. Those of HTTP
+ * are in tepal/http_error.h. */
 enum tepal_code {
-    TEPAL_ECLOSED = -4097,    /* the peer closed the connection before the message was complete */
-    TEPAL_EMESSAGE = -4098,   /* the peer sent a malformed message */
-    TEPAL_EBODY_SIZE = -4099, /* the body is larger than max_body */
-    TEPAL_EJSON = -4100,      /* the text is not the JSON that was expected */
-    TEPAL_ECHARSET = -4101,   /* the text is not in the charset it says */
-    TEPAL_EREQUEST_MEMORY = -4102, /* the request used more than max_request_memory */
-    TEPAL_ELENGTH = -4103,  /* a response body is not as long as its declared Content-Length */
-    TEPAL_EFIELD = -4104,   /* a field name or value has characters that HTTP forbids */
-    TEPAL_ESENT = -4105,    /* the head of the response has been sent: too late to change it */
-    TEPAL_EPATTERN = -4106, /* a route pattern is malformed or conflicts with another one */
+    TEPAL_ECLOSED = -4097,  /* the peer closed the connection before the message was complete */
+    TEPAL_EMESSAGE = -4098, /* the peer sent a malformed message */
     TEPAL_ENONAME = -4107,  /* there is no such host name, or it has no address of that family */
     TEPAL_EDNS = -4108,     /* the name servers failed, or did not answer in time */
     TEPAL_ETLS = -4109,     /* TLS failed: the peer violates it, refuses us, or does not speak it */
     TEPAL_ECERTIFICATE = -4110, /* a certificate is not accepted, or unusable */
-    TEPAL_ETRUNCATED = -4111,   /* an encrypted stream ended without its proper end */
+    TEPAL_ETRUNCATED = -4111,   /* an encrypted connection ended without its proper end */
     TEPAL_ESILENT = -4112, /* the system has given the peer up, which does not answer (ETIMEDOUT) */
-    TEPAL_ENOBODY = -4130, /* nobody reads this body (HEAD, 304): writing is over, properly */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and

@@ -133,11 +133,36 @@ enum { CONN_MAX_PIECES = 3 };
 int conn_write(struct http_conn *conn, const void *data, size_t len);
 int conn_writev(struct http_conn *conn, const struct iovec *pieces, int n);
 
+/* What is left to do when an attempt to write the output has had this result. */
+void conn_flushed_part(struct http_conn *conn, ssize_t n);
+
 /* Writes all that was collected. Suspends while the peer is slow. Returns as conn_write(): what is
  * left after an interruption is still there. */
 int conn_flush(struct http_conn *conn);
 
+/* Whether all that was written has gone, without an error. */
+static inline bool conn_is_flushed(const struct http_conn *conn)
+{
+    return conn->out_len == 0 && conn->error == 0 && !stream_is_holding(&conn->stream);
+}
+
 /* Writes as much of it as the peer takes at once. Does not suspend. Fits task->before_wait. */
 void conn_flush_some(void *conn);
+
+/* The same where it is called, for a connection with output: see socket_read(). */
+static inline void conn_flush_here(struct http_conn *conn)
+{
+    if (UNLIKELY(conn->error < 0 || !(conn->stream.io.state & IO_WRITE)))
+        return;
+    ssize_t n = stream_try_write(&conn->stream, conn->out, conn->out_len);
+    if (LIKELY(n == conn->out_len)) {
+        conn->work->sent += (uint64_t)n;
+        block_give(&loop_current->buffers, conn->out);
+        conn->out = NULL;
+        conn->out_len = 0;
+    } else {
+        conn_flushed_part(conn, n);
+    }
+}
 
 #endif

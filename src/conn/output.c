@@ -10,13 +10,6 @@
 /* Larger pieces are not copied. */
 enum { MAX_COPY = 4096 + 64 }; /* 64: for what frames a piece */
 
-static void give_output(struct http_conn *conn)
-{
-    block_give(&loop_current->buffers, conn->out);
-    conn->out = NULL;
-    conn->out_len = 0;
-}
-
 uint64_t conn_message_sent(const struct http_conn *conn)
 {
     const struct conn_work *work = conn->work;
@@ -174,22 +167,20 @@ int conn_write(struct http_conn *conn, const void *data, size_t len)
     return len > 0 ? conn_writev(conn, &piece, 1) : conn->error;
 }
 
-void conn_flush_some(void *arg)
+NO_INLINE void conn_flushed_part(struct http_conn *conn, ssize_t n)
 {
-    struct http_conn *conn = arg;
-    if (conn->error < 0 || !(conn->stream.io.state & IO_WRITE) ||
-        (conn->out_len == 0 && !stream_is_holding(&conn->stream)))
-        return;
-    struct iovec piece = { .iov_base = conn->out, .iov_len = conn->out_len };
-    ssize_t n = conn->stream.ops->writev(&conn->stream, &piece, 1);
-    if (n > 0)
+    if (n > 0) {
         conn->work->sent += (uint64_t)n;
-    if (n == conn->out_len) {
-        give_output(conn);
-    } else if (n > 0) {
         conn->out_len -= (uint32_t)n;
         memmove(conn->out, conn->out + n, conn->out_len);
     } else if (n != -EAGAIN) {
         conn->error = (int)n;
     }
+}
+
+void conn_flush_some(void *arg)
+{
+    struct http_conn *conn = arg;
+    if (conn->out_len > 0 || stream_is_holding(&conn->stream))
+        conn_flush_here(conn);
 }

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 struct loop;
@@ -65,12 +66,6 @@ void stream_reset_at_close(struct tepal_conn *stream);
 
 /* Wakes the tasks that wait on the stream. */
 void stream_on_event(struct io *io);
-
-/* Tries to read; see ops->read. Does not suspend. */
-static inline ssize_t stream_try_read(struct tepal_conn *stream, void *buffer, size_t size)
-{
-    return stream->ops->read(stream, buffer, size);
-}
 
 /* Whether octets have been read from below that the user has not asked for yet, and whether octets
  * were put that have not gone below. */
@@ -164,6 +159,36 @@ static inline void stream_read_short(struct io *io, bool is_short)
 static inline ssize_t stream_wrote(struct io *io, ssize_t n)
 {
     return n >= 0 ? n : stream_failed(io, IO_WRITE);
+}
+
+/* What is left to do when the attempt below has failed. Part of socket.c. */
+ssize_t socket_read_failed(struct tepal_conn *stream, void *buffer, size_t size);
+
+/* The reading of stream_socket_ops. It is inlined where it can be: a system call leaves the processor
+ * no memory of where functions return to, and each that was entered before returns slowly. */
+static inline ssize_t socket_read(struct tepal_conn *stream, void *buffer, size_t size)
+{
+    ssize_t n = recv(stream->io.fd, buffer, size, 0);
+    if (UNLIKELY(n < 0))
+        return socket_read_failed(stream, buffer, size);
+    stream_read_short(&stream->io, (size_t)n < size);
+    return n;
+}
+
+/* Tries to read; see ops->read. Does not suspend. */
+static inline ssize_t stream_try_read(struct tepal_conn *stream, void *buffer, size_t size)
+{
+    return LIKELY(stream->ops == &stream_socket_ops) ? socket_read(stream, buffer, size)
+                                                     : stream->ops->read(stream, buffer, size);
+}
+
+/* Tries to write one piece; see ops->writev. Does not suspend. */
+static inline ssize_t stream_try_write(struct tepal_conn *stream, const void *data, size_t len)
+{
+    if (LIKELY(stream->ops == &stream_socket_ops))
+        return stream_wrote(&stream->io, send(stream->io.fd, data, len, MSG_NOSIGNAL));
+    struct iovec piece = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
+    return stream->ops->writev(stream, &piece, 1);
 }
 
 /* The sendfile of what is not encrypted: sockets and pipes. Part of socket.c. */

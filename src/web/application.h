@@ -35,6 +35,12 @@ struct app_hook {
     void *arg;
 };
 
+struct app_background {
+    tepal_app *app;
+    tepal_app_hook *fn;
+    void *arg;
+};
+
 /* A growing array of hooks. */
 struct app_hooks {
     struct app_hook *all;
@@ -53,13 +59,14 @@ struct tepal_app {
     struct app_hooks startup, shutdown, cleanup;
     struct app_context *contexts;
     size_t n_contexts, n_entered;
+    struct app_background *backgrounds;
+    size_t n_backgrounds;
     char *error;        /* the first one of registration */
     bool out_of_memory; /* which has no text of its own */
     unsigned told;      /* what was said once for requests without a route: see mistake.h */
     tepal_group *group; /* while it is served, as all below */
     int64_t end_until;  /* when its tasks that have not ended are abandoned; TEPAL_NEVER: never */
     struct server *server;
-    char *url;
     bool ends_by_signal; /* a second one at once: tepal_run() */
 };
 
@@ -79,5 +86,9 @@ void app_close_given(tepal_app *app);
 int app_start(tepal_app *app);
 void app_shutdown(tepal_app *app);
 void app_cleanup(tepal_app *app);
+
+/* Starts the background tasks in the application's group (background.c). Returns 0 or a negative error,
+ * which is logged. */
+int background_start_all(tepal_app *app);
 
 #endif

@@ -34,19 +34,16 @@ static enum page page_for(tepal_req *req)
 
 static tepal_res *page_of(tepal_req *req, int status, const char *message)
 {
-    const char *reason = http_status_reason(status), *escaped;
+    const char *reason = http_status_reason(status);
     switch (page_for(req)) {
     case PAGE_JSON:
         return tepal_jsonf(req, status, "{s:i,s:s}", "status", status, "error", message);
     case PAGE_HTML:
-        escaped = tepal_html_escape(req, message);
-        if (!escaped)
-            return NULL;
         return tepal_htmlf(req, status,
                            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                            "<title>%d %s</title></head>\n<body><h1>%d %s</h1>\n<p>%s</p></body>"
                            "</html>\n",
-                           status, reason, status, reason, escaped);
+                           status, reason, status, reason, message);
     default:
         return tepal_textf(req, status, "%d %s%s%s\n", status, reason,
                            strcmp(message, reason) == 0 ? "" : ": ",
@@ -58,13 +55,13 @@ static tepal_res *page_of(tepal_req *req, int status, const char *message)
 static tepal_res *make_page(tepal_req *req, int status, const char *message)
 {
     tepal_res *res = page_of(req, status, message);
-    return res && tepal_res_add_header(res, "Vary", "Accept") == 0 ? res : NULL;
+    return res && tepal_res_add_to_list(res, "Vary", "Accept") == 0 ? res : NULL;
 }
 
 /* The page; detail NULL, or what is no text, is the phrase of the status. */
 static tepal_res *make_error(tepal_req *req, int status, const char *call, const char *detail)
 {
-    if (!request_is_given(req, "tepal_error"))
+    if (!request_is_given(req, call))
         return NULL;
     if (status < 200 || status > 999) {
         mistake(req, -EINVAL, call, "status %d is not 200 to 999", status);
@@ -83,7 +80,7 @@ tepal_res *tepal_error(tepal_req *req, int status, const char *detail)
 tepal_res *tepal_errorf(tepal_req *req, int status, const char *format, ...)
 {
     static const struct caller caller = { .call = "tepal_errorf" };
-    if (!format) {
+    if (!req || !format) {
         mistake_null(req, caller.call, "the format");
         return NULL;
     }

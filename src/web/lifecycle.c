@@ -78,6 +78,8 @@ int app_start(tepal_app *app)
     bool begun = rc == 0;
     if (begun)
         rc = run_startup(app);
+    if (rc == 0)
+        rc = background_start_all(app);
     if (rc < 0)
         end(app);
     /* What the first startup hooks have opened is closed, though a later one has failed. */

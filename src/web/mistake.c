@@ -22,7 +22,7 @@ say(const tepal_req *req, const char *call, const char *format, va_list args)
                is_plain ? "" : ")");
 }
 
-static int record(tepal_req *req, int error)
+int mistake_said(tepal_req *req, int error)
 {
     request_fail(req, error);
     req->told = error;
@@ -53,7 +53,7 @@ int mistake(tepal_req *req, int error, const char *call, const char *format, ...
     va_start(args, format);
     say(req, call, format, args);
     va_end(args);
-    return record(req, error);
+    return mistake_said(req, error);
 }
 
 int mistake_null(tepal_req *req, const char *call, const char *what)
@@ -93,11 +93,10 @@ bool argument_is_given(const tepal_req *req, const char *call, const void *argum
     return false;
 }
 
-bool places_are_given(const tepal_req *req, const char *call, const size_t *at, const char **name,
-                      const char **value)
+bool places_are_given(const tepal_req *req, const char *call, const size_t *at,
+                      const tepal_pair *pair)
 {
-    return argument_is_given(req, call, at, "at") && argument_is_given(req, call, name, "name") &&
-           argument_is_given(req, call, value, "value");
+    return argument_is_given(req, call, at, "at") && argument_is_given(req, call, pair, "pair");
 }
 
 int mistake_in_format(tepal_req *req, const struct caller *caller, const char *format, va_list args)

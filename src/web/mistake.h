@@ -45,6 +45,9 @@ int mistake(tepal_req *req, int error, const char *call, const char *format, ...
  * already: then the NULL is what that call has returned. Returns the cause. */
 int mistake_null(tepal_req *req, const char *call, const char *what);
 
+/* Makes error the cause, of which the log has been told. Returns error. */
+int mistake_said(tepal_req *req, int error);
+
 /* Only logs it. */
 void mistake_say(const tepal_req *req, const char *call, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -58,9 +61,9 @@ void mistake_say_once(const tepal_req *req, enum mistake_once what, const char *
 bool argument_is_given(const tepal_req *req, const char *call, const void *argument,
                        const char *what);
 
-/* The same for the places that a walk along names and values is given: at, name and value. */
-bool places_are_given(const tepal_req *req, const char *call, const size_t *at, const char **name,
-                      const char **value);
+/* The same for the places that a walk along names and values is given: at and pair. */
+bool places_are_given(const tepal_req *req, const char *call, const size_t *at,
+                      const tepal_pair *pair);
 
 /* The format could not be printed, or has printed a NULL (see printing.h): says which of them it
  * was, or records that memory is short. Returns the cause. */

@@ -52,9 +52,9 @@ NO_POINTER(path, tepal_req_path(none))
 NO_POINTER(target, tepal_req_target(none))
 NO_POINTER(query_string, tepal_req_query_string(none))
 NO_POINTER(query, tepal_req_query(none, "a"))
-NO_POINTER(query_nth, tepal_req_query_nth(none, "a", 1))
+RESULT(query_all, *tepal_req_query_all(none, "a"), NULL)
 NO_POINTER(header, tepal_req_header(none, "a"))
-NO_POINTER(header_nth, tepal_req_header_nth(none, "a", 0))
+RESULT(header_all, *tepal_req_header_all(none, "a"), NULL)
 NO_POINTER(cookie, tepal_req_cookie(none, "a"))
 NO_POINTER(match, tepal_req_match(none, "a"))
 RESULT(match_int, tepal_req_match_int(none, "a"), 0)
@@ -102,30 +102,27 @@ static bool defer(tepal_req *req)
     return tepal_req_defer(none, count_deferred, NULL) == -EINVAL && n_deferred == 1;
 }
 
-/* The walks along names and values: a place for a part of the result. */
-typedef bool each(tepal_req *req, size_t *at, const char **name, const char **value);
-
-static bool each_header(tepal_req *req, size_t *at, const char **name, const char **value)
-{
-    return tepal_req_each_header(req, at, name, value);
-}
+typedef bool each(tepal_req *req, size_t *at, tepal_pair *pair);
 
 static bool walk(each *call, tepal_req *req, int missing)
 {
-    const char *name, *value;
+    tepal_pair pair;
     size_t at = 0;
-    return !call(missing == 0 ? none : req, missing == 1 ? none : &at, missing == 2 ? none : &name,
-                 missing == 3 ? none : &value);
+    return !call(missing == 0 ? none : req, missing == 1 ? none : &at, missing == 2 ? none : &pair);
 }
 
 RESULT(query_walk, walk(tepal_req_each_query, req, 0), true)
 RESULT(query_at, walk(tepal_req_each_query, req, 1), true)
-RESULT(query_name, walk(tepal_req_each_query, req, 2), true)
-RESULT(query_value, walk(tepal_req_each_query, req, 3), true)
-RESULT(header_walk, walk(each_header, req, 0), true)
-RESULT(header_at, walk(each_header, req, 1), true)
-RESULT(header_name, walk(each_header, req, 2), true)
-RESULT(header_value, walk(each_header, req, 3), true)
+RESULT(query_pair, walk(tepal_req_each_query, req, 2), true)
+RESULT(header_walk, walk(tepal_req_each_header, req, 0), true)
+RESULT(header_at, walk(tepal_req_each_header, req, 1), true)
+RESULT(header_pair, walk(tepal_req_each_header, req, 2), true)
+RESULT(cookie_walk, walk(tepal_req_each_cookie, req, 0), true)
+RESULT(cookie_at, walk(tepal_req_each_cookie, req, 1), true)
+RESULT(cookie_pair, walk(tepal_req_each_cookie, req, 2), true)
+NO_POINTER(argument, tepal_req_arg(none))
+NO_POINTER(html_printed, tepal_htmlf(none, 200, "%d", 1))
+NO_POINTER(error_printed, tepal_errorf(none, 404, "%d", 1))
 
 static const struct row rows[] = {
     { "tepal_req_method: the request is NULL", method, false },
@@ -133,9 +130,9 @@ static const struct row rows[] = {
     { "tepal_req_target: the request is NULL", target, false },
     { "tepal_req_query_string: the request is NULL", query_string, false },
     { "tepal_req_query: the request is NULL", query, false },
-    { "tepal_req_query: the request is NULL", query_nth, false },
+    { "tepal_req_query_all: the request is NULL", query_all, false },
     { "tepal_req_header: the request is NULL", header, false },
-    { "tepal_req_header_nth: the request is NULL", header_nth, false },
+    { "tepal_req_header_all: the request is NULL", header_all, false },
     { "tepal_req_cookie: the request is NULL", cookie, false },
     { "tepal_req_match: the request is NULL", match, false },
     { "tepal_req_match_int: the request is NULL", match_int, false },
@@ -166,14 +163,18 @@ static const struct row rows[] = {
     { "tepal_req_on_response: the request is NULL", on_response, false },
     { "tepal_req_each_query: the request is NULL", query_walk, false },
     { "tepal_req_each_query: at is NULL", query_at, true },
-    { "tepal_req_each_query: name is NULL", query_name, true },
-    { "tepal_req_each_query: value is NULL", query_value, true },
+    { "tepal_req_each_query: pair is NULL", query_pair, true },
     { "tepal_req_each_header: the request is NULL", header_walk, false },
     { "tepal_req_each_header: at is NULL", header_at, true },
-    { "tepal_req_each_header: name is NULL", header_name, true },
-    { "tepal_req_each_header: value is NULL", header_value, true },
+    { "tepal_req_each_header: pair is NULL", header_pair, true },
+    { "tepal_req_each_cookie: the request is NULL", cookie_walk, false },
+    { "tepal_req_each_cookie: at is NULL", cookie_at, true },
+    { "tepal_req_each_cookie: pair is NULL", cookie_pair, true },
+    { "tepal_req_arg: the request is NULL", argument, false },
+    { "tepal_htmlf: the request is NULL", html_printed, false },
+    { "tepal_errorf: the request is NULL", error_printed, false },
     { "tepal_text: the request is NULL", text, false },
-    { "tepal_text: the request is NULL", text_printed, false },
+    { "tepal_textf: the request is NULL", text_printed, false },
     { "tepal_html: the request is NULL", html, false },
     { "tepal_data: the request is NULL", data, false },
     { "tepal_empty: the request is NULL", empty, false },
@@ -322,7 +323,7 @@ static void no_application(void **state)
     tepal_app_close(no_app);
     assert_null(tepal_app_state(no_app, &key));
     assert_null(tepal_app_group(no_app));
-    assert_null(tepal_app_url(no_app));
+    assert_null(tepal_app_url(no_app, 0));
     assert_non_null(strstr(tepal_app_error_text(no_app), "the application is NULL"));
     assert_null(tepal_testclient_new(no_app, NULL));
     assert_int_equal(tepal_run(no_app, NULL), 1);
