@@ -3,7 +3,7 @@
 #define TEPAL_WEB_SERVER_H
 
 #include "base/list.h"
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 #include "http/date.h"
 #include "http/h1_parse.h"
 #include "net/addr.h"
@@ -26,7 +26,7 @@ struct server {
     tepal_run_options options; /* with defaults filled in */
     bool default_memory;       /* max_request_memory is the default, for options.max_body */
     struct h1_limits head_limits;
-    struct conn_limits conn_limits;
+    struct h1_conn_limits h1_conn_limits;
     struct tepal_listener *listener; /* NULL: connections are attached one by one */
     struct access_log *access_log;   /* NULL: none */
     struct memory memory;            /* of all requests */
