@@ -225,6 +225,9 @@ typedef struct tepal_listener_options {
                          leads to another one by then */
     int backlog;      /* default 1024; the kernel caps it at net.core.somaxconn */
     bool reuse_port;  /* SO_REUSEPORT: several processes share the port */
+    int fd;           /* a TCP or Unix stream socket that listens already, such as one that was
+                         inherited; 0: none. It takes the place of all of the above. A duplicate is
+                         used, so that it stays the caller's to close; it is made non-blocking */
     uint64_t later[4];
 } tepal_listener_options;
 
@@ -233,7 +236,8 @@ typedef struct tepal_listener_options {
 
 /* Begins to listen. Does not suspend (a host name is looked up at once). Returns 0 and the
  * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such
- * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path. */
+ * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path, and for an fd that
+ * is no such socket; -ENOTSOCK and -EBADF for one that is no socket, or nothing. */
 TEPAL_API int tepal_listener_open(tepal_listener **listener, const tepal_listener_options *options);
 
 /* The port of a TCP listener, 0 of a Unix one. */

@@ -51,6 +51,14 @@ TEPAL_API int64_t tepal_now_us(void);
  * -ECANCELED or -ETIMEDOUT. */
 TEPAL_API int tepal_sleep_ms(int64_t ms);
 
+/* Sleeps for at least us microseconds; 0 lets the other tasks run once. For pauses of less than a
+ * millisecond, and for those that must not last a millisecond longer: it costs a system call more than
+ * tepal_sleep_ms(), and ends some 10 to 100 us late, or when the other tasks let it. The deadline of
+ * the task still counts in milliseconds. The first one in a loop takes memory and a descriptor for it;
+ * while there are none, a sleep lasts whole milliseconds.
+ * Suspends. Returns 0, -ECANCELED or -ETIMEDOUT. */
+TEPAL_API int tepal_sleep_us(int64_t us);
+
 /* Limits all that this task waits for from now on to ms milliseconds from now. Deadlines only
  * shrink: an earlier one that is in force stays in force. Returns the deadline that was in force
  * before, for tepal_deadline_restore(). Does not suspend. */
@@ -64,6 +72,24 @@ TEPAL_API void tepal_deadline_move_ms(int64_t before, int64_t ms);
 
 /* Puts the deadline back that tepal_deadline_in_ms() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
+
+/* Runs fn(arg) in the calling task, and limits all that it waits for to ms milliseconds from now, as
+ * tepal_deadline_in_ms() does; then the deadline is what it was before. So what fn waits for returns
+ * -ETIMEDOUT when the time is over, and fn returns that to its caller:
+ *
+ *     rc = tepal_timeout_ms(500, ask_the_cache, &question);
+ *     if (rc == -ETIME)
+ *         rc = ask_the_database(&question);
+ *
+ * fn is called in any case, and the first thing that it waits for tells when its time is over already
+ * (ms is 0 or less) or the task cancelled; TEPAL_NEVER gives it no time of its own. Timeouts nest, and
+ * an earlier deadline that is in force stays in force. A shield that fn begins must end within it, and
+ * a deadline that it moves or leaves behind ends with it.
+ *
+ * Suspends where fn does. Returns what fn returned; but -ETIME in place of -ETIMEDOUT when this time
+ * has passed, and the deadline that was in force before has not. So -ETIMEDOUT is what the calls of the
+ * caller are told, too, and for it to pass on. */
+TEPAL_API int tepal_timeout_ms(int64_t ms, tepal_task_fn *fn, const void *arg);
 
 /* Moments at equal distances. The members are tepal's own. */
 typedef struct tepal_interval {

@@ -13,6 +13,8 @@ static const struct {
 } own[] = {
     /* "Connection timed out" would be TEPAL_ESILENT; this is a deadline of the program's. */
     { -ETIMEDOUT, "ETIMEDOUT", "timed out" },
+    /* "Timer expired": that of tepal_timeout_ms(). */
+    { -ETIME, "ETIME", "the time for this step is over" },
     { TEPAL_ECLOSED, "TEPAL_ECLOSED", "the peer closed the connection" },
     { TEPAL_EMESSAGE, "TEPAL_EMESSAGE", "malformed message" },
     { TEPAL_EBODY_SIZE, "TEPAL_EBODY_SIZE", "body too large" },

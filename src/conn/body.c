@@ -6,6 +6,7 @@
 #include <tepal/http_error.h>
 
 #include <errno.h>
+#include <sys/ioctl.h>
 
 void body_reader_init(struct body_reader *reader, struct h1_conn *http, const struct h1_head *head)
 {
@@ -109,7 +110,9 @@ int body_read(struct body_reader *reader, tepal_bytes *piece)
     return rc;
 }
 
-int body_read_ahead(struct body_reader *reader)
+/* Reads what there is from the connection and fits into what is left of the buffer, without waiting and
+ * without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
+static int read_ahead(struct body_reader *reader)
 {
     struct h1_conn *http = reader->http;
     if (http->conn.io.reader)
@@ -124,7 +127,8 @@ int body_read_ahead(struct body_reader *reader)
     return 0;
 }
 
-bool body_has_arrived(const struct body_reader *reader)
+/* Whether nothing more of it has to be read from the connection. */
+static bool is_all_here(const struct body_reader *reader)
 {
     const struct h1_conn *http = reader->http;
     size_t len = http->in_end - http->in_start;
@@ -140,6 +144,15 @@ bool body_has_arrived(const struct body_reader *reader)
         len -= step.used;
     }
     return rc == 1;
+}
+
+bool body_is_over(struct body_reader *reader)
+{
+    int unread = 0;
+    if (!is_all_here(reader) && read_ahead(reader) < 0)
+        return false;
+    return is_all_here(reader) ||
+           (ioctl(reader->http->conn.io.fd, FIONREAD, &unread) == 0 && unread == 0);
 }
 
 int body_drop_received(struct body_reader *reader)

@@ -50,7 +50,7 @@ SIZE(tepal_addr, 24);
 SIZE(tepal_conn_options, 72);
 SIZE(tepal_keepalive, 48);
 SIZE(tepal_credentials, 48);
-SIZE(tepal_listener_options, 64);
+SIZE(tepal_listener_options, 72);
 SIZE(tepal_listener_serve_options, 88);
 
 /* tls.h */
@@ -72,11 +72,20 @@ SIZE(tepal_process_result, 104);
 
 /* app.h */
 
+/* route.h */
+SIZE(tepal_route, 128);
+
 /* req.h */
 
 /* res.h */
+SIZE(tepal_cookie_options, 64);
 
 /* run.h */
+SIZE(tepal_site, 104);
+SIZE(tepal_limits, 216);
+SIZE(tepal_access_log, 56);
+SIZE(tepal_argument, 72);
+SIZE(tepal_run_options, 448);
 
 /* testing.h */
 

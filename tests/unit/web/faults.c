@@ -48,14 +48,14 @@ static tepal_res *everything(tepal_req *req)
     tepal_req_content_type(req);
     tepal_req_remote(req);
     tepal_req_host(req);
-    tepal_req_url(req, "everything", "id", "1", "name", "n", NULL);
+    tepal_req_url(req, "everything", (tepal_pair[]){ { "id", "1" }, { "name", "n" }, { 0 } });
     tepal_html_escape(req, "<>");
     char *room = tepal_req_alloc(req, 50000);
     if (!json || !cookie || !query || !room)
         return tepal_req_match_int(req, "id") % 2 ? NULL : tepal_fail(req, tepal_req_error(req));
     const char *kind = tepal_req_match(req, "name");
     if (strcmp(kind, "big") == 0)
-        return tepal_data(req, 200, "text/plain", big, BIG);
+        return lent(req, big, BIG);
     if (strcmp(kind, "jsonf") == 0)
         return tepal_jsonf(req, 200, "{s:s#,s:o}", "big", big, 5000, "json", json_incref(json));
     if (strcmp(kind, "json") == 0)
@@ -129,8 +129,8 @@ static void serve(void)
     tepal_routes(app, table);
     tepal_use(app, middleware, NULL);
     tepal_get(app, "/", ok);
-    start(&(tepal_run_options){ .access_log_format = "%a %t %r %s %{X-Twice}i %{Cookie}o",
-                                .access_log_fd = 999 });
+    start(&(tepal_run_options){ .access_log.format = "%a %t %r %s %{X-Twice}i %{Cookie}o",
+                                .access_log.fd = 999 });
 }
 
 static void fail_each(bool sticky)

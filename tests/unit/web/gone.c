@@ -197,7 +197,7 @@ static void what_is_written_goes_out(void **state)
 static tepal_res *big_answer(tepal_req *req)
 {
     told[0] = tepal_sleep_ms(1000);
-    return tepal_data(req, 200, NULL, piece, PIECE * PIECES);
+    return lent(req, piece, PIECE * PIECES);
 }
 
 /* A response that is returned all the same is sent, all of it. */
@@ -306,7 +306,7 @@ static void half_closed_clients(void **state)
 {
     (void)state;
     tepal_get(app, "/", sleeps);
-    start(&(tepal_run_options){ .half_closed_clients = true });
+    start(&(tepal_run_options){ .limits.half_closed_clients = true });
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     tepal_testclient_shutdown(client);
     assert_reply(hear("GET"), 200, "ok");

@@ -142,9 +142,10 @@ static tepal_res *describe(tepal_req *req, tepal_next *next)
 {
     tepal_res *res = tepal_next_call(next, req);
     const char *host = tepal_req_header(req, "Host"), *agent = tepal_req_header(req, "User-Agent");
-    const char *length = tepal_req_header(req, "Content-Length"), *name, *value;
+    const char *length = tepal_req_header(req, "Content-Length");
+    tepal_pair pair;
     size_t at = 0, n = 0;
-    while (tepal_req_each_header(req, &at, &name, &value))
+    while (tepal_req_each_header(req, &at, &pair))
         n++;
     snprintf(seen, sizeof(seen), "%s %s HTTP/%d %s %s %s %zu %lld", tepal_req_method(req),
              tepal_req_target(req), tepal_req_version(req), host ? host : "-", agent ? agent : "-",
@@ -184,7 +185,7 @@ static void what_is_known(void **state)
     };
     (void)state;
     tepal_use(app, describe, NULL);
-    start(&(tepal_run_options){ .max_request_line = 40, .max_head = 120 });
+    start(&(tepal_run_options){ .limits.max_request_line = 40, .limits.max_head = 120 });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         size_t len = strlen(rows[i].head);
         for (size_t cut = 0; cut < len; cut++) {
@@ -218,7 +219,7 @@ static void refused_head_requests(void **state)
         { "HEAD /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: a, chunked\r\n\r\n", 501 },
     };
     (void)state;
-    start(&(tepal_run_options){ .max_request_line = 40, .max_head = 80 });
+    start(&(tepal_run_options){ .limits.max_request_line = 40, .limits.max_head = 80 });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         say(rows[i].head);
         tepal_testreply *reply = hear("HEAD");

@@ -184,6 +184,12 @@ void assert_misuse(void (*fn)(void *arg), void *arg, const char *text)
         fail_msg("\"%s\" is not in: %s", text, said);
 }
 
+tepal_res *lent(tepal_req *req, const void *data, size_t len)
+{
+    tepal_res *res = tepal_data(req, 200, "text/plain", NULL, 0);
+    return tepal_res_lend_body(res, data, len, NULL, NULL) == 0 ? res : NULL;
+}
+
 tepal_res *ok(tepal_req *req)
 {
     return tepal_text(req, 200, "ok");
