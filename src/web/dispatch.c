@@ -90,7 +90,7 @@ tepal_res *dispatch(tepal_req *req)
             request_fail(req, rc);
     }
     const struct route *route = req->match.route;
-    if (UNLIKELY(req->connection->http.stream.io.state & (IO_EOF | IO_HUP)))
+    if (UNLIKELY(req->connection->http.conn.io.state & (IO_EOF | IO_HUP)))
         connection_look_for_end(req->connection);
     if (route && !req->error) {
         next.handler = route->handler;

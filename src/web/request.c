@@ -138,7 +138,7 @@ static NO_INLINE void odd_target(tepal_req *req, int status)
 
 void request_head_complete(tepal_req *req)
 {
-    struct http_conn *http = &req->connection->http;
+    struct h1_conn *http = &req->connection->http;
     struct h1_head *head = &req->head;
     /* The terminators go over delimiters inside the head, which nobody needs any more. */
     char *data = http->in + (req->data - http->in);
@@ -177,7 +177,7 @@ void request_refuse(tepal_req *req, int status)
     struct h1_head *head = &req->head;
     req->refused = status;
     req->target = (struct uri_target){ .path = "/", .path_len = 1 };
-    req->body = (struct body_reader){ .conn = &req->connection->http, .done = true };
+    req->body = (struct body_reader){ .http = &req->connection->http, .done = true };
     /* A field that was refused is in the index, but not among the fields. */
     for (size_t id = 0; id < HTTP_FIELD_COUNT; id++)
         if (head->known[id] > head->n_fields)
@@ -191,7 +191,7 @@ void request_refuse(tepal_req *req, int status)
         stand_in(req);
         return;
     }
-    struct http_conn *http = &req->connection->http;
+    struct h1_conn *http = &req->connection->http;
     h1_head_terminate(head, http->in + (req->data - http->in));
 }
 
@@ -232,7 +232,7 @@ char *request_alloc_text(tepal_req *req, size_t size)
 
 bool request_refuses_format(tepal_req *req, const char *call, const char *format)
 {
-    const struct http_conn *http = &req->connection->http;
+    const struct h1_conn *http = &req->connection->http;
     bool received = http->in && (uintptr_t)format - (uintptr_t)http->in < http->in_cap;
     if (LIKELY(!received && !arena_has(&req->arena, format)) || !strchr(format, '%'))
         return false;

@@ -21,7 +21,7 @@ static int wait_for_body(tepal_req *req)
         int rc = body_try_fill(&req->body);
         if (rc != -EAGAIN)
             return rc;
-        rc = conn_write(req->body.conn, go_on, sizeof(go_on) - 1);
+        rc = h1_conn_write(req->body.http, go_on, sizeof(go_on) - 1);
         if (rc < 0)
             return rc;
         req->continued = true;
@@ -39,7 +39,7 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
     int rc;
     while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
         rc = wait_for_body(req);
-        if (UNLIKELY(req->body.conn->stream.io.state & IO_EOF))
+        if (UNLIKELY(req->body.http->conn.io.state & IO_EOF))
             connection_look_for_end(req->connection);
         if (rc < 0)
             break;
@@ -47,7 +47,7 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
     if (rc == -ECONNRESET || rc == -EPIPE || given_up)
         rc = TEPAL_ECLOSED;
     if (rc <= 0)
-        (void)conn_may_wait(req->body.conn); /* a loop around it lets others run */
+        (void)h1_conn_may_wait(req->body.http); /* a loop around it lets others run */
     if (rc < 0) {
         bool first = req->error == 0;
         request_fail(req, rc);

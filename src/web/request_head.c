@@ -293,7 +293,7 @@ static const char *local_address(tepal_req *req)
 {
     struct addr addr = { .len = sizeof(addr.storage) };
     char ip[INET6_ADDRSTRLEN];
-    if (getsockname(req->connection->http.stream.io.fd, &addr.sa, &addr.len) < 0)
+    if (getsockname(req->connection->http.conn.io.fd, &addr.sa, &addr.len) < 0)
         return "";
     struct addr_peer local = addr_to_peer(&addr);
     if (local.family == AF_UNIX)

@@ -19,7 +19,7 @@
  * are. */
 enum { MAX_COPIED_BODY = 4096 };
 
-static struct http_conn *conn_of(const tepal_res *res)
+static struct h1_conn *http_of(const tepal_res *res)
 {
     return &res->req->connection->http;
 }
@@ -173,7 +173,7 @@ static char *write_head(char *p, const tepal_res *res)
 /* The head could not be written now: it can be another time, or that of another response. */
 static int head_interrupted(tepal_res *res, int rc)
 {
-    if ((conn_was_interrupted(rc) || rc == -ENOMEM) && conn_of(res)->error == 0) {
+    if ((h1_conn_was_interrupted(rc) || rc == -ENOMEM) && http_of(res)->error == 0) {
         res->head_sent = false;
         res->req->sending = NULL;
     }
@@ -184,11 +184,11 @@ static int head_interrupted(tepal_res *res, int rc)
  * octets are written, too, or a negative error. */
 static int send_head(tepal_res *res, const char *body, size_t len, bool early)
 {
-    struct http_conn *conn = conn_of(res);
+    struct h1_conn *http = http_of(res);
     settle(res, early);
     res->req->sending = res;
     res->head_sent = true;
-    conn_begin_message(conn);
+    h1_conn_begin_message(http);
     if (res->bodiless)
         len = 0;
     size_t room = head_room(res);
@@ -198,17 +198,17 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
         if (!head)
             return head_interrupted(res, -ENOMEM);
         res->head_len = (uint32_t)(write_head(head, res) - head);
-        return head_interrupted(res, conn_write(conn, head, res->head_len));
+        return head_interrupted(res, h1_conn_write(http, head, res->head_len));
     }
     char *start;
-    int rc = conn_output(conn, (uint32_t)(room + (together ? len : 0)), &start);
+    int rc = h1_conn_output(http, (uint32_t)(room + (together ? len : 0)), &start);
     if (UNLIKELY(rc < 0))
         return head_interrupted(res, rc);
     char *p = write_head(start, res);
     res->head_len = (uint32_t)(p - start);
     if (together && len > 0)
         p = h1_write_bytes(p, body, len);
-    conn_commit(conn, (size_t)(p - start));
+    h1_conn_commit(http, (size_t)(p - start));
     return together;
 }
 
@@ -216,7 +216,7 @@ static int send_whole(tepal_res *res)
 {
     int rc = send_head(res, res->body.data, res->body.len, false);
     if (rc == 0 && !res->bodiless)
-        rc = conn_write(conn_of(res), res->body.data, res->body.len);
+        rc = h1_conn_write(http_of(res), res->body.data, res->body.len);
     if (rc < 0)
         return rc;
     res->written = res->bodiless ? 0 : res->body.len;
@@ -231,7 +231,7 @@ static bool was_cut(const tepal_res *res)
     if (!res->head_sent || res->bodiless || !task->cancelled)
         return false;
     bool whole = res->has_length && res->written == res->declared;
-    return !conn_of(res)->work->peer_ended || (task->cancel_told && !whole);
+    return !http_of(res)->work->peer_ended || (task->cancel_told && !whole);
 }
 
 /* The end of a stream. A body that is too short leaves nothing but to close. */
@@ -245,7 +245,7 @@ static int finish_stream(tepal_res *res)
     if (rc < 0)
         return rc;
     if (!res->bodiless && res->chunked)
-        return conn_write(conn_of(res), CHUNK_END, sizeof(CHUNK_END) - 1);
+        return h1_conn_write(http_of(res), CHUNK_END, sizeof(CHUNK_END) - 1);
     if (!res->bodiless && res->has_length && res->written != res->declared) {
         tepal_logf(TEPAL_LOG_ERROR, "%s %s: the body has %llu octets, not the declared %llu",
                    tepal_req_method(res->req), tepal_req_target(res->req),
@@ -269,13 +269,13 @@ static int end_other(tepal_res *begun)
 /* A response that is broken off: of its body no more was written than the system has taken. */
 static void break_off(tepal_res *res)
 {
-    struct http_conn *conn = conn_of(res);
-    conn_flush(conn); /* what is whole of it still goes out, or is known not to */
+    struct h1_conn *http = http_of(res);
+    h1_conn_flush(http); /* what is whole of it still goes out, or is known not to */
     /* Where the end of the connection is the end of the body, only a reset tells the client that it has
      * not got all of it. */
     if (res->head_sent && !res->chunked && !res->has_length && !res->bodiless)
-        stream_reset_at_close(&conn->stream);
-    uint64_t sent = res->head_sent ? conn_message_sent(conn) : 0;
+        conn_reset_at_close(&http->conn);
+    uint64_t sent = res->head_sent ? h1_conn_message_sent(http) : 0;
     uint64_t body = sent > res->head_len ? sent - res->head_len : 0;
     res->broken = true;
     if (!res->stream || body < res->written)
@@ -293,8 +293,8 @@ int response_send(tepal_res *res)
         rc = res->stream ? finish_stream(res) : send_whole(res);
     }
     /* One that has gone takes nothing any more. */
-    if (rc >= 0 && UNLIKELY(conn_of(res)->stream.io.state & (IO_EOF | IO_HUP)))
-        rc = conn_flush(conn_of(res));
+    if (rc >= 0 && UNLIKELY(http_of(res)->conn.io.state & (IO_EOF | IO_HUP)))
+        rc = h1_conn_flush(http_of(res));
     if (UNLIKELY(rc < 0)) {
         break_off(res);
         return rc;
@@ -312,8 +312,8 @@ static int send_piece(tepal_res *res, const void *data, size_t len)
         body,
         { .iov_base = (void *)(uintptr_t)CHUNK_TAIL, .iov_len = sizeof(CHUNK_TAIL) - 1 },
     };
-    int rc =
-        res->chunked ? conn_writev(conn_of(res), framed, 3) : conn_writev(conn_of(res), &body, 1);
+    int rc = res->chunked ? h1_conn_writev(http_of(res), framed, 3)
+                          : h1_conn_writev(http_of(res), &body, 1);
     if (rc == 0)
         res->written += len;
     return rc;
@@ -325,10 +325,10 @@ static int send_piece(tepal_res *res, const void *data, size_t len)
 static int may_write(tepal_res *res, size_t len)
 {
     enum { PIECES_AT_ONCE = 64 };
-    struct http_conn *conn = conn_of(res);
+    struct h1_conn *http = http_of(res);
     if (len == 0 || res->bodiless || res->error < 0 || res->n_pieces++ % PIECES_AT_ONCE == 0)
-        return conn_may_wait(conn);
-    return conn_check(conn);
+        return h1_conn_may_wait(http);
+    return h1_conn_check(http);
 }
 
 static int write_piece(tepal_res *res, const void *data, size_t len)
@@ -345,8 +345,8 @@ static int write_piece(tepal_res *res, const void *data, size_t len)
     /* What the connection's own task writes goes out when it next suspends; nobody sees to what
      * another one writes. */
     if (rc >= 0 && loop_current->current != res->req->connection->task) {
-        rc = conn_flush(conn_of(res));
-        if (conn_was_interrupted(rc) && conn_of(res)->error == 0) /* but the piece is written */
+        rc = h1_conn_flush(http_of(res));
+        if (h1_conn_was_interrupted(rc) && http_of(res)->error == 0) /* but the piece is written */
             rc = 0;
     }
     return rc < 0 ? rc : res->bodiless ? TEPAL_ENOBODY : 0;
@@ -358,7 +358,7 @@ static void note_result(tepal_res *res, int rc)
 {
     if (rc == TEPAL_ELENGTH || rc == TEPAL_ENOBODY)
         return;
-    bool again = conn_was_interrupted(rc) && rc != -ECANCELED && conn_of(res)->error == 0;
+    bool again = h1_conn_was_interrupted(rc) && rc != -ECANCELED && http_of(res)->error == 0;
     res->missing = rc;
     if (rc == 0)
         res->n_refused = 0;
@@ -419,7 +419,7 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
     else if (res->writing) /* two pieces that are on their way at once would be mixed up */
         rc = -EBUSY;
     if (UNLIKELY(rc < 0)) {
-        int interrupted = conn_may_wait(conn_of(res));
+        int interrupted = h1_conn_may_wait(http_of(res));
         if (interrupted < 0)
             return interrupted == -ECANCELED ? interrupted : rc;
         return refuse_piece(res, rc);

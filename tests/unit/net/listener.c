@@ -52,14 +52,14 @@ static int connect_plain(const tepal_listener *listener, const char *host)
 static void talk(tepal_listener *listener, const char *host)
 {
     char buffer[10];
-    tepal_conn *stream = NULL;
+    tepal_conn *conn = NULL;
     int peer = connect_plain(listener, host);
-    assert_int_equal(tepal_listener_open_conn(listener, &stream), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &conn), 0);
     assert_int_equal(write(peer, "hello", 5), 5);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 5);
-    assert_int_equal(tepal_conn_write(stream, "hi", 2), 0);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 5);
+    assert_int_equal(tepal_conn_write(conn, "hi", 2), 0);
     assert_int_equal(read(peer, buffer, sizeof(buffer)), 2);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
 }
 
@@ -243,10 +243,10 @@ static void over_unix_sockets(void **state)
 
 static int accept_endless(void *arg)
 {
-    tepal_conn *stream = NULL;
-    int rc = tepal_listener_open_conn(arg, &stream);
+    tepal_conn *conn = NULL;
+    int rc = tepal_listener_open_conn(arg, &conn);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 
