@@ -43,9 +43,8 @@ TEPAL_API tepal_res *tepal_html(tepal_req *req, int status, const char *markup);
 TEPAL_API tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* Octets, which are not copied: they live at least as long as the request. So a variable on the stack
- * of the handler, or of the task or thread that calls, is refused: NULL. content_type NULL is
- * "application/octet-stream". */
+/* Octets, which are copied; content_type NULL is "application/octet-stream". Not to copy them:
+ * tepal_res_lend_body(). */
 TEPAL_API tepal_res *tepal_data(tepal_req *req, int status, const char *content_type,
                                 const void *data, size_t len);
 
@@ -109,41 +108,82 @@ TEPAL_API int tepal_res_add_header(tepal_res *res, const char *name, const char 
 TEPAL_API int tepal_res_add_headerf(tepal_res *res, const char *name, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* The value of the first field with this name, or NULL. Fields that the server writes itself (Date,
- * Server, Content-Length, ...) are not there. */
+/* Adds a list of fields, which ends with { 0 }; NULL is none. What comes before one that is refused is
+ * added. */
+TEPAL_API int tepal_res_add_headers(tepal_res *res, const tepal_pair *headers);
+
+/* Adds elements to a field whose value is a list (Vary, Allow, Cache-Control) if they are not there, in
+ * any case: tepal_res_add_to_list(res, "Vary", "Origin"). Returns as tepal_res_set_header(). */
+TEPAL_API int tepal_res_add_to_list(tepal_res *res, const char *name, const char *value);
+
+/* Takes all fields with this name away. Returns 1 if there was one, else 0; -EINVAL or TEPAL_ESENT as
+ * above. Without a Date or Server of its own a response has the server's. */
+TEPAL_API int tepal_res_remove_header(tepal_res *res, const char *name);
+
+/* The value of the first field with this name, or NULL; and going through all, as
+ * tepal_req_each_header() does, Content-Type first. Fields that the server writes itself (Date, Server,
+ * Content-Length, ...) are not there. */
 TEPAL_API const char *tepal_res_header(const tepal_res *res, const char *name);
+TEPAL_API bool tepal_res_each_header(const tepal_res *res, size_t *at, tepal_pair *pair);
+
+/* Whether its head has been sent, so that none of this can be changed any more. */
+TEPAL_API bool tepal_res_is_sent(const tepal_res *res);
 
 typedef enum tepal_same_site {
-    TEPAL_SAME_SITE_UNSET,
+    TEPAL_SAME_SITE_DEFAULT, /* Lax */
     TEPAL_SAME_SITE_LAX,
     TEPAL_SAME_SITE_STRICT,
     TEPAL_SAME_SITE_NONE,
+    TEPAL_SAME_SITE_UNSET, /* the attribute is left out */
 } tepal_same_site;
 
+/* The defaults are the careful ones: Secure where the request came by HTTPS, HttpOnly, SameSite=Lax. */
 typedef struct tepal_cookie_options {
     const char *path;   /* default "/" */
     const char *domain; /* default: only the host that sent it */
     int64_t max_age_s;  /* default: until the browser ends; under 0: it is forgotten at once */
-    bool secure, http_only, partitioned;
     tepal_same_site same_site;
+    bool insecure; /* never Secure: the cookie is sent over http, too */
+    bool script;   /* not HttpOnly: scripts of the page may read it */
+    bool partitioned;
+    uint64_t later[4];
 } tepal_cookie_options;
 
-/* Sets a cookie (RFC 6265). Returns 0, TEPAL_EFIELD when a name, value or attribute has characters
- * that are not allowed there, or is NULL (-EINVAL; in both cases the response becomes a 500),
- * TEPAL_ESENT, or -EINVAL for one that browsers drop: it is not set, and the log says why.
- * TEPAL_SAME_SITE_NONE, partitioned, and names that begin with __Secure- or __Host- must be secure;
- * the latter have no domain, and the path "/". */
+/* Sets a cookie (RFC 6265). TEPAL_SAME_SITE_NONE, partitioned, and names that begin with __Secure- or
+ * __Host- make it Secure however the request came, as browsers drop it without; a __Host- name has no
+ * domain, and the path "/". Returns 0, TEPAL_EFIELD when a name, value or attribute has characters that
+ * are not allowed there, and for what browsers drop (one that must be Secure and is .insecure, a __Host-
+ * name with a domain); -EINVAL for NULL as name or value, and for options that are not initialised (in
+ * all these the response becomes a 500); or TEPAL_ESENT. */
 TEPAL_API int tepal_res_set_cookie(tepal_res *res, const char *name, const char *value,
                                    const tepal_cookie_options *options);
 
-/* Tells the client to forget a cookie; path and domain must be those it was set with. What the prefix
- * of a name wants is added. */
+/* Tells the client to forget a cookie; path and domain must be those it was set with. */
 TEPAL_API int tepal_res_remove_cookie(tepal_res *res, const char *name,
                                       const tepal_cookie_options *options);
 
 /* Closes the connection after this response; also when its head has been sent, though that cannot
- * say so any more. */
-TEPAL_API void tepal_res_set_close(tepal_res *res);
+ * say so any more. Returns 0, or -EINVAL. */
+TEPAL_API int tepal_res_set_close(tepal_res *res);
+
+/* --- The body as a whole ---------------------------------------------------------------------- */
+
+/* What it is, for middlewares: without a NUL behind it. NULL for a stream. */
+TEPAL_API const tepal_bytes *tepal_res_body(const tepal_res *res);
+
+/* Replaces it; the media type stays as it is. _set_body copies the octets. _lend_body does not, as is
+ * good for large ones: release(arg) gives them back when the request ends, by when they have been sent
+ * or will not be, or when another body takes their place. It is called exactly once, before the call
+ * returns where that fails. With NULL for release the octets live at least as long as the request. So a
+ * variable on the stack of the handler, or of the task or thread that calls, is refused.
+ *     tepal_res *res = tepal_data(req, 200, "image/png", NULL, 0);
+ *     tepal_res_lend_body(res, png, len, free, png);
+ * Return 0; -EINVAL for NULL as octets, for a stream, and for octets on a stack, TEPAL_EREQUEST_MEMORY,
+ * -ENOBUFS or -ENOMEM (in all these the whole response becomes a 500, or 413 and 503 as in req.h); or
+ * TEPAL_ESENT. */
+TEPAL_API int tepal_res_set_body(tepal_res *res, const void *data, size_t len);
+TEPAL_API int tepal_res_lend_body(tepal_res *res, const void *data, size_t len,
+                                  void (*release)(void *arg), const void *arg);
 
 /* --- Streaming -------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "http/field.h"
 #include "http/uri.h"
 
+#include <tepal/http_error.h>
 #include <tepal/log.h>
 
 #include <errno.h>

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/stream.h"
 #include "net/turns.h"
 
@@ -183,12 +184,15 @@ int tepal_listener_open(tepal_listener **out, const tepal_listener_options *opti
                                 (options->port > 0 && options->port < 65536));
     if (!has_port && !(options && (options->path || options->fd)))
         return -EINVAL;
+    int rc = room_check("tepal_listener_open", options->later, sizeof(options->later));
+    if (rc < 0)
+        return rc;
     tepal_listener *listener = mem_zalloc(sizeof(*listener));
     if (!listener)
         return -ENOMEM;
     listener->loop = loop;
     timer_init(&listener->again, listener_on_again);
-    int rc = open_sockets(listener, options);
+    rc = open_sockets(listener, options);
     if (rc < 0) {
         close_sockets(listener);
         listener_free(listener);

@@ -55,7 +55,7 @@ static tepal_res *page_of(tepal_req *req, int status, const char *message)
 static tepal_res *make_page(tepal_req *req, int status, const char *message)
 {
     tepal_res *res = page_of(req, status, message);
-    return res && tepal_res_add_header(res, "Vary", "Accept") == 0 ? res : NULL;
+    return res && tepal_res_add_to_list(res, "Vary", "Accept") == 0 ? res : NULL;
 }
 
 /* The page; detail NULL, or what is no text, is the phrase of the status. */

@@ -278,7 +278,6 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
         return NULL;
     }
     response_set_type(res, "application/json");
-    res->body = text.data;
-    res->len = text.len;
+    res->body = (tepal_bytes){ .data = text.data, .len = text.len };
     return res;
 }

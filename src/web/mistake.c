@@ -21,7 +21,7 @@ say(const tepal_req *req, const char *call, const char *format, va_list args)
                is_plain ? "" : ")");
 }
 
-static int record(tepal_req *req, int error)
+int mistake_said(tepal_req *req, int error)
 {
     request_fail(req, error);
     req->told = error;
@@ -34,7 +34,7 @@ int mistake(tepal_req *req, int error, const char *call, const char *format, ...
     va_start(args, format);
     say(req, call, format, args);
     va_end(args);
-    return record(req, error);
+    return mistake_said(req, error);
 }
 
 int mistake_null(tepal_req *req, const char *call, const char *what)

@@ -29,6 +29,9 @@ int mistake(tepal_req *req, int error, const char *call, const char *format, ...
  * already: then the NULL is what that call has returned. Returns the cause. */
 int mistake_null(tepal_req *req, const char *call, const char *what);
 
+/* Makes error the cause, of which the log has been told. Returns error. */
+int mistake_said(tepal_req *req, int error);
+
 /* Only logs it. */
 void mistake_say(const tepal_req *req, const char *call, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

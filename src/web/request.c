@@ -31,6 +31,7 @@ tepal_req *request_new(struct connection *connection)
     req->app = server->app;
     req->data = "";
     h1_head_init(&req->head, false, (struct h1_field *)(req + 1));
+    req->head.known_host = &server->known_host;
     req->match.route = NULL;
     req->match.n_values = 0;
     req->match.path_exists = false;
@@ -43,7 +44,7 @@ tepal_req *request_new(struct connection *connection)
     req->last_resort.req = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
     req->query = NULL;
-    req->joined = NULL;
+    req->values = NULL;
     req->cookies = NULL;
     req->has_whole_body = req->body_taken = req->continued = false;
     req->in_handler = req->prepared = req->preparing = false;
@@ -142,6 +143,11 @@ void request_head_complete(tepal_req *req)
     /* The terminators go over delimiters inside the head, which nobody needs any more. */
     char *data = http->in + (req->data - http->in);
     h1_head_terminate(head, data);
+    if (LIKELY(uri_is_plain_path(head->method_len, data + head->target, head->odd_target))) {
+        req->target =
+            (struct uri_target){ .path = data + head->target, .path_len = head->target_len };
+        return;
+    }
     int rc = uri_parse_target(data + head->method, head->method_len, data + head->target,
                               head->target_len, &req->target);
     if (UNLIKELY(rc < 0 || req->target.high || req->target.scheme || req->target.path_len == 0))
@@ -258,7 +264,8 @@ char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, 
 
 void *tepal_req_alloc(tepal_req *req, size_t size)
 {
-    return request_alloc(req, size);
+    void *p = request_alloc(req, size);
+    return p ? memset(p, 0, size) : NULL;
 }
 
 char *tepal_req_strdup(tepal_req *req, const char *s)
@@ -288,8 +295,9 @@ char *tepal_req_printf(tepal_req *req, const char *format, ...)
     return text;
 }
 
-int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
+int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), const void *given)
 {
+    void *arg = (void *)(uintptr_t)given;
     if (!fn)
         return mistake_null(req, "tepal_req_defer", "the function");
     if (UNLIKELY(is_on_stack(req, arg))) {
@@ -322,8 +330,9 @@ void request_end_group(tepal_req *req)
     req->group = NULL;
 }
 
-int tepal_req_set_state(tepal_req *req, const tepal_key *key, void *value)
+int tepal_req_set_state(tepal_req *req, const tepal_key *key, const void *given)
 {
+    void *value = (void *)(uintptr_t)given;
     for (struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key) {
             entry->value = value;

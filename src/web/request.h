@@ -16,8 +16,8 @@
 #include <tepal/req.h>
 
 struct query;
-struct joined_field;
-struct found_cookie;
+struct field_values;
+struct cookies;
 struct res_hook;
 
 struct deferred {
@@ -46,8 +46,8 @@ struct tepal_req {
     tepal_res *sending;                              /* the response whose head has been sent */
     const char *path, *host, *remote, *content_type; /* made when asked for, as the next three */
     struct query *query;
-    struct joined_field *joined;
-    struct found_cookie *cookies;
+    struct field_values *values;
+    struct cookies *cookies;
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
     bool continued;         /* 100 (Continue) has been sent */
@@ -97,6 +97,15 @@ char *request_alloc_text(tepal_req *req, size_t size);
 struct caller {
     const char *call, *field;
 };
+
+/* Whether a field can be set that has this name and this value, or the format of it. Returns 0, or
+ * an error. */
+int response_check_put(tepal_res *res, const struct caller *caller, const char *value);
+
+/* Sets or adds a field whose value lives with the request, for this call. Returns what
+ * tepal_res_set_header() does. */
+int response_put_value(tepal_res *res, const struct caller *caller, const char *value, size_t len,
+                       bool add);
 
 /* Whether the format is text of the request, so that its client would choose what is printed: that is
  * said, of this call, and the cause of a failure. */

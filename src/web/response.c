@@ -7,7 +7,6 @@
 #include "web/json_writer.h"
 #include "web/markup.h"
 #include "web/mistake.h"
-#include "web/on_stack.h"
 #include "web/responses.h"
 
 #include <errno.h>
@@ -93,8 +92,8 @@ tepal_res *response_last_resort(tepal_req *req, int status)
     tepal_res *res = &req->last_resort;
     init(res, req, status);
     response_set_type(res, "text/plain; charset=utf-8");
-    res->body = http_status_reason(status);
-    res->len = strlen(res->body);
+    res->body.data = http_status_reason(status);
+    res->body.len = strlen(res->body.data);
     return res;
 }
 
@@ -129,11 +128,11 @@ static inline tepal_res *copy_text(tepal_req *req, int status, const struct text
     tepal_res *res = make_text(req, status, kind, text);
     if (!res)
         return NULL;
-    res->len = strlen(text);
-    char *copy = request_alloc_text(req, res->len);
+    size_t len = strlen(text);
+    char *copy = request_alloc_text(req, len);
     if (!copy)
         return NULL;
-    res->body = memcpy(copy, text, res->len);
+    res->body = (tepal_bytes){ .data = memcpy(copy, text, len), .len = len };
     return res;
 }
 
@@ -160,9 +159,9 @@ tepal_res *tepal_textf(tepal_req *req, int status, const char *format, ...)
         return NULL;
     va_list args;
     va_start(args, format);
-    res->body = request_vprintf(req, &kind.caller, &res->len, format, args);
+    res->body.data = request_vprintf(req, &kind.caller, &res->body.len, format, args);
     va_end(args);
-    return res->body ? res : NULL;
+    return res->body.data ? res : NULL;
 }
 
 tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
@@ -173,9 +172,9 @@ tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
         return NULL;
     va_list args;
     va_start(args, format);
-    res->body = markup_vprintf(req, &kind.caller, &res->len, format, args);
+    res->body.data = markup_vprintf(req, &kind.caller, &res->body.len, format, args);
     va_end(args);
-    return res->body ? res : NULL;
+    return res->body.data ? res : NULL;
 }
 
 /* The media type for a response that is given one: it becomes a field, so it is checked as one. */
@@ -186,32 +185,14 @@ static void set_type(tepal_res *res, const char *call, const char *type)
         response_put(res, call, "Content-Type", type);
 }
 
-/* Whether there may be such octets until the response has been sent. */
-static bool data_is_right(tepal_req *req, const void *data, size_t len)
-{
-    static const char call[] = "tepal_data";
-    if (len > PTRDIFF_MAX)
-        mistake(req, -EINVAL, call, "the length is %zd", (ssize_t)len);
-    else if (!data && len > 0)
-        mistake_null(req, call, "the data");
-    else if (len > 0 && UNLIKELY(is_on_stack(req, data)))
-        mistake(req, -EINVAL, call,
-                "the data is a variable on the stack, which is gone when it is sent: take "
-                "tepal_req_alloc(), or make it static");
-    else
-        return true;
-    return false;
-}
-
 tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, const void *data,
                       size_t len)
 {
-    tepal_res *res = response_new(req, status, "tepal_data");
-    if (!res || !data_is_right(req, data, len))
+    static const char call[] = "tepal_data";
+    tepal_res *res = response_new(req, status, call);
+    if (!res || response_copy_body(res, call, data, len) < 0)
         return NULL;
-    set_type(res, "tepal_data", content_type);
-    res->body = data;
-    res->len = len;
+    set_type(res, call, content_type);
     return res;
 }
 
@@ -249,8 +230,7 @@ tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
         return NULL;
     }
     response_set_type(res, "application/json");
-    res->body = w.data;
-    res->len = w.len;
+    res->body = (tepal_bytes){ .data = w.data, .len = w.len };
     return res;
 }
 

@@ -49,13 +49,13 @@ static bool may_keep_alive(tepal_res *res, bool early)
  * stands for, if that was declared. */
 static NO_INLINE void settle_length(tepal_res *res, bool stands_for_other)
 {
-    if (res->has_length && res->len == 0 && stands_for_other)
+    if (res->has_length && res->body.len == 0 && stands_for_other)
         return;
-    if (res->has_length && res->declared != res->len)
+    if (res->has_length && res->declared != res->body.len)
         tepal_logf(TEPAL_LOG_ERROR, "%s %s: the body has %zu octets, not the declared %llu",
-                   tepal_req_method(res->req), tepal_req_target(res->req), res->len,
+                   tepal_req_method(res->req), tepal_req_target(res->req), res->body.len,
                    (unsigned long long)res->declared);
-    res->declared = res->len;
+    res->declared = res->body.len;
     res->has_length = res->status != 304;
 }
 
@@ -69,7 +69,7 @@ static void settle(tepal_res *res, bool early)
     bool no_content = http_status_is_bodiless(res->status), no_length = tunnel || no_content;
     res->bodiless = head || no_length;
     if (LIKELY(!res->stream && !res->has_length && !no_length)) {
-        res->declared = res->len;
+        res->declared = res->body.len;
         res->has_length = true;
     } else if (!res->stream) {
         settle_length(res, head || res->status == 304);
@@ -213,12 +213,12 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
 
 static int send_whole(tepal_res *res)
 {
-    int rc = send_head(res, res->body, res->len, false);
+    int rc = send_head(res, res->body.data, res->body.len, false);
     if (rc == 0 && !res->bodiless)
-        rc = conn_write(conn_of(res), res->body, res->len);
+        rc = conn_write(conn_of(res), res->body.data, res->body.len);
     if (rc < 0)
         return rc;
-    res->written = res->bodiless ? 0 : res->len;
+    res->written = res->bodiless ? 0 : res->body.len;
     return 0;
 }
 

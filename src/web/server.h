@@ -26,6 +26,7 @@ struct server {
     tepal_run_options options; /* with defaults filled in */
     bool default_memory;       /* max_request_memory is the default, for limits.max_body */
     struct h1_limits head_limits;
+    struct h1_known_host known_host;
     struct conn_limits conn_limits;
     struct server_site *sites; /* see sites.h; NULL: connections are attached one by one */
     size_t n_sites;

@@ -256,9 +256,8 @@ static int wait_for_next(tepal_test *test)
     struct loop *loop = &test->loop;
     if (testpeer_answer(&test->closed) || loop_turn(loop, false))
         return 0;
-    timers_fire(&loop->timers, loop->now); /* that of a cancelled timer is none */
     struct pollfd poller = { .fd = loop->poller.fd, .events = POLLIN };
-    if (timers_next(&loop->timers) != INT64_MAX ||
+    if (loop_next_us(loop) != INT64_MAX ||
         (waits_for_others(test) && poll(&poller, 1, PATIENCE_MS) > 0)) {
         loop_turn(loop, true);
         return 0;
@@ -291,17 +290,16 @@ int tepal_test_write(tepal_test *test, const void *data, size_t len)
 void tepal_test_advance(tepal_test *test, int64_t ms)
 {
     struct loop *loop = &test->loop;
-    int64_t end = loop->now + ms;
+    int64_t now = loop_clock_us(loop);
+    int64_t end = ms < (INT64_MAX - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
     while (true) {
         let_happen(test);
-        int64_t next = timers_next(&loop->timers);
+        int64_t next = loop_next_us(loop);
         if (next > end)
             break;
-        loop->now = next;
-        timers_advance(&loop->timers, next);
+        loop_move_fake_clock(loop, next);
     }
-    loop->now = end;
-    timers_advance(&loop->timers, end);
+    loop_move_fake_clock(loop, end);
 }
 
 /* --- Replies ---------------------------------------------------------------------------------- */

@@ -62,7 +62,8 @@ static tepal_res *big(tepal_req *req)
     if (!data || (ms > 0 && tepal_sleep_ms(ms) < 0))
         return NULL;
     memset(data, 'x', len);
-    return tepal_data(req, 200, NULL, data, len);
+    tepal_res *res = tepal_data(req, 200, NULL, NULL, 0);
+    return tepal_res_lend_body(res, data, len, NULL, NULL) == 0 ? res : NULL;
 }
 
 static tepal_res *flood(tepal_req *req)

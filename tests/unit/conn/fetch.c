@@ -4,12 +4,13 @@
 #include "base/mem.h"
 #include "conn/fetch.h"
 
+#include <tepal/http_error.h>
 #include <tepal/log.h>
 
 static struct buf out;
 static char said[500];
 
-static void keep_line(void *arg, enum tepal_log_level level, const char *text)
+static void keep_line(tepal_log_level level, const char *text, void *arg)
 {
     (void)level;
     (void)arg;

@@ -7,7 +7,7 @@
 static char folder[] = "/tmp/tepal-listener-XXXXXX", path[200];
 static int n_warnings;
 
-static void count_warnings(void *arg, enum tepal_log_level level, const char *text)
+static void count_warnings(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     assert_int_equal(level, TEPAL_LOG_WARNING);

@@ -299,7 +299,7 @@ static tepal_res *big(tepal_req *req)
 {
     enum { SIZE = 8 * 1024 * 1024 };
     static char body[SIZE];
-    return tepal_data(req, 200, "text/plain", body, SIZE);
+    return lent(req, body, SIZE);
 }
 
 /* A client that leaves in the midst of it has not been sent all. */

@@ -48,14 +48,14 @@ static tepal_res *everything(tepal_req *req)
     tepal_req_content_type(req);
     tepal_req_remote(req);
     tepal_req_host(req);
-    tepal_req_url(req, "everything", "id", "1", "name", "n", NULL);
+    tepal_req_url(req, "everything", (tepal_pair[]){ { "id", "1" }, { "name", "n" }, { 0 } });
     tepal_html_escape(req, "<>");
     char *room = tepal_req_alloc(req, 50000);
     if (!json || !cookie || !query || !room)
         return tepal_req_match_int(req, "id") % 2 ? NULL : tepal_fail(req, tepal_req_error(req));
     const char *kind = tepal_req_match(req, "name");
     if (strcmp(kind, "big") == 0)
-        return tepal_data(req, 200, "text/plain", big, BIG);
+        return lent(req, big, BIG);
     if (strcmp(kind, "jsonf") == 0)
         return tepal_jsonf(req, 200, "{s:s#,s:o}", "big", big, 5000, "json", json_incref(json));
     if (strcmp(kind, "json") == 0)

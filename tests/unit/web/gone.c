@@ -197,7 +197,7 @@ static void what_is_written_goes_out(void **state)
 static tepal_res *big_answer(tepal_req *req)
 {
     told[0] = tepal_sleep_ms(1000);
-    return tepal_data(req, 200, NULL, piece, PIECE * PIECES);
+    return lent(req, piece, PIECE * PIECES);
 }
 
 /* A response that is returned all the same is sent, all of it. */

@@ -208,7 +208,7 @@ static int cancel_it(void *arg)
         if (tepal_sleep_ms(0) < 0)
             return 0;
     /* Who comes while another task is at it is told so. */
-    *(json_t **)arg = tepal_req_json(job.arg);
+    *(json_t **)arg = tepal_req_json((void *)job.arg);
     tepal_job_cancel(&job);
     return 0;
 }

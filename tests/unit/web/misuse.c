@@ -29,7 +29,8 @@ static tepal_res *no_url(tepal_req *req)
 }
 static tepal_res *no_value_in_url(tepal_req *req)
 {
-    return tepal_redirect(req, 303, tepal_req_url(req, "item", "id", nothing(req), NULL));
+    return tepal_redirect(
+        req, 303, tepal_req_url(req, "item", (tepal_pair[]){ { "id", nothing(req) }, { 0 } }));
 }
 static tepal_res *redirect_with_200(tepal_req *req)
 {
@@ -380,14 +381,23 @@ static tepal_res *no_text_of_body(tepal_req *req)
     return tepal_text(req, 200, tepal_req_text(req));
 }
 
+static tepal_res *no_value_for_url(tepal_req *req)
+{
+    const tepal_pair variables[] = { { "id", tepal_req_text(req) }, { 0 } };
+    return tepal_redirect(req, 303, tepal_req_url(req, "item", variables));
+}
+
 static void a_failure_is_not_hidden(void **state)
 {
     (void)state;
+    tepal_routes(app, (const tepal_route[]){ { "GET", "/item/{id}", ok, .name = "item" }, { 0 } });
+    tepal_post(app, "/url", no_value_for_url);
     tepal_post(app, "/json", no_body);
     tepal_post(app, "/text", no_text_of_body);
     start(NULL);
     assert_reply(ask("POST", "/json", NULL, "{"), 400, "400 Bad Request: malformed JSON\n");
     assert_reply(ask("POST", "/text", NULL, "\xff"), 400, NULL);
+    assert_reply(ask("POST", "/url", NULL, "\xff"), 400, NULL);
     assert_string_equal(logged(), "");
 }
 
@@ -398,9 +408,9 @@ static tepal_res *null_names(tepal_req *req)
     const char *name = nothing(req);
     size_t found = 0;
     found += tepal_req_query(req, name) != NULL;
-    found += tepal_req_query_nth(req, name, 1) != NULL;
+    found += tepal_req_query_all(req, name)[0] != NULL;
     found += tepal_req_header(req, name) != NULL;
-    found += tepal_req_header_nth(req, name, 0) != NULL;
+    found += tepal_req_header_all(req, name)[0] != NULL;
     found += tepal_req_cookie(req, name) != NULL;
     found += tepal_req_match(req, name) != NULL;
     found += tepal_req_match_int(req, name) != 0;
@@ -414,8 +424,8 @@ static void names_that_are_null(void **state)
     tepal_get(app, "/", null_names);
     start(NULL);
     assert_reply(get("/"), 200, "0");
-    static const char *const calls[] = { "query",  "header", "header_nth",
-                                         "cookie", "match",  "match_int" };
+    static const char *const calls[] = { "query",  "query_all", "header",   "header_all",
+                                         "cookie", "match",     "match_int" };
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
         char line[128];
         snprintf(line, sizeof(line), "GET /: tepal_req_%s: the name is NULL", calls[i]);
@@ -445,7 +455,7 @@ static tepal_res *data_on_stack(tepal_req *req)
 {
     char text[64];
     snprintf(text, sizeof(text), "from the stack");
-    return tepal_data(req, 200, "text/plain", text, strlen(text));
+    return lent(req, text, strlen(text));
 }
 
 struct call {
@@ -475,7 +485,7 @@ static char *of_handler;
 static int data_of_handler(void *arg)
 {
     struct call *call = arg;
-    call->res = tepal_data(call->req, 200, NULL, of_handler, 1);
+    call->res = lent(call->req, of_handler, 1);
     return 0;
 }
 
@@ -513,13 +523,13 @@ static tepal_res *data_elsewhere(tepal_req *req)
     memcpy(copy, "copy", 4);
     switch (tepal_req_query(req, "n")[0]) {
     case '0':
-        return tepal_data(req, 200, NULL, constant, 8);
+        return lent(req, constant, 8);
     case '1':
-        return tepal_data(req, 200, NULL, variable, 8);
+        return lent(req, variable, 8);
     case '2':
-        return tepal_data(req, 200, NULL, copy, 4);
+        return lent(req, copy, 4);
     default:
-        return tepal_data(req, 200, NULL, NULL, 0);
+        return lent(req, NULL, 0);
     }
 }
 
@@ -527,9 +537,11 @@ static void octets_on_a_stack(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        { "/handler", data_on_stack, "tepal_data: the data is a variable on the stack" },
-        { "/job", data_on_stack_of_job, "tepal_data: the data is a variable on the stack" },
-        { "/other", data_on_stack_of_handler, "tepal_data: the data is a variable on the stack" },
+        { "/handler", data_on_stack, "tepal_res_lend_body: the data is a variable on the stack" },
+        { "/job", data_on_stack_of_job,
+          "tepal_res_lend_body: the data is a variable on the stack" },
+        { "/other", data_on_stack_of_handler,
+          "tepal_res_lend_body: the data is a variable on the stack" },
         { "/defer", deferred_on_stack, "tepal_req_defer: the argument is a variable on the stack" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -566,7 +578,7 @@ static void octets_on_a_thread_s_stack(void **state)
     (void)state;
     tepal_get(app, "/thread", data_on_stack_of_thread);
     start(NULL);
-    expect_500("/thread", "tepal_data: the data is a variable on the stack");
+    expect_500("/thread", "tepal_res_lend_body: the data is a variable on the stack");
 }
 
 /* --- Responses of others ---------------------------------------------------------------------- */
@@ -591,6 +603,9 @@ static tepal_res *touch_kept(tepal_req *req)
     failed += tepal_res_remove_cookie(kept, "a", NULL) == -EINVAL;
     failed += tepal_res_set_length(kept, 5) == -EINVAL;
     failed += tepal_res_header(kept, "X-Mine") == NULL;
+    failed += tepal_res_set_body(kept, "x", 1) == -EINVAL;
+    failed += tepal_res_lend_body(kept, "x", 1, NULL, NULL) == -EINVAL;
+    failed += tepal_res_body(kept) == NULL;
     tepal_res_set_close(kept);
     return tepal_textf(req, 200, "%d", failed);
 }
@@ -612,7 +627,7 @@ static void a_response_kept_over_requests(void **state)
     expect_500("/", "the handler: returned a response that is not to this request");
     tepal_test_disconnect(client);
     expect_500("/", "the handler: returned a response that is not to this request");
-    assert_reply(get("/touch"), 200, "8");
+    assert_reply(get("/touch"), 200, "11");
     expect_only("GET /touch: tepal_res_set_header: the response is of a request that has ended");
     expect_only("GET /touch: tepal_res_set_close: the response is of a request that has ended");
     tepal_test_reply *reply = get("/touch");
@@ -713,7 +728,7 @@ static void a_response_to_another_request(void **state)
     assert_int_equal(send(fd, first, strlen(first), 0), strlen(first));
     tepal_test_advance(client, 10);
     expect_500("/second", "the handler: returned a response that is not to this request");
-    assert_reply(get("/touch"), 200, "8");
+    assert_reply(get("/touch"), 200, "11");
     expect_only("GET /touch: tepal_res_set_header: the response is one to another request");
     assert_string_equal(received(fd), "");
     tepal_test_advance(client, 2000);

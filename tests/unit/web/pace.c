@@ -183,7 +183,7 @@ static char *big;
 
 static tepal_res *send_big(tepal_req *req)
 {
-    return tepal_data(req, 200, NULL, big, BIG);
+    return lent(req, big, BIG);
 }
 
 /* Takes so much every second. Returns after how many the connection was given up; 0: it was not. */

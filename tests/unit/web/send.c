@@ -305,7 +305,7 @@ static tepal_res *send_big(tepal_req *req)
 {
     size_t len = (size_t)tepal_req_match_int(req, "len");
     if (!*tepal_req_query_string(req))
-        return tepal_data(req, 200, NULL, big, len);
+        return lent(req, big, len);
     tepal_res *res = tepal_stream(req, 200, NULL);
     for (size_t at = 0; at < len; at += 7777)
         if (tepal_write(res, big + at, len - at < 7777 ? len - at : 7777) < 0)

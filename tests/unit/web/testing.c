@@ -273,6 +273,29 @@ static void no_reply(void **state)
     assert_int_equal(hear("GET")->error, TEPAL_ECLOSED);
 }
 
+/* --- Microseconds ----------------------------------------------------------------------------- */
+
+static tepal_res *pause_shortly(tepal_req *req)
+{
+    (void)tepal_sleep_us(1500);
+    return tepal_text(req, 200, "ok");
+}
+
+static void microseconds(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", pause_shortly);
+    start(NULL);
+    int64_t before = tepal_now_us();
+    assert_reply(get("/"), 200, "ok");
+    assert_int_equal(tepal_now_us() - before, 1500);
+    say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    tepal_test_advance(client, 1);
+    assert_int_equal(tepal_now_us() - before, 2500);
+    assert_reply(hear("GET"), 200, "ok");
+    assert_int_equal(tepal_now_us() - before, 3000);
+}
+
 /* --- Ends as those of TCP ---------------------------------------------------------------------- */
 
 static int wrote[2];
@@ -309,6 +332,7 @@ int main(void)
         WEB_TEST(interim_responses),
         WEB_TEST(loops),
         WEB_TEST(no_reply),
+        WEB_TEST(microseconds),
         WEB_TEST(ends),
         WEB_TEST(described_requests),
         WEB_TEST(requests_that_cannot_be_made),

@@ -135,7 +135,7 @@ static int64_t took;
 
 static tepal_res *send_big(tepal_req *req)
 {
-    return tepal_data(req, 200, NULL, big, BIG);
+    return lent(req, big, BIG);
 }
 
 static tepal_res *stream_big(tepal_req *req)

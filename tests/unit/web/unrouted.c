@@ -142,9 +142,10 @@ static tepal_res *describe(tepal_req *req, tepal_next *next)
 {
     tepal_res *res = tepal_next_call(next, req);
     const char *host = tepal_req_header(req, "Host"), *agent = tepal_req_header(req, "User-Agent");
-    const char *length = tepal_req_header(req, "Content-Length"), *name, *value;
+    const char *length = tepal_req_header(req, "Content-Length");
+    tepal_pair pair;
     size_t at = 0, n = 0;
-    while (tepal_req_each_header(req, &at, &name, &value))
+    while (tepal_req_each_header(req, &at, &pair))
         n++;
     snprintf(seen, sizeof(seen), "%s %s HTTP/%d %s %s %s %zu %lld", tepal_req_method(req),
              tepal_req_target(req), tepal_req_version(req), host ? host : "-", agent ? agent : "-",

@@ -5,7 +5,8 @@ static const char *name_, *variable, *value;
 
 static tepal_res *build(tepal_req *req)
 {
-    const char *url = tepal_req_url(req, name_, variable, value, "other", "o", NULL);
+    const char *url =
+        tepal_req_url(req, name_, (tepal_pair[]){ { variable, value }, { "other", "o" }, { 0 } });
     return tepal_text(req, 200, url ? url : "(null)");
 }
 

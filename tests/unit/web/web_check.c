@@ -11,7 +11,7 @@ tepal_test *client;
 static char log_text[64 * 1024];
 static size_t log_len;
 
-static void keep_line(void *arg, enum tepal_log_level level, const char *text)
+static void keep_line(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;
@@ -191,6 +191,12 @@ void assert_misuse(void (*fn)(void *arg), void *arg, const char *text)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     if (!strstr(said, text))
         fail_msg("\"%s\" is not in: %s", text, said);
+}
+
+tepal_res *lent(tepal_req *req, const void *data, size_t len)
+{
+    tepal_res *res = tepal_data(req, 200, "text/plain", NULL, 0);
+    return tepal_res_lend_body(res, data, len, NULL, NULL) == 0 ? res : NULL;
 }
 
 tepal_res *ok(tepal_req *req)

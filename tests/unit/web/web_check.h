@@ -59,6 +59,9 @@ void log_forget(void);
 void assert_misuse(void (*fn)(void *arg), void *arg, const char *text);
 
 /* A handler that answers "ok". */
+/* A 200 of octets that outlive the request. */
+tepal_res *lent(tepal_req *req, const void *data, size_t len);
+
 tepal_res *ok(tepal_req *req);
 
 /* As many octets as len of a pattern, with a NUL behind; to be freed. */
