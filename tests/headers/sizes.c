@@ -51,7 +51,7 @@ SIZE(tepal_addr, 24);
 SIZE(tepal_conn_options, 72);
 SIZE(tepal_keepalive, 48);
 SIZE(tepal_credentials, 48);
-SIZE(tepal_listener_options, 64);
+SIZE(tepal_listener_options, 72);
 SIZE(tepal_listener_serve_options, 88);
 
 /* tls.h */
