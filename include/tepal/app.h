@@ -64,7 +64,7 @@ TEPAL_API tepal_app *tepal_app_new(void);
 TEPAL_API void tepal_app_close(tepal_app *app);
 
 /* Registration never returns an error: the first one is kept in the application, and tepal_run(),
- * tepal_serve() and tepal_testclient_new() refuse to start with it. This tells it: NULL when all is
+ * tepal_serve() and tepal_test_new() refuse to start with it. This tells it: NULL when all is
  * well, else a text such as "route GET /a/{b: '{' is never closed". It lives as long as app. */
 TEPAL_API const char *tepal_app_error_text(const tepal_app *app);
 

@@ -43,7 +43,7 @@ TEPAL_API int tepal_main(tepal_task_fn *fn, const void *arg);
 /* --- Time ------------------------------------------------------------------------------------- */
 
 /* A monotonic clock, in milliseconds and microseconds from an arbitrary beginning. Works without a
- * loop, too. In a test client, and after tepal_clock_fake(), it is the test's clock. */
+ * loop, too. In a test (testing.h), and after tepal_clock_fake(), it is the test's clock. */
 TEPAL_API int64_t tepal_now_ms(void);
 TEPAL_API int64_t tepal_now_us(void);
 

@@ -14,7 +14,7 @@ static void in_child(void)
 {
     struct loop *loop = loop_current;
     signal_source_forked(loop);
-    /* A loop that stands still, that of a test client, may be used by the child in its place. */
+    /* A loop that stands still, that of a test, may be used by the child in its place. */
     if (!loop || loop->forked || (!loop->current && !loop->in_call))
         return;
     loop->forked = true;

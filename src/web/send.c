@@ -430,7 +430,7 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
         rc = write_piece(res, data, len);
     res->writing = false;
     note_result(res, rc);
-    if (UNLIKELY(rc < 0) && !conn_was_interrupted(rc))
+    if (UNLIKELY(rc < 0) && !h1_conn_was_interrupted(rc))
         return refuse_piece(res, rc);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* The sizes of the public structs on 64 bits, which never change: a member that is added takes its
  * place from the room at the end. Compiled as C and as C++, and never run. */
 #include <tepal.h>
+#include <tepal/testing.h>
 
 #include <assert.h>
 
@@ -87,6 +88,11 @@ SIZE(tepal_access_log, 56);
 SIZE(tepal_argument, 72);
 SIZE(tepal_run_options, 448);
 
+/* fetch.h */
+SIZE(tepal_fetch_options, 264);
+
 /* testing.h */
+SIZE(tepal_test_options, 80);
+SIZE(tepal_test_reply, 88);
 
 #endif

@@ -53,7 +53,7 @@ static int attach(const char *text)
     int fd = testpeer_open(app->server);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    tepal_testclient_advance(client, 0);
+    tepal_test_advance(client, 0);
     return fd;
 }
 
@@ -63,7 +63,7 @@ static int64_t end_and_send(int fd, const char *text, int64_t after_ms)
     late.fd = fd;
     late.text = text;
     late.after_ms = after_ms;
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     return ended_at - began_at;
 }
@@ -132,7 +132,7 @@ static void nothing_is_asked(void **state)
     again();
     serve(NULL);
     fd = attach("");
-    tepal_testclient_advance(client, 9 * 1000 + 500);
+    tepal_test_advance(client, 9 * 1000 + 500);
     assert_int_equal(end_and_send(-1, "", 0), 500);
     assert_string_equal(received(fd), "");
 }

@@ -94,12 +94,12 @@ static void ends_every_wait(void **state)
         say(text);
         assert_int_equal(told[0], 2);
         if (i & 1) {
-            tepal_testclient_shutdown(client);
-            tepal_testreply *reply = hear("POST");
+            tepal_test_shutdown(client);
+            tepal_test_reply *reply = hear("POST");
             assert_reply(reply, 503, NULL);
             assert_true(reply->closed);
         } else {
-            tepal_testclient_disconnect(client);
+            tepal_test_disconnect(client);
         }
         assert_int_equal(told[0], -ECANCELED);
         assert_int_equal(told[1], 1);
@@ -255,7 +255,7 @@ static void what_another_task_writes(void **state)
     fd = attach("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(fd, SHUT_WR);
     run();
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     assert_int_equal(told[0], -ECANCELED);
     close(fd);
@@ -281,22 +281,22 @@ static void a_shielded_route(void **state)
     start(&(tepal_run_options){ .shutdown_timeout_ms = 500 });
     static const char request[] = "GET /shield HTTP/1.1\r\nHost: a\r\n\r\n";
     say(request);
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_reply(hear("GET"), 200, "ok");
     say(request);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_int_equal(told[0], 2);
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_int_equal(told[0], 0);
     /* Gone for good, before and while it works. */
     int fd = attach(request);
     close(fd);
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_int_equal(told[0], 0);
     assert_int_equal(app->server->n_connections, 0);
     /* The end of the server is another matter. */
     fd = attach(request);
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     assert_int_equal(told[0], -ECANCELED);
     close(fd);
@@ -308,7 +308,7 @@ static void half_closed_clients(void **state)
     tepal_get(app, "/", sleeps);
     start(&(tepal_run_options){ .limits.half_closed_clients = true });
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_reply(hear("GET"), 200, "ok");
     assert_int_equal(told[0], 0);
     /* A reset is one. */
@@ -345,7 +345,7 @@ static void behind_a_large_body(void **state)
         int fd = attach(head);
         assert_int_equal(write(fd, body, 100 * 1000), 100 * 1000);
         shutdown(fd, SHUT_WR);
-        tepal_testclient_advance(client, 100);
+        tepal_test_advance(client, 100);
         assert_int_equal(told[0], 0);
         assert_int_equal(told[1], whole ? 0 : TEPAL_ECLOSED);
         assert_int_equal(told[2], -ECANCELED);
@@ -374,7 +374,7 @@ static void behind_an_unread_body(void **state)
         forget();
         int fd = attach(request);
         shutdown(fd, SHUT_WR);
-        tepal_testclient_advance(client, 2000);
+        tepal_test_advance(client, 2000);
         assert_int_equal(told[0], size <= BUFFER ? -ECANCELED : 0);
         close(fd);
         run();
@@ -391,7 +391,7 @@ static void requests_before_the_end(void **state)
     start(NULL);
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /ok HTTP/1.1\r\nHost: a\r\n\r\n"
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_reply(hear("GET"), 503, NULL);
     assert_reply(hear("GET"), 200, "ok");
     assert_reply(hear("GET"), 503, NULL);

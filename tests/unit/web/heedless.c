@@ -81,9 +81,9 @@ static tepal_res *end(tepal_req *req)
 /* Another client's request, meanwhile. */
 static void end_it(void)
 {
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_reply(get("/end"), 200, "ok");
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_int_equal(app->server->n_connections, 1);
 }
 
@@ -94,7 +94,7 @@ static void expect_held_back(const char *method, const char *path, int error, in
     log_forget();
     snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: a\r\n\r\n", method, path);
     say(request);
-    tepal_testclient_advance(client, 60 * 1000);
+    tepal_test_advance(client, 60 * 1000);
     assert_int_equal(result, error);
     assert_in_range(n_calls, 16, most);
     snprintf(name, sizeof(name), "\"%s\" (%s %s from 127.0.0.1) goes on though ", path, method,
@@ -137,11 +137,11 @@ static void a_client_that_has_gone(void **state)
     tepal_get(app, "/end", end);
     start(NULL);
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_disconnect(client);
-    tepal_testclient_advance(client, 1000);
+    tepal_test_disconnect(client);
+    tepal_test_advance(client, 1000);
     assert_true(result == -EPIPE || result == -ECONNRESET);
     int before = n_calls;
-    tepal_testclient_advance(client, 60 * 1000);
+    tepal_test_advance(client, 60 * 1000);
     assert_in_range(n_calls - before, 500, MOST_IN_A_MINUTE);
     assert_non_null(strstr(logged(), " goes on though its writes to the response fail"));
     end_it();
@@ -174,7 +174,7 @@ static void no_body_of_a_table(void **state)
     tepal_get(app, "/", rows_of_a_table);
     start(NULL);
     say("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_advance(client, 0);
+    tepal_test_advance(client, 0);
     assert_int_equal(n_left, 0);
     assert_string_equal(logged(), "");
 }
@@ -217,7 +217,7 @@ static void no_response(void **state)
     tepal_get(app, "/end", end);
     start(NULL);
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_reply(get("/end"), 200, "ok");
     assert_true(over);
 }

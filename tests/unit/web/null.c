@@ -325,7 +325,7 @@ static void no_application(void **state)
     assert_null(tepal_app_group(no_app));
     assert_null(tepal_app_url(no_app, 0));
     assert_non_null(strstr(tepal_app_error_text(no_app), "the application is NULL"));
-    assert_null(tepal_testclient_new(no_app, NULL));
+    assert_null(tepal_test_new(no_app, NULL));
     assert_int_equal(tepal_run(no_app, NULL), 1);
 }
 
@@ -369,86 +369,79 @@ static void no_response(void **state)
     assert_int_equal(tepal_writef(res, "a"), -EINVAL);
 }
 
-/* --- The test client -------------------------------------------------------------------------- */
+/* --- Tests ------------------------------------------------------------------------------------ */
 
 static int number;
 
-static void call_test_client(void *arg)
+static void call_of_a_test(void *arg)
 {
     (void)arg;
-    tepal_testreply *reply = number >= 12 ? get("/") : NULL;
+    tepal_test_reply *reply = number >= 12 ? get("/") : NULL;
     switch (number) {
     case 0:
-        tepal_testclient_get(none, "/");
+        tepal_test_get(none, "/");
         break;
     case 1:
-        tepal_testclient_get(client, none);
+        tepal_test_get(client, none);
         break;
     case 2:
-        tepal_testclient_request(none, "GET", "/", NULL, NULL);
+        tepal_test_send(none, "/", NULL);
         break;
     case 3:
-        tepal_testclient_request(client, none, "/", NULL, NULL);
+        tepal_test_send(client, none, NULL);
         break;
     case 4:
-        tepal_testclient_request(client, "GET", none, NULL, NULL);
+        tepal_test_post_json(none, "/", NULL);
         break;
     case 5:
-        tepal_testclient_post(client, "/", none, NULL);
+        tepal_test_post_form(client, none, NULL);
         break;
     case 6:
-        tepal_testclient_send(none, "a", 1);
+        tepal_test_write(none, "a", 1);
         break;
     case 7:
-        tepal_testclient_send(client, none, 1);
+        tepal_test_write(client, none, 1);
         break;
     case 8:
-        tepal_testclient_receive(client, none);
+        tepal_test_receive(client, none);
         break;
     case 9:
-        tepal_testclient_shutdown(none);
+        tepal_test_shutdown(none);
         break;
     case 10:
-        tepal_testclient_disconnect(none);
+        tepal_test_disconnect(none);
         break;
     case 11:
-        tepal_testclient_advance(none, 1);
+        tepal_test_advance(none, 1);
         break;
     case 12:
-        tepal_testreply_header(none, "A");
+        tepal_test_header(none, "A");
         break;
     case 13:
-        tepal_testreply_header(reply, none);
+        tepal_test_header(reply, none);
         break;
     default:
-        tepal_testreply_json(none);
+        tepal_test_json(none);
     }
 }
 
 static void calls_of_a_test(void **state)
 {
     static const char *const said[] = {
-        "tepal_testclient_get: the client is NULL",
-        "tepal_testclient_get: the target is NULL",
-        "tepal_testclient_request: the client is NULL",
-        "tepal_testclient_request: the method is NULL",
-        "tepal_testclient_request: the target is NULL",
-        "tepal_testclient_post: content_type is NULL",
-        "tepal_testclient_send: the client is NULL",
-        "tepal_testclient_send: the data is NULL",
-        "tepal_testclient_receive: the method is NULL",
-        "tepal_testclient_shutdown: the client is NULL",
-        "tepal_testclient_disconnect: the client is NULL",
-        "tepal_testclient_advance: the client is NULL",
-        "tepal_testreply_header: the reply is NULL",
-        "tepal_testreply_header: the name is NULL",
-        "tepal_testreply_json: the reply is NULL",
+        "tepal_test_get: the test is NULL",        "tepal_test_get: the target is NULL",
+        "tepal_test_send: the test is NULL",       "tepal_test_send: the target is NULL",
+        "tepal_test_post_json: the test is NULL",  "tepal_test_post_form: the target is NULL",
+        "tepal_test_write: the test is NULL",      "tepal_test_write: the data is NULL",
+        "tepal_test_receive: the method is NULL",  "tepal_test_shutdown: the test is NULL",
+        "tepal_test_disconnect: the test is NULL", "tepal_test_advance: the test is NULL",
+        "tepal_test_header: the reply is NULL",    "tepal_test_header: the name is NULL",
+        "tepal_test_json: the reply is NULL",
     };
     (void)state;
     tepal_get(app, "/", ok);
     start(NULL);
     for (number = 0; number < (int)(sizeof(said) / sizeof(*said)); number++)
-        assert_misuse(call_test_client, NULL, said[number]);
+        assert_misuse(call_of_a_test, NULL, said[number]);
 }
 
 int main(void)

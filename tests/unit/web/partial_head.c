@@ -71,10 +71,10 @@ static void given_up(void **state)
     start(NULL);
     say("GET / HTTP/1.1\r\nHost: a\r\nX");
     assert_non_null(the_connection()->partial);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_int_equal(app->server->n_connections, 0);
     say("GET / HTTP/1.1\r\nHost: a\r\nX");
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_gone();
     assert_int_equal(app->server->n_connections, 0);
 }

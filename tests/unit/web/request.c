@@ -63,12 +63,12 @@ static void bad_targets(void **state)
                                            "/%2",  "/%0a",    "/%0D",    "/#x", "*",
                                            "a",    "http:/x", "//%00" };
     for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++) {
-        tepal_testreply *reply = get(targets[i]);
+        tepal_test_reply *reply = get(targets[i]);
         if (reply->status != 400)
             print_error("%s\n", targets[i]);
         assert_reply(reply, 400, "400 Bad Request\n");
         assert_field(reply, "Connection", "close");
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
 }
 
@@ -286,7 +286,7 @@ static void fields(void **state)
                  200, "1, 2, 3, |1|2, 3||a, b");
     assert_reply(talk("GET /list HTTP/1.1\r\nhOsT: a\r\nX-A:  b  c \r\nX-\xff: d\r\n\r\n"), 400,
                  NULL);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_reply(talk("GET /list HTTP/1.1\r\nhOsT: a\r\nX-A:  b  c \r\nX-B: \xff\r\nx-a:\r\n\r\n"),
                  200, "[hOsT: a][X-A: b  c][X-B: \xff][x-a: ]");
 }
@@ -317,7 +317,7 @@ static void cookies(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char request[256];
         sprintf(request, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", rows[i].fields);
-        tepal_testreply *reply = talk(request);
+        tepal_test_reply *reply = talk(request);
         if (strcmp(reply->body.data, rows[i].values) != 0)
             print_error("%s\n", rows[i].fields);
         assert_reply(reply, 200, rows[i].values);
@@ -412,7 +412,7 @@ static void content_type_and_length(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char request[256];
         sprintf(request, "POST / HTTP/1.1\r\nHost: a\r\n%s\r\n", rows[i].fields);
-        tepal_testreply *reply = talk(request);
+        tepal_test_reply *reply = talk(request);
         if (strcmp(reply->body.data, rows[i].shown) != 0)
             print_error("%s\n", rows[i].fields);
         assert_reply(reply, 200, rows[i].shown);
