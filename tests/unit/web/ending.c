@@ -50,7 +50,7 @@ static void serve(const tepal_run_options *options)
 /* A connection on which this has been sent. */
 static int attach(const char *text)
 {
-    int fd = testpeer_open(app->server);
+    int fd = testpeer_open(app->server, NULL);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     tepal_test_advance(client, 0);
