@@ -48,7 +48,8 @@ TEPAL_MUST_CHECK TEPAL_API int tepal_channel_try_send(tepal_channel *channel, co
 TEPAL_MUST_CHECK TEPAL_API int tepal_channel_try_receive(tepal_channel *channel, void *item);
 
 /* Says that no more items come. Those that are in the channel can still be received; those of
- * senders that wait are not sent. Ending it again does nothing. Does not suspend, and needs no task.
+ * senders that wait are not sent. Ending it again does nothing. Does not suspend, and needs no
+ * task.
  */
 TEPAL_API void tepal_channel_end(tepal_channel *channel);
 

@@ -62,7 +62,10 @@ int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
     if (group->cancelled)
         return -ECANCELED;
     static const tepal_spawn_options defaults;
-    options = options ? options : &defaults;
+    if (!options)
+        options = &defaults;
+    else if (UNLIKELY(!room_is_empty(options->later, sizeof(options->later))))
+        return room_refuse("tepal_spawn");
     if (UNLIKELY(options->arg_size > 0) && !arg_fits(loop, arg, options))
         return -EINVAL;
     const char *name = options->name ? options->name : "task";
@@ -86,8 +89,7 @@ int tepal_spawn(tepal_group *group, tepal_task_fn *fn, const void *arg,
                 const tepal_spawn_options *options)
 {
     struct tepal_task *task;
-    int rc = options ? room_check("tepal_spawn", options->later, sizeof(options->later)) : 0;
-    return rc < 0 ? rc : group_spawn(group, fn, (void *)arg, options, &task);
+    return group_spawn(group, fn, (void *)arg, options, &task);
 }
 
 /* A task has failed, which is no job. What tepal_group_wait() may still return has time. */

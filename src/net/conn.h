@@ -45,23 +45,23 @@ struct tepal_conn {
     struct tls_conn *tls;         /* NULL on a connection that is not encrypted */
 };
 
-/* Connections straight on a socket. On a Unix socket the first would do as long as the peer passes no
- * descriptors. */
+/* Connections straight on a socket. On a Unix socket the first would do as long as the peer passes
+ * no descriptors. */
 extern const struct conn_ops conn_socket_ops, conn_unix_ops;
 
 /* Makes conn one on this connected, non-blocking socket, and registers it with the loop. io.fn is
  * conn_on_event(). Returns 0 or a negative errno; then the socket is still the caller's. */
 int conn_open_socket(struct tepal_conn *conn, struct loop *loop, int fd);
 
-/* A new connection on this connected, non-blocking socket, to be closed by tepal_conn_close(). Returns 0
- * or a negative errno; then the socket is still the caller's. */
+/* A new connection on this connected, non-blocking socket, to be closed by tepal_conn_close().
+ * Returns 0 or a negative errno; then the socket is still the caller's. */
 int conn_new_socket(struct tepal_conn **conn, struct loop *loop, int fd, int family);
 
 /* Closes an embedded connection, without freeing it. What was put and has not gone is lost. */
 void conn_close(struct tepal_conn *conn);
 
-/* Lets the close be a reset, and be preceded by no farewell, so that the peer does not take it for a
- * proper end. */
+/* Lets the close be a reset, and be preceded by no farewell, so that the peer does not take it for
+ * a proper end. */
 void conn_reset_at_close(struct tepal_conn *conn);
 
 /* Wakes the tasks that wait on the connection. */
@@ -86,9 +86,9 @@ static inline bool conn_is_holding(const struct tepal_conn *conn)
  * any. Returns 0, -ETIMEDOUT or another error. */
 int conn_flush(struct tepal_conn *conn, int64_t timeout_ms);
 
-/* Whether what is below the connection may be exchanged now, so that nothing that came before is mixed
- * with what comes after: 0; -EBUSY when a task waits, or what was put has not gone; TEPAL_EMESSAGE
- * when octets have been read that the user has not asked for yet. */
+/* Whether what is below the connection may be exchanged now, so that nothing that came before is
+ * mixed with what comes after: 0; -EBUSY when a task waits, or what was put has not gone;
+ * TEPAL_EMESSAGE when octets have been read that the user has not asked for yet. */
 int conn_may_upgrade(const struct tepal_conn *conn);
 
 /* What each public call must do at its end when it may have waited: a connection that was closed
@@ -113,7 +113,8 @@ static inline void conn_need(const struct tepal_conn *conn, const char *call)
 int conn_wait_read(struct tepal_conn *conn, int64_t until);
 int conn_wait_write(struct tepal_conn *conn, int64_t until);
 
-/* For a call that may have what it reads already: every so often lets others run. Returns as above. */
+/* For a call that may have what it reads already: every so often lets others run. Returns as above.
+ */
 int conn_may_wait_read(struct tepal_conn *conn);
 
 /* As the public calls, but each wait ends after timeout_ms without progress (-ETIMEDOUT). writev
@@ -137,8 +138,9 @@ static inline int conn_error(int error)
     return error == ETIMEDOUT ? TEPAL_ESILENT : -error;
 }
 
-/* What an attempt that has failed, errno says how, tells of the descriptor: not to be ready for state
- * (IO_READ or IO_WRITE) any more. Returns the error; -EAGAIN also for one that was interrupted. */
+/* What an attempt that has failed, errno says how, tells of the descriptor: not to be ready for
+ * state (IO_READ or IO_WRITE) any more. Returns the error; -EAGAIN also for one that was
+ * interrupted. */
 static inline ssize_t conn_failed(struct io *io, uint32_t state)
 {
     if (errno == EAGAIN)

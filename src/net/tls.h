@@ -2,9 +2,9 @@
  * connection (tls_conn.c, tls_handshake.c, tls_linger.c).
  *
  * OpenSSL never sees the socket: it reads and writes by functions of tls_conn.c, over the
- * operations that the connection had before. What the socket does not take at once they keep (unsent),
- * so that OpenSSL is never in the middle of a write: a write that was accepted is never tried again,
- * and reading never has to wait for writing.
+ * operations that the connection had before. What the socket does not take at once they keep
+ * (unsent), so that OpenSSL is never in the middle of a write: a write that was accepted is never
+ * tried again, and reading never has to wait for writing.
  */
 #ifndef TEPAL_NET_TLS_H
 #define TEPAL_NET_TLS_H
@@ -21,9 +21,9 @@
 /* The longest DNS name; the size of SHA-256. */
 enum { TLS_MAX_NAME = 253, TLS_DIGEST_SIZE = 32 };
 
-/* Octets that a connection holds because the socket does not take them. So many of them must go before
- * OpenSSL may write anything: a peer that does not read what it makes us say gets no more of our
- * memory. */
+/* Octets that a connection holds because the socket does not take them. So many of them must go
+ * before OpenSSL may write anything: a peer that does not read what it makes us say gets no more of
+ * our memory. */
 enum { TLS_MANY_UNSENT = 64 * 1024, TLS_MAX_UNSENT = TLS_MANY_UNSENT + 32 * 1024 };
 
 /* --- Contexts --------------------------------------------------------------------------------- */
@@ -112,8 +112,8 @@ int tls_check_readable(tepal_tls *tls, const char *path);
 
 /* --- tls_trust.c ------------------------------------------------------------------------------ */
 
-/* Reads whom to trust, and puts that into the digest, too. Returns 0 or an error, with a text in the
- * context. */
+/* Reads whom to trust, and puts that into the digest, too. Returns 0 or an error, with a text in
+ * the context. */
 int tls_trust_read(struct tls_sites *sites, tepal_tls *tls);
 
 /* Makes the digest depend on another one, too. False when memory is short, and then it is as it
@@ -205,8 +205,9 @@ int tls_push(struct tls_conn *t);
 /* To be called before each call of OpenSSL's on t. */
 void tls_begin(struct tls_conn *t);
 
-/* Why a call of OpenSSL's with this result failed: -EAGAIN (more octets must come), -ENOBUFS (unsent
- * octets must go), 0 (the peer has said that it ends) or another error, with its text in t. */
+/* Why a call of OpenSSL's with this result failed: -EAGAIN (more octets must come), -ENOBUFS
+ * (unsent octets must go), 0 (the peer has said that it ends) or another error, with its text in t.
+ */
 int tls_why(struct tls_conn *t, int result);
 
 /* Lets all reads and writes return this error, also those that wait. */
@@ -216,9 +217,9 @@ BIO_METHOD *tls_bio_method_new(void);
 
 /* --- tls_linger.c ----------------------------------------------------------------------------- */
 
-/* Takes over the socket of a connection that has been closed, and what it has not sent yet but for the
- * first n_sent octets: sends that, ends this side, and closes the socket when the peer has ended,
- * too. No poller knows the socket. */
+/* Takes over the socket of a connection that has been closed, and what it has not sent yet but for
+ * the first n_sent octets: sends that, ends this side, and closes the socket when the peer has
+ * ended, too. No poller knows the socket. */
 void tls_linger(int fd, struct buf *rest, size_t n_sent);
 
 #endif

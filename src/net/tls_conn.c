@@ -1,5 +1,5 @@
-/* The connection operations through TLS: plain octets on one side, the operations of the socket on the other, and
- * OpenSSL between them. None of them waits. */
+/* The connection operations through TLS: plain octets on one side, the operations of the socket on
+ * the other, and OpenSSL between them. None of them waits. */
 #include "async/task.h"
 #include "net/tls.h"
 
@@ -369,9 +369,9 @@ void tls_say_no_goodbye(struct tls_conn *t)
     t->no_goodbye = true;
 }
 
-/* Whether the socket has something left to do after the close: what is unsent, or, where octets that
- * nobody reads can spoil the end, to wait for the peer's. That is so with TCP, until the peer has
- * said that it ends. */
+/* Whether the socket has something left to do after the close: what is unsent, or, where octets
+ * that nobody reads can spoil the end, to wait for the peer's. That is so with TCP, until the peer
+ * has said that it ends. */
 static bool has_to_linger(const struct tls_conn *t)
 {
     bool is_socket = t->below == &conn_socket_ops || t->below == &conn_unix_ops;
