@@ -6,7 +6,7 @@
  * can be used in place.
  *
  * Output: what is written is collected, and goes out when the buffer is full, when the task that
- * owns the connection suspends, and on conn_flush().
+ * has written suspends, and on conn_flush().
  */
 #ifndef TEPAL_CONN_CONN_H
 #define TEPAL_CONN_CONN_H
@@ -35,6 +35,8 @@ struct conn_work {
     uint64_t sent;           /* octets that the system has taken */
     uint64_t message_start;  /* what sent is when all before the present message has gone */
     int64_t message_wait_ms; /* for which its writes have waited for the peer */
+    struct leaving unsent;   /* of another task that has written: see conn_flush_at_leaving() */
+    struct http_conn *conn;  /* the same */
 };
 
 struct http_conn {
@@ -145,6 +147,10 @@ static inline bool conn_is_flushed(const struct http_conn *conn)
 {
     return conn->out_len == 0 && conn->error == 0 && !stream_is_holding(&conn->stream);
 }
+
+/* For a task that is not the connection's own: what was collected goes out when it leaves, as it does
+ * with the connection's own task by conn_flush_some(). */
+void conn_flush_at_leaving(struct http_conn *conn);
 
 /* Writes as much of it as the peer takes at once. Does not suspend. Fits task->before_wait. */
 void conn_flush_some(void *conn);

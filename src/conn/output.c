@@ -184,3 +184,16 @@ void conn_flush_some(void *arg)
     if (conn->out_len > 0 || stream_is_holding(&conn->stream))
         conn_flush_here(conn);
 }
+
+static void flush_unsent(struct leaving *leaving)
+{
+    conn_flush_some(CONTAINER_OF(leaving, struct conn_work, unsent)->conn);
+}
+
+void conn_flush_at_leaving(struct http_conn *conn)
+{
+    struct conn_work *work = conn->work;
+    work->unsent.fn = flush_unsent;
+    work->conn = conn;
+    loop_at_leaving(loop_current, &work->unsent);
+}

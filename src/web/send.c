@@ -341,13 +341,9 @@ static int write_piece(tepal_res *res, const void *data, size_t len)
         return TEPAL_ELENGTH;
     if (len > 0 && !res->bodiless)
         rc = send_piece(res, data, len);
-    /* What the connection's own task writes goes out when it next suspends; nobody sees to what
-     * another one writes. */
-    if (rc >= 0 && loop_current->current != res->req->connection->task) {
-        rc = conn_flush(conn_of(res));
-        if (conn_was_interrupted(rc) && conn_of(res)->error == 0) /* but the piece is written */
-            rc = 0;
-    }
+    /* It goes out when the task that has written it next suspends. */
+    if (rc >= 0 && loop_current->current != res->req->connection->task)
+        conn_flush_at_leaving(conn_of(res));
     return rc < 0 ? rc : res->bodiless ? TEPAL_ENOBODY : 0;
 }
 
