@@ -79,5 +79,5 @@ int main(int argc, char **argv)
     tepal_get(app, "/hello/{name}", hello);
     tepal_any(app, "/anything", anything);
     add_more_routes(app);
-    return tepal_run_args(app, argc, argv, &(tepal_run_options){ .no_access_log = true });
+    return tepal_run_args(app, argc, argv, &(tepal_run_options){ .access_log.off = true });
 }

@@ -127,7 +127,7 @@ static int close_pool(tepal_app *app, void *arg)
 int main(int argc, char **argv)
 {
     static const tepal_argument arguments[] = {
-        { .name = "database", .help = "where the table \"quotes\" is", .value = &database },
+        { .name = "database", .help = "where the table \"quotes\" is", .text = &database },
         { 0 },
     };
     tepal_app *app = tepal_app_new();

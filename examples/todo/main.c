@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 {
     static const char *database = "todo.db";
     static const tepal_argument arguments[] = {
-        { .name = "db", .help = "file of the database (default: todo.db)", .value = &database },
+        { .name = "db", .help = "file of the database", .text = &database },
         { 0 },
     };
     tepal_app *app = tepal_app_new();

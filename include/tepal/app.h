@@ -5,6 +5,7 @@
 
 #include <tepal/async.h>
 #include <tepal/base.h>
+#include <tepal/http_error.h>
 
 #ifdef __cplusplus
 extern "C" {

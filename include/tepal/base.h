@@ -72,25 +72,17 @@ typedef struct tepal_key {
     const char *name;
 } tepal_key;
 
-/* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. */
+/* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. Those of HTTP
+ * are in tepal/http_error.h. */
 enum tepal_code {
-    TEPAL_ECLOSED = -4097,    /* the peer closed the connection before the message was complete */
-    TEPAL_EMESSAGE = -4098,   /* the peer sent a malformed message */
-    TEPAL_EBODY_SIZE = -4099, /* the body is larger than max_body */
-    TEPAL_EJSON = -4100,      /* the text is not the JSON that was expected */
-    TEPAL_ECHARSET = -4101,   /* the text is not in the charset it says */
-    TEPAL_EREQUEST_MEMORY = -4102, /* the request used more than max_request_memory */
-    TEPAL_ELENGTH = -4103,  /* a response body is not as long as its declared Content-Length */
-    TEPAL_EFIELD = -4104,   /* a field name or value has characters that HTTP forbids */
-    TEPAL_ESENT = -4105,    /* the head of the response has been sent: too late to change it */
-    TEPAL_EPATTERN = -4106, /* a route pattern is malformed or conflicts with another one */
+    TEPAL_ECLOSED = -4097,  /* the peer closed the connection before the message was complete */
+    TEPAL_EMESSAGE = -4098, /* the peer sent a malformed message */
     TEPAL_ENONAME = -4107,  /* there is no such host name, or it has no address of that family */
     TEPAL_EDNS = -4108,     /* the name servers failed, or did not answer in time */
     TEPAL_ETLS = -4109,     /* TLS failed: the peer violates it, refuses us, or does not speak it */
     TEPAL_ECERTIFICATE = -4110, /* a certificate is not accepted, or unusable */
-    TEPAL_ETRUNCATED = -4111,   /* an encrypted stream ended without its proper end */
+    TEPAL_ETRUNCATED = -4111,   /* an encrypted connection ended without its proper end */
     TEPAL_ESILENT = -4112, /* the system has given the peer up, which does not answer (ETIMEDOUT) */
-    TEPAL_ENOBODY = -4130, /* nobody reads this body (HEAD, 304): writing is over, properly */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and

@@ -68,6 +68,7 @@ typedef struct tepal_select_case {
     void *receive;              /* where to put the item that is received */
     int result;                 /* once it has happened: 0, or -EPIPE for a closed channel */
     struct tepal_waiter waiter; /* private */
+    uint64_t later[4];
 } tepal_select_case;
 
 /* Waits until one of n cases can happen, and lets that one happen and no other. When several can,

@@ -37,6 +37,7 @@ typedef struct tepal_conn_options {
     bool nagle;             /* TCP_NODELAY is off: small writes wait to be sent together */
     tepal_tls *tls; /* a client's context: the stream is encrypted, and the server's certificate
                                must be for host */
+    uint64_t later[4];
 } tepal_conn_options;
 
 /* Connects to a TCP port. host is a name (see tepal/dns.h), an IPv4 or an IPv6 address. The
@@ -168,6 +169,7 @@ typedef struct tepal_keepalive {
     int idle_s;     /* seconds of silence before the first probe; default 60 */
     int interval_s; /* seconds between probes; default 15 */
     int count;      /* probes without an answer, after which the peer is gone; default 4 */
+    uint64_t later[4];
 } tepal_keepalive;
 
 /* Sets when the peer of a TCP stream is probed (unless set, the system's defaults hold: after two
@@ -187,6 +189,7 @@ typedef struct tepal_credentials {
     pid_t pid; /* 0 when it is in another PID namespace */
     uid_t uid;
     gid_t gid;
+    uint64_t later[4];
 } tepal_credentials;
 
 /* Does not suspend. Returns 0; -EOPNOTSUPP when this is no Unix socket. */
@@ -223,6 +226,10 @@ typedef struct tepal_listener_options {
                          leads to another one by then */
     int backlog;      /* default 1024; the kernel caps it at net.core.somaxconn */
     bool reuse_port;  /* SO_REUSEPORT: several processes share the port */
+    int fd;           /* a TCP or Unix stream socket that listens already, such as one that was
+                         inherited; 0: none. It takes the place of all of the above. A duplicate is
+                         used, so that it stays the caller's to close; it is made non-blocking */
+    uint64_t later[4];
 } tepal_listener_options;
 
 /* For a port: one that is free. */
@@ -230,7 +237,8 @@ typedef struct tepal_listener_options {
 
 /* Begins to listen. Does not suspend (a host name is looked up at once). Returns 0 and the
  * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such
- * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path. */
+ * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path, and for an fd that
+ * is no such socket; -ENOTSOCK and -EBADF for one that is no socket, or nothing. */
 TEPAL_API int tepal_listener_open(tepal_listener **listener, const tepal_listener_options *options);
 
 /* The port of a TCP listener, 0 of a Unix one. */
@@ -255,6 +263,7 @@ typedef struct tepal_listener_serve_options {
     const char *name;             /* of the tasks, in reports; must outlive them. Default
                                     "connection" */
     size_t stack_size;            /* of the tasks; see tepal_spawn_options */
+    uint64_t later[4];
 } tepal_listener_serve_options;
 
 /* Accepts connections and runs fn(stream, arg) in a task for each, until the calling task is
@@ -270,13 +279,14 @@ typedef struct tepal_listener_serve_options {
  * line in the log, and is tried ten times a second. The listener stays the caller's. Suspends.
  * Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts from
  * the listener, -ENOMEM or -EMFILE when it could not begin; what tepal_tls_error() says of tls. */
-TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
+TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, const void *arg,
                                    const tepal_listener_serve_options *options);
 
 /* The same with a listener of its own, which is closed at the end; the log says where it listens,
  * or why it cannot. Suspends. Returns as tepal_listener_serve(), or what tepal_listener_open() returned. */
 TEPAL_API int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn,
-                                            void *arg, const tepal_listener_serve_options *options);
+                                            const void *arg,
+                                            const tepal_listener_serve_options *options);
 
 /* Stops listening. Connections that were accepted live on. No task may wait for a connection, but for
  * one that has been cancelled or whose time is over, and that only has not run since. Does not

@@ -8,17 +8,17 @@
 extern "C" {
 #endif
 
-enum tepal_log_level {
+typedef enum tepal_log_level {
     TEPAL_LOG_DEBUG = 1,
     TEPAL_LOG_INFO,
     TEPAL_LOG_WARNING,
     TEPAL_LOG_ERROR,
     TEPAL_LOG_NONE, /* as a threshold: nothing at all */
-};
+} tepal_log_level;
 
 /* Receives one log line: text has no line end and no control characters. Called on the thread that
  * logs; must not suspend. */
-typedef void tepal_log_fn(void *arg, enum tepal_log_level level, const char *text);
+typedef void tepal_log_fn(tepal_log_level level, const char *text, void *arg);
 
 /* Writes a line to the log: a text as it is, or formatted as by printf. What a peer sent cannot forge a line, nor
  * disturb a terminal: the octets of control characters (line ends among them, also U+0085, U+2028
@@ -37,16 +37,16 @@ typedef void tepal_log_fn(void *arg, enum tepal_log_level level, const char *tex
  * open for appending, or into one pipe. When the process ends by exit() or a return from main(), it
  * waits up to a second for a reader that stands still. (A disk that is slow is waited for, as by any
  * write to a file.) */
-TEPAL_API void tepal_log(enum tepal_log_level level, const char *text);
-TEPAL_API void tepal_logf(enum tepal_log_level level, const char *format, ...) TEPAL_PRINTF(2, 3);
+TEPAL_API void tepal_log(tepal_log_level level, const char *text);
+TEPAL_API void tepal_logf(tepal_log_level level, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* Lines below this level are dropped. Default TEPAL_LOG_INFO. Process-wide: set it before threads
  * start. */
-TEPAL_API void tepal_log_set_level(enum tepal_log_level level);
+TEPAL_API void tepal_log_set_level(tepal_log_level level);
 
 /* Sends log lines to fn instead of standard error; NULL for standard error again. Process-wide: set
  * it before threads start. */
-TEPAL_API void tepal_log_set_fn(tepal_log_fn *fn, void *arg);
+TEPAL_API void tepal_log_set_fn(tepal_log_fn *fn, const void *arg);
 
 /* How many octets of lines that cannot be written yet are kept, for each descriptor that is logged
  * to, those of access logs too; more are lost. Default (0) 1 MiB, at least 16 KiB; TEPAL_UNLIMITED:

@@ -24,10 +24,11 @@ TEPAL_API tepal_loop *tepal_loop_current(void);
  * suspend, and fn must not call what does; it may start tasks, and do what wakes them. What was
  * accepted runs in any case, at the latest at the end of the loop. Returns 0, -EAGAIN when
  * max_calls wait to run, -ENOMEM, or -ECANCELED when the loop is at its end. */
-TEPAL_API int tepal_loop_call(tepal_loop *loop, void (*fn)(void *arg), void *arg);
+TEPAL_API int tepal_loop_call(tepal_loop *loop, void (*fn)(void *arg), const void *arg);
 
 typedef struct tepal_loop_options {
     size_t max_calls; /* of tepal_loop_call() that have not run; default 100000 */
+    uint64_t later[4];
 } tepal_loop_options;
 
 /* Sets the bounds of the calling thread's loop, from now on. Does not suspend. Returns 0, -ENOMEM

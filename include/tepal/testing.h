@@ -38,7 +38,7 @@ typedef struct tepal_testreply {
 } tepal_testreply;
 
 /* Starts the application (its contexts and hooks run) with these options (NULL: defaults; where to
- * listen is ignored; the access log is off unless access_log_format is set). Does not take it over.
+ * listen is ignored; the access log is off unless access_log.format is set). Does not take it over.
  * NULL when it could not start; the reason is logged. A thread has one test client at a time. */
 TEPAL_API tepal_testclient *tepal_testclient_new(tepal_app *app, const tepal_run_options *options);
 

@@ -23,7 +23,7 @@ extern "C" {
  * begun gets -ECANCELED or -ETIMEDOUT, and fn is not called; once it has begun the call waits for
  * it in any case, since fn uses the caller's memory. -EAGAIN when no thread could be started,
  * -EBUSY when the queue is full, -ENOMEM or -EMFILE when the pool could not be made. */
-TEPAL_API int tepal_offload(int (*fn)(void *arg), void *arg);
+TEPAL_API int tepal_offload(int (*fn)(void *arg), const void *arg);
 
 /* The same with a wait that can be cut short: cancelled or out of time, the call returns at once,
  * and fn goes on in its thread. So arg belongs to the call, until it is given back:
@@ -42,12 +42,13 @@ TEPAL_API int tepal_offload(int (*fn)(void *arg), void *arg);
  * be gone. An abandoned call counts as one that runs, for max_threads and max_queue, and
  * tepal_main() returns only when it has ended; tepal_run(), and a program in which a server had to
  * leave requests behind, do not wait for it beyond shutdown_timeout_ms and some: see run.h. */
-TEPAL_API int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(void *arg),
-                                        int *result);
+TEPAL_API int tepal_offload_abandonable(int (*fn)(void *arg), const void *arg,
+                                        void (*release)(void *arg), int *result);
 
 typedef struct tepal_offload_options {
     unsigned max_threads; /* default: the number of CPUs + 4, but 32 at most; no more than 4096 */
     size_t max_queue;     /* calls that wait for a thread; default 10000 */
+    uint64_t later[4];
 } tepal_offload_options;
 
 /* Sets the bounds of this loop's pool, from now on; calls that run already go on. The operations of

@@ -20,7 +20,7 @@ extern "C" {
 
 /* --- Contexts --------------------------------------------------------------------------------- */
 
-enum tepal_tls_version { TEPAL_TLS_1_2 = 12, TEPAL_TLS_1_3 = 13 };
+typedef enum tepal_tls_version { TEPAL_TLS_1_2 = 12, TEPAL_TLS_1_3 = 13 } tepal_tls_version;
 
 typedef struct tepal_tls_options {
     bool server; /* default: a client */
@@ -39,17 +39,18 @@ typedef struct tepal_tls_options {
     bool verify_client;        /* a server: clients must show a certificate */
     bool verify_client_if_any; /* a server: a client may show none, but not a wrong one */
 
-    enum tepal_tls_version min_version; /* default TEPAL_TLS_1_2 */
-    const char *const *alpn; /* names of application protocols, best first, NULL at the end:
+    tepal_tls_version min_version; /* default TEPAL_TLS_1_2 */
+    const char *const *alpn;       /* names of application protocols, best first, NULL at the end:
                                 { "h2", "http/1.1", NULL }. Default: none. The server chooses; it
                                 refuses a client that offers others only */
-    bool no_resumption;      /* no session tickets: every handshake is a full one */
-    size_t max_sessions;     /* a client: hosts whose last sessions are kept to be resumed; default
+    bool no_resumption;            /* no session tickets: every handshake is a full one */
+    size_t max_sessions; /* a client: hosts whose last sessions are kept to be resumed; default
                                 256. The least recently used one goes */
     int64_t session_lifetime_ms; /* how long after its full handshake a session may be resumed,
                                     and not beyond the end of a certificate that was verified then.
                                     A server changes the keys of its tickets each time this has
                                     passed. Default 2 hours; at least 1 minute, at most 7 days */
+    uint64_t later[4];
 } tepal_tls_options;
 
 /* A new context; NULL options: a client with all defaults. The options are copied, the files read,
@@ -100,6 +101,7 @@ typedef struct tepal_start_tls_options {
     const char *host; /* a client: whom it wants to talk to, a DNS name (A-labels) or an IP address.
                          The server's certificate must be for it, and the server is told the name.
                          Must be given unless insecure_no_verify */
+    uint64_t later[4];
 } tepal_start_tls_options;
 
 /* Makes a stream encrypted: the handshake, as client or server by the context. At once after
@@ -155,6 +157,7 @@ typedef struct tepal_tls_info {
     bool verified;            /* the certificate leads to a trusted authority; with a client also:
                                  it is for the host */
     bool resumed;             /* by an earlier session */
+    uint64_t later[4];
 } tepal_tls_info;
 
 /* Does not suspend. Returns 0, -ENOTCONN when the stream is not encrypted (or not yet), -ENOMEM. */

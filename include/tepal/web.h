@@ -3,6 +3,7 @@
 #define TEPAL_WEB_H
 
 #include <tepal/app.h>
+#include <tepal/http_error.h>
 #include <tepal/log.h>
 #include <tepal/req.h>
 #include <tepal/res.h>

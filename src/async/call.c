@@ -6,6 +6,7 @@
 #include "async/wakeup.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -143,7 +144,7 @@ static int append(struct call_queue *queue, struct call call)
     return rc;
 }
 
-int tepal_loop_call(tepal_loop *loop, void (*fn)(void *arg), void *arg)
+int tepal_loop_call(tepal_loop *loop, void (*fn)(void *arg), const void *arg)
 {
     if (!loop || !fn)
         misuse("tepal_loop_call", loop ? "the function is NULL" : "the loop is NULL");
@@ -151,7 +152,7 @@ int tepal_loop_call(tepal_loop *loop, void (*fn)(void *arg), void *arg)
     pthread_mutex_lock(&loop->mutex);
     int rc = loop->ended ? -ECANCELED : loop->queue.n >= loop->max ? -EAGAIN : 0;
     if (rc == 0)
-        rc = append(&loop->queue, (struct call){ .fn = fn, .arg = arg });
+        rc = append(&loop->queue, (struct call){ .fn = fn, .arg = (void *)arg });
     if (rc == 0 && !own && !loop->rung)
         ring = loop->rung = true;
     /* Still under the mutex: the loop that has run the call may end, and close the descriptor. */
@@ -174,7 +175,10 @@ tepal_loop *tepal_loop_current(void)
 int tepal_loop_configure(const tepal_loop_options *options)
 {
     struct loop *loop = loop_need("tepal_loop_configure");
-    int rc = calls_open(loop);
+    int rc =
+        options ? room_check("tepal_loop_configure", options->later, sizeof(options->later)) : 0;
+    if (rc == 0)
+        rc = calls_open(loop);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&loop->calls->mutex);

@@ -7,6 +7,7 @@
 #include "async/watchdog.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -56,6 +57,9 @@ int tepal_debug(const tepal_debug_options *options)
     static const tepal_debug_options defaults;
     struct loop *loop = loop_need("tepal_debug");
     options = options ? options : &defaults;
+    int rc = room_check("tepal_debug", options->later, sizeof(options->later));
+    if (rc < 0)
+        return rc;
     struct debug *debug = loop->debug;
     if (!debug) {
         debug = mem_zalloc(sizeof(*debug));

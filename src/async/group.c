@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -80,11 +81,12 @@ int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
     return 0;
 }
 
-int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+int tepal_spawn(tepal_group *group, tepal_task_fn *fn, const void *arg,
                 const tepal_spawn_options *options)
 {
     struct tepal_task *task;
-    return group_spawn(group, fn, arg, options, &task);
+    int rc = options ? room_check("tepal_spawn", options->later, sizeof(options->later)) : 0;
+    return rc < 0 ? rc : group_spawn(group, fn, (void *)arg, options, &task);
 }
 
 /* A task has failed, which is no job. What tepal_group_wait() may still return has time. */

@@ -5,6 +5,7 @@
 #include "async/debug.h"
 #include "async/fork.h"
 #include "async/inspect.h"
+#include "async/microtimer.h"
 #include "async/offload.h"
 #include "async/overflow.h"
 #include "async/signal_source.h"
@@ -45,7 +46,7 @@ static void look_at_clock(struct loop *loop)
 
 int64_t loop_clock_us(const struct loop *loop)
 {
-    return loop && loop->fake_time ? loop->now * 1000 : clock_us();
+    return loop && loop->fake_time ? loop->now * 1000 + loop->fake_us : clock_us();
 }
 
 int64_t tepal_now_us(void)
@@ -164,6 +165,7 @@ void loop_close(struct loop *loop)
         part->close(part);
     }
     offload_close(loop->offload, loop->leave_threads ? 0 : loop->end_until);
+    microtimers_close(loop->microtimers);
     calls_close(loop->calls);
     dump_signal_close(loop);
     signal_source_close(loop);
@@ -262,15 +264,38 @@ static void let_time_pass(struct loop *loop)
     timers_advance(&loop->timers, loop->due);
 }
 
+static int in_poller_time(int64_t ms)
+{
+    return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
 static int timeout_of(struct loop *loop, bool wait)
 {
     if (!wait || !list_is_empty(&loop->ready) || loop->n_full > 0)
         return 0;
     int64_t next = timers_next(&loop->timers);
-    if (next == INT64_MAX)
-        return -1;
-    int64_t ms = next - loop->now;
-    return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+    return next == INT64_MAX ? -1 : in_poller_time(next - loop->now);
+}
+
+static void fire_all(struct loop *loop)
+{
+    timers_fire(&loop->timers, loop->now);
+    microtimers_advance(loop->microtimers, loop_clock_us(loop));
+}
+
+/* What is due fires here, so that the time of a timer that was cancelled is none. */
+int64_t loop_next_us(struct loop *loop)
+{
+    fire_all(loop);
+    int64_t ms = timers_next(&loop->timers), us = microtimers_next(loop->microtimers);
+    return ms <= us / 1000 ? ms * 1000 : us;
+}
+
+void loop_move_fake_clock(struct loop *loop, int64_t to_us)
+{
+    loop->now = to_us / 1000;
+    loop->fake_us = to_us % 1000;
+    fire_all(loop);
 }
 
 /* With a fake clock the next timer is due as soon as nothing else is under way. */
@@ -282,13 +307,12 @@ static bool poll_fake(struct loop *loop, bool wait)
         return false;
     if (offload_is_busy(loop->offload))
         return poll_until(loop, -1);
-    timers_fire(&loop->timers, loop->now); /* the time of a cancelled timer must not come */
-    int64_t next = timers_next(&loop->timers);
+    int64_t next = loop_next_us(loop), now = loop_clock_us(loop);
     if (next == INT64_MAX)
         return poll_until(loop, -1);
-    if (loop->n_outside > 0 && poll_until(loop, timeout_of(loop, wait)))
+    if (loop->n_outside > 0 && poll_until(loop, in_poller_time((next - now + 999) / 1000)))
         return true;
-    loop->now = next;
+    loop_move_fake_clock(loop, next);
     return true;
 }
 
@@ -298,7 +322,7 @@ static NO_INLINE bool turn_fake(struct loop *loop, bool wait, bool done)
     done |= !list_is_empty(&loop->ready);
     run_ready(loop, list_length(&loop->ready));
     done |= poll_fake(loop, wait && !done);
-    timers_advance(&loop->timers, loop->now);
+    fire_all(loop);
     return done;
 }
 
@@ -411,14 +435,14 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
     return root.result;
 }
 
-int tepal_main(tepal_task_fn *fn, void *arg)
+int tepal_main(tepal_task_fn *fn, const void *arg)
 {
     if (!fn)
         misuse("tepal_main", "the function is NULL");
     struct loop *loop = mem_alloc(sizeof(*loop));
     int rc = loop ? loop_open(loop, 0) : -ENOMEM;
     if (rc == 0) {
-        rc = loop_run(loop, fn, arg);
+        rc = loop_run(loop, fn, (void *)arg);
         loop_close(loop);
     }
     mem_free(loop);

@@ -22,6 +22,7 @@
 struct tepal_task;
 struct debug;
 struct dump_signal;
+struct microtimers;
 struct offload;
 struct signal_source;
 
@@ -57,6 +58,7 @@ struct loop {
     int64_t due;      /* timers and deadlines up to then are over: what had come by then is read */
     size_t n_full;    /* so often in a row the poller had more to tell than it could */
     bool fake_time;   /* now moves only when nothing else can happen */
+    int64_t fake_us;  /* then it is so many microseconds later than now */
     size_t n_outside; /* waits for something outside of the process that takes its time: a fake
                            clock goes no faster than the real one meanwhile */
     size_t n_tasks;   /* that have not ended */
@@ -70,10 +72,11 @@ struct loop {
     struct timer logs;    /* set while lines of a log wait to be written */
     struct timer cooling; /* set while more is idle than the pools are to keep warm */
     struct block_pool buffers, chunks;
-    struct offload *offload; /* made at first use */
-    tepal_loop *calls;       /* the same */
-    bool calls_due;          /* there may be some to run */
-    bool in_call;            /* one of them runs */
+    struct offload *offload;         /* made at first use */
+    struct microtimers *microtimers; /* the same */
+    tepal_loop *calls;               /* the same */
+    bool calls_due;                  /* there may be some to run */
+    bool in_call;                    /* one of them runs */
     struct list parts;
     uint64_t random;                     /* of select, for being fair */
     struct debug *debug;                 /* NULL: it is off; see debug.h */
@@ -143,6 +146,12 @@ struct loop *loop_need(const char *call);
 
 /* The clock in microseconds: the loop's, when its time is fake. */
 int64_t loop_clock_us(const struct loop *loop);
+
+/* A time that is not after the first timer's, in microseconds; INT64_MAX when none is set. */
+int64_t loop_next_us(struct loop *loop);
+
+/* Moves a fake clock to that time, and fires what is due by then. */
+void loop_move_fake_clock(struct loop *loop, int64_t to_us);
 
 /* The time ms milliseconds after the time from, or TEPAL_NEVER. */
 static inline int64_t loop_time_after(int64_t from, int64_t ms)

@@ -13,6 +13,7 @@
 #include "async/wakeup.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -462,11 +463,12 @@ static int run_in_lane(struct job *job, int lane, const char *call)
     return await_result(loop, job);
 }
 
-int tepal_offload(int (*fn)(void *arg), void *arg)
+int tepal_offload(int (*fn)(void *arg), const void *arg)
 {
     if (!fn)
         misuse("tepal_offload", "fn is NULL");
-    return run_in_lane(&(struct job){ .fn = fn, .arg = arg }, LANE_PROGRAM, "tepal_offload");
+    struct job job = { .fn = fn, .arg = (void *)arg };
+    return run_in_lane(&job, LANE_PROGRAM, "tepal_offload");
 }
 
 int offload_own(int (*fn)(void *arg), void *arg, const char *call)
@@ -482,7 +484,7 @@ int offload_shielded(int (*fn)(void *arg), void *arg)
     return rc < 0 ? fn(arg) : await_result(loop_current, &job);
 }
 
-int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(void *arg),
+int tepal_offload_abandonable(int (*fn)(void *arg), const void *arg, void (*release)(void *arg),
                               int *result)
 {
     struct tepal_task *task = task_need("tepal_offload_abandonable");
@@ -493,11 +495,11 @@ int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(v
     struct job *job = rc < 0 ? NULL : mem_zalloc(sizeof(*job));
     if (!job) {
         if (release)
-            release(arg);
+            release((void *)arg);
         return rc < 0 ? rc : -ENOMEM;
     }
     job->fn = fn;
-    job->arg = arg;
+    job->arg = (void *)arg;
     job->release = release;
     rc = begin(loop, job, LANE_PROGRAM);
     if (rc < 0) {
@@ -523,7 +525,10 @@ int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(v
 int tepal_offload_configure(const tepal_offload_options *options)
 {
     struct loop *loop = loop_need("tepal_offload_configure");
-    int rc = offload_open(loop);
+    int rc =
+        options ? room_check("tepal_offload_configure", options->later, sizeof(options->later)) : 0;
+    if (rc == 0)
+        rc = offload_open(loop);
     if (rc == 0)
         set_limits(loop->offload, options);
     return rc;

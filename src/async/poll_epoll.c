@@ -127,14 +127,27 @@ size_t poller_max_batches(const struct poller *poller)
 
 void poller_dispatch(struct poller *poller)
 {
-    struct epoll_event *events = poller->events;
-    for (int i = 0; i < poller->n_events; i++) {
-        poller->next_event = i + 1;
-        struct io *io = events[i].data.ptr;
+    const struct epoll_event *events = poller->events;
+    while (poller->next_event < poller->n_events) {
+        const struct epoll_event *event = &events[poller->next_event++];
+        struct io *io = event->data.ptr;
         if (UNLIKELY(!io))
             continue;
-        io->state |= state_of(events[i].events);
+        io->state |= state_of(event->events);
         io->fn(io);
     }
     poller->n_events = poller->next_event = 0;
+}
+
+struct io *poller_take_next(struct poller *poller, void (*fn)(struct io *))
+{
+    if (poller->next_event == poller->n_events)
+        return NULL;
+    const struct epoll_event *event = (struct epoll_event *)poller->events + poller->next_event;
+    struct io *io = event->data.ptr;
+    if (!io || io->fn != fn)
+        return NULL;
+    poller->next_event++;
+    io->state |= state_of(event->events);
+    return io;
 }

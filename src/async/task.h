@@ -178,6 +178,16 @@ static inline void task_need_nothing_open(const struct tepal_task *task)
         task_left_open(task);
 }
 
+/* Whether the running task, which has done its work, is as it was at its beginning and may do other
+ * work: not when it was cancelled, say, nor where each run of a task is looked at by itself. What
+ * belongs to the work (name, locals, what is said of it) is its own business. */
+static inline bool task_is_as_new(const struct loop *loop, const struct tepal_task *task)
+{
+    task_need_nothing_open(task);
+    return !task->via_loop && !loop->debug && !task->cancelled && task->deadline == TEPAL_NEVER &&
+           (task->n_refused_cancelled | task->n_refused_late) == 0;
+}
+
 /* Called by a task that ends. Part of group.c. */
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result);
 

@@ -3,7 +3,10 @@
 
 #include "async/task.h"
 
+#include <tepal/http_error.h>
+
 #include <errno.h>
+#include <sys/ioctl.h>
 
 void body_reader_init(struct body_reader *reader, struct http_conn *conn,
                       const struct h1_head *head)
@@ -108,7 +111,9 @@ int body_read(struct body_reader *reader, tepal_bytes *piece)
     return rc;
 }
 
-int body_read_ahead(struct body_reader *reader)
+/* Reads what there is from the connection and fits into what is left of the buffer, without waiting and
+ * without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
+static int read_ahead(struct body_reader *reader)
 {
     struct http_conn *conn = reader->conn;
     if (conn->stream.io.reader)
@@ -124,7 +129,8 @@ int body_read_ahead(struct body_reader *reader)
     return 0;
 }
 
-bool body_has_arrived(const struct body_reader *reader)
+/* Whether nothing more of it has to be read from the connection. */
+static bool is_all_here(const struct body_reader *reader)
 {
     const struct http_conn *conn = reader->conn;
     size_t len = conn->in_end - conn->in_start;
@@ -140,6 +146,15 @@ bool body_has_arrived(const struct body_reader *reader)
         len -= step.used;
     }
     return rc == 1;
+}
+
+bool body_is_over(struct body_reader *reader)
+{
+    int unread = 0;
+    if (!is_all_here(reader) && read_ahead(reader) < 0)
+        return false;
+    return is_all_here(reader) ||
+           (ioctl(reader->conn->stream.io.fd, FIONREAD, &unread) == 0 && unread == 0);
 }
 
 int body_drop_received(struct body_reader *reader)

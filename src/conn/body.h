@@ -41,12 +41,10 @@ int body_fill(struct body_reader *reader);
  * ever. */
 int body_read(struct body_reader *reader, tepal_bytes *piece);
 
-/* Reads what there is from the connection and fits into what is left of the buffer, without waiting and
- * without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
-int body_read_ahead(struct body_reader *reader);
-
-/* Whether nothing more of it has to be read from the connection. */
-bool body_has_arrived(const struct body_reader *reader);
+/* Whether no more of it will be read, the peer having ended its side: all of it has been, or what has
+ * not will never come. As long as a large body is still to be read it is the reader that is late, and
+ * not the peer that has gone. */
+bool body_is_over(struct body_reader *reader);
 
 /* Drops what of the body has been received already, without waiting. Returns 1 when that was all of
  * it, 0 when more is to come, or an error. */

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     OCTET_TOKEN = 1,      /* tchar, RFC 9110 section 5.6.2 */
@@ -76,6 +77,23 @@ static inline void octet_trim(const char **p, size_t *len)
     }
     while (*len && octet_is_ows((*p)[*len - 1]))
         --*len;
+}
+
+/* Whether the octets of both are the same. In place and by words, for what is short. */
+static inline bool octet_equal(const char *a, const char *b, size_t len)
+{
+    uint64_t x, y;
+    size_t i = 0;
+    for (; len - i >= sizeof(x); i += sizeof(x)) {
+        memcpy(&x, a + i, sizeof(x));
+        memcpy(&y, b + i, sizeof(y));
+        if (x != y)
+            return false;
+    }
+    for (; i < len; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
 }
 
 /* Whether p[0..len) is word, whatever the case of ASCII letters. */

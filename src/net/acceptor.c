@@ -7,6 +7,7 @@
 #include "async/group.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/listener.h"
 #include "net/place.h"
 
@@ -160,7 +161,7 @@ static void set_options(tepal_listener_serve_options *out,
         out->name = "connection";
 }
 
-int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
+int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, const void *arg,
                          const tepal_listener_serve_options *options)
 {
     struct tepal_task *task = task_need("tepal_listener_serve");
@@ -170,8 +171,11 @@ int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
     listener_need(listener, "tepal_listener_serve");
     if (!fn)
         misuse("tepal_listener_serve", "the function is NULL");
-    struct acceptor a = { .listener = listener, .fn = fn, .arg = arg };
+    struct acceptor a = { .listener = listener, .fn = fn, .arg = (void *)arg };
     set_options(&a.options, options);
+    rc = room_check("tepal_listener_serve", a.options.later, sizeof(a.options.later));
+    if (rc < 0)
+        return rc;
     rc = a.options.tls ? tepal_tls_error(a.options.tls) : 0;
     if (rc < 0)
         return rc;
@@ -190,8 +194,8 @@ int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
     return rc;
 }
 
-int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn, void *arg,
-                                  const tepal_listener_serve_options *options)
+int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn,
+                                  const void *arg, const tepal_listener_serve_options *options)
 {
     int rc = task_check(loop_current, task_need("tepal_listener_open_and_serve"));
     if (rc < 0)

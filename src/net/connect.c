@@ -5,6 +5,7 @@
 
 #include "async/task.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/dns.h"
 #include "net/stream.h"
 
@@ -341,7 +342,9 @@ int tepal_conn_open(tepal_conn **stream, const char *host, uint16_t port,
 {
     static const tepal_conn_options defaults;
     options = options ? options : &defaults;
-    int rc = connect_host(stream, host, port, options);
+    int rc = room_check("tepal_conn_open", options->later, sizeof(options->later));
+    if (rc == 0)
+        rc = connect_host(stream, host, port, options);
     if (rc < 0 || !options->tls)
         return rc;
     rc = tepal_conn_start_tls(*stream, options->tls, &(tepal_start_tls_options){ .host = host });

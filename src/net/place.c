@@ -11,7 +11,9 @@ enum { FIRST_FREE_PORT = 1024 }; /* those below need privileges, unless the syst
 void place_write(char *out, size_t size, const tepal_listener_options *where, int port)
 {
     const char *host = where->host ? where->host : "all addresses";
-    if (where->path)
+    if (where->fd)
+        snprintf(out, size, "descriptor %d", where->fd);
+    else if (where->path)
         snprintf(out, size, "%s", where->path);
     else if (port == TEPAL_ANY_PORT)
         snprintf(out, size, "%s", host);
@@ -22,6 +24,8 @@ void place_write(char *out, size_t size, const tepal_listener_options *where, in
 /* More than the error itself says, or "". */
 static const char *hint(const tepal_listener_options *where, int rc)
 {
+    if (where->fd)
+        return rc == -EINVAL ? " (it is no TCP or Unix stream socket that listens)" : "";
     if (where->path)
         return rc == -ENAMETOOLONG ? " (that of a socket has at most 107 octets)" : "";
     if (rc == -EACCES && where->port > 0 && where->port < FIRST_FREE_PORT)

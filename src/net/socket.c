@@ -2,6 +2,7 @@
 #include "async/loop.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/addr.h"
 #include "net/sigpipe.h"
 #include "net/stream.h"
@@ -194,6 +195,9 @@ int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options)
     enum { IDLE_S = 60, INTERVAL_S = 15, COUNT = 4 };
     const tepal_keepalive *o = options ? options : &defaults;
     stream_need(stream, "tepal_conn_set_keepalive");
+    int rc = room_check("tepal_conn_set_keepalive", o->later, sizeof(o->later));
+    if (rc < 0)
+        return rc;
     int fd = stream->io.fd, on = 1;
     int idle = o->idle_s ? o->idle_s : IDLE_S;
     int interval = o->interval_s ? o->interval_s : INTERVAL_S;

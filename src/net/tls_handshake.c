@@ -2,6 +2,7 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/addr.h"
 #include "net/tls.h"
 
@@ -215,6 +216,8 @@ int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_t
     stream_need(stream, "tepal_conn_start_tls");
     int rc = task_check(loop_current, task);
     char host[TLS_MAX_NAME + 1] = "";
+    if (rc == 0 && options)
+        rc = room_check("tepal_conn_start_tls", options->later, sizeof(options->later));
     if (rc == 0)
         rc = check(stream, tls, options ? options->host : NULL, host);
     if (rc == 0)

@@ -67,7 +67,6 @@ struct tepal_app {
     tepal_group *group; /* while it is served, as all below */
     int64_t end_until;  /* when its tasks that have not ended are abandoned; TEPAL_NEVER: never */
     struct server *server;
-    char *url;
     bool ends_by_signal; /* a second one at once: tepal_run() */
 };
 

@@ -8,6 +8,7 @@
 #include "base/platform.h"
 
 #include <tepal/base.h>
+#include <tepal/http_error.h>
 
 #include <stdbool.h>
 #include <stddef.h>

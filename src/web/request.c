@@ -17,7 +17,7 @@ tepal_req *request_new(struct connection *connection)
 {
     struct server *server = connection->server;
     struct arena arena;
-    if (arena_init(&arena, &server->loop->chunks, server->options.max_request_memory) < 0)
+    if (arena_init(&arena, &server->loop->chunks, server->options.limits.max_request_memory) < 0)
         return NULL;
     arena.budget = &server->memory.budget;
     size_t fields_size = server->head_limits.max_fields * sizeof(struct h1_field);
@@ -31,6 +31,7 @@ tepal_req *request_new(struct connection *connection)
     req->app = server->app;
     req->data = "";
     h1_head_init(&req->head, false, (struct h1_field *)(req + 1));
+    req->head.known_host = &server->known_host;
     req->match.route = NULL;
     req->match.n_values = 0;
     req->match.path_exists = false;

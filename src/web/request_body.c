@@ -76,7 +76,8 @@ int tepal_req_read(tepal_req *req, tepal_bytes *piece)
 static uint64_t max_body_of(const tepal_req *req)
 {
     const struct route *route = req->match.route;
-    return route && route->max_body ? route->max_body : req->connection->server->options.max_body;
+    return route && route->max_body ? route->max_body
+                                    : req->connection->server->options.limits.max_body;
 }
 
 /* The piece stays where it is meanwhile: nobody reads on. */
@@ -90,7 +91,7 @@ static int wait_for_memory(tepal_req *req, size_t size)
 static void raise_memory(tepal_req *req, uint64_t max)
 {
     const struct server *server = req->connection->server;
-    if (!server->default_memory || max <= server->options.max_body || max == TEPAL_UNLIMITED)
+    if (!server->default_memory || max <= server->options.limits.max_body || max == TEPAL_UNLIMITED)
         return;
     size_t limit = server_request_memory((size_t)max);
     if (limit > req->arena.limit)

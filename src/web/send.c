@@ -30,7 +30,7 @@ static bool may_keep_alive(tepal_res *res, bool early)
     tepal_req *req = res->req;
     const struct server *server = req->connection->server;
     if (res->close || req->refused || !req->head.keep_alive || server->closing ||
-        req->connection->n_requests >= server->options.max_requests)
+        req->connection->n_requests >= server->options.limits.max_requests)
         return false;
     struct body_reader *body = &req->body;
     if (body->done)
@@ -42,7 +42,7 @@ static bool may_keep_alive(tepal_res *res, bool early)
         return true;
     if (body_drop_received(body) < 0)
         return false;
-    return body->framing != H1_BODY_LENGTH || body->left <= server->options.max_unread_body;
+    return body->framing != H1_BODY_LENGTH || body->left <= server->options.limits.max_unread_body;
 }
 
 /* The length of a response that is whole: that of its body, or of what a HEAD or a 304 without one

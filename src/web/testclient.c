@@ -88,7 +88,9 @@ static tepal_run_options test_options(const tepal_run_options *options)
     out.path = NULL;
     out.host = NULL;
     out.port = 0;
-    out.no_access_log = !out.access_log_format;
+    out.sites = NULL;
+    out.n_sites = 0;
+    out.access_log.off = !out.access_log.format;
     return out;
 }
 
@@ -255,9 +257,8 @@ static int wait_for_next(tepal_testclient *client)
     struct loop *loop = &client->loop;
     if (testpeer_answer(&client->closed) || loop_turn(loop, false))
         return 0;
-    timers_fire(&loop->timers, loop->now); /* that of a cancelled timer is none */
     struct pollfd poller = { .fd = loop->poller.fd, .events = POLLIN };
-    if (timers_next(&loop->timers) != INT64_MAX ||
+    if (loop_next_us(loop) != INT64_MAX ||
         (waits_for_others(client) && poll(&poller, 1, PATIENCE_MS) > 0)) {
         loop_turn(loop, true);
         return 0;
@@ -290,17 +291,16 @@ int tepal_testclient_send(tepal_testclient *client, const void *data, size_t len
 void tepal_testclient_advance(tepal_testclient *client, int64_t ms)
 {
     struct loop *loop = &client->loop;
-    int64_t end = loop->now + ms;
+    int64_t now = loop_clock_us(loop);
+    int64_t end = ms < (INT64_MAX - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
     while (true) {
         let_happen(client);
-        int64_t next = timers_next(&loop->timers);
+        int64_t next = loop_next_us(loop);
         if (next > end)
             break;
-        loop->now = next;
-        timers_advance(&loop->timers, next);
+        loop_move_fake_clock(loop, next);
     }
-    loop->now = end;
-    timers_advance(&loop->timers, end);
+    loop_move_fake_clock(loop, end);
 }
 
 /* --- Replies ---------------------------------------------------------------------------------- */

@@ -208,8 +208,8 @@ static struct plan make_plan(struct scene *scene, enum defect defect)
     plan.is_chunked = plan.has_body && !plan.is_old && one_in(decisions, 2);
     plan.expects = plan.has_body && one_in(decisions, 5);
     plan.content = one_in(decisions, 4) ? decide(decisions, MAX_CONTENT) : decide(decisions, 40);
-    plan.query = padding(scene, scene->options.max_request_line, 9000);
-    plan.field = padding(scene, scene->options.max_head, 20000);
+    plan.query = padding(scene, scene->options.limits.max_request_line, 9000);
+    plan.field = padding(scene, scene->options.limits.max_head, 20000);
     plan.fields = one_in(decisions, 8) ? decide(decisions, 40) : 0;
     return plan;
 }
@@ -278,11 +278,11 @@ static void expect_refusal(const struct scene *scene, const struct plan *plan, s
 {
     const tepal_run_options *options = &scene->options;
     size_t fields = count_fields(head, len);
-    if (line > options->max_request_line)
+    if (line > options->limits.max_request_line)
         add_status(expected, 414);
-    if (len > options->max_head)
+    if (len > options->limits.max_head)
         add_status(expected, 431);
-    if (fields > options->max_fields)
+    if (fields > options->limits.max_fields)
         add_status(expected, 431);
     if (plan->defect == BAD_VERSION)
         add_status(expected, 400);
@@ -295,7 +295,7 @@ static void expect_answer(const struct scene *scene, const struct plan *plan, co
                           struct expected *expected)
 {
     bool is_bad = plan->defect == BAD_CHUNK && plan->is_chunked;
-    bool is_large = plan->resource == ECHO && plan->content > scene->options.max_body;
+    bool is_large = plan->resource == ECHO && plan->content > scene->options.limits.max_body;
     expected->has_body = true;
     expected->len = 0;
     if (plan->resource == MISSING || plan->resource == WRONG_METHOD) {
@@ -357,7 +357,7 @@ static void add_request(struct scene *scene, enum defect defect)
     if (expected->statuses[0] == 400 && plan.resource == MIRROR && defect == BAD_CHUNK)
         add_status(expected, -1);
     scene->n_expected++;
-    if (scene->n_expected == scene->options.max_requests)
+    if (scene->n_expected == scene->options.limits.max_requests)
         expected->is_last = true;
     scene->over = expected->is_last || expected->may_last;
 }
@@ -369,11 +369,11 @@ static void make_scene(struct scene *scene, const uint8_t *data, size_t size)
     *scene = (struct scene){ .decisions = { data, size, 0xcbf29ce484222325u } };
     struct decisions *decisions = &scene->decisions;
     unsigned narrow = decide(decisions, 4);
-    scene->options.max_request_line = lines[narrow];
-    scene->options.max_head = heads[narrow];
-    scene->options.max_fields = fields[decide(decisions, 3)];
-    scene->options.max_body = bodies[decide(decisions, 3)];
-    scene->options.max_requests = one_in(decisions, 4) ? 1 + decide(decisions, 4) : 0;
+    scene->options.limits.max_request_line = lines[narrow];
+    scene->options.limits.max_head = heads[narrow];
+    scene->options.limits.max_fields = fields[decide(decisions, 3)];
+    scene->options.limits.max_body = bodies[decide(decisions, 3)];
+    scene->options.limits.max_requests = one_in(decisions, 4) ? 1 + decide(decisions, 4) : 0;
     size_t n = 1 + decide(decisions, MAX_REQUESTS);
     size_t bad = one_in(decisions, 3) ? decide(decisions, (unsigned)n) : n;
     for (size_t i = 0; i < n && scene->len < MAX_OCTETS / 2; i++)

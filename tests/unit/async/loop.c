@@ -22,7 +22,7 @@ static int return_arg(void *arg)
 static void result_of_main(void **state)
 {
     (void)state;
-    int results[] = { 0, 7, -EPIPE, TEPAL_EJSON };
+    int results[] = { 0, 7, -EPIPE, TEPAL_EMESSAGE };
     for (int i = 0; i < 4; i++)
         assert_int_equal(run(return_arg, &results[i]), results[i]);
 }

@@ -796,7 +796,7 @@ static void idle_threads_end(void **state)
 static char said[512];
 static int n_said;
 
-static void keep_said(void *arg, enum tepal_log_level level, const char *text)
+static void keep_said(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     assert_int_equal(level, TEPAL_LOG_WARNING);

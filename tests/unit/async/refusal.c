@@ -12,7 +12,7 @@ static struct {
     char named[600];
 } logged;
 
-static void take_log(void *arg, enum tepal_log_level level, const char *text)
+static void take_log(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;

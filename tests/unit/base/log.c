@@ -12,7 +12,7 @@ static char last[5000];
 static int n_lines, last_level;
 static void *last_arg;
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     snprintf(last, sizeof(last), "%s", text);
     last_arg = arg;
@@ -41,10 +41,10 @@ static void levels(void **state)
 {
     (void)state;
     for (int threshold = TEPAL_LOG_DEBUG; threshold <= TEPAL_LOG_NONE; threshold++) {
-        tepal_log_set_level((enum tepal_log_level)threshold);
+        tepal_log_set_level((tepal_log_level)threshold);
         for (int level = TEPAL_LOG_DEBUG; level < TEPAL_LOG_NONE; level++) {
             n_lines = 0;
-            tepal_logf((enum tepal_log_level)level, "x%d", level);
+            tepal_logf((tepal_log_level)level, "x%d", level);
             assert_int_equal(n_lines, level >= threshold);
             if (n_lines > 0) {
                 assert_int_equal(last_level, level);

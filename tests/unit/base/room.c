@@ -8,7 +8,7 @@
 static char said[128];
 static int n_said;
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     assert_int_equal(level, TEPAL_LOG_ERROR);

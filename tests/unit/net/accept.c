@@ -9,7 +9,7 @@
 
 static int n_warnings;
 
-static void count_warnings(void *arg, enum tepal_log_level level, const char *text)
+static void count_warnings(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg, (void)level;
     n_warnings += strstr(text, "accepting pauses") != NULL;

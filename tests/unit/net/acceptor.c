@@ -7,7 +7,7 @@
 
 static int n_warnings, n_others;
 
-static void count_lines(void *arg, enum tepal_log_level level, const char *text)
+static void count_lines(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)text;

@@ -244,10 +244,10 @@ static int versions(void *arg)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pair pair;
         tepal_tls *client = new_client();
-        tepal_tls *server = new_tls(
-            &(tepal_tls_options){ .server = true,
-                                  .certificate = certificate_file("server", "pem"),
-                                  .min_version = (enum tepal_tls_version)rows[i].server_min });
+        tepal_tls *server =
+            new_tls(&(tepal_tls_options){ .server = true,
+                                          .certificate = certificate_file("server", "pem"),
+                                          .min_version = (tepal_tls_version)rows[i].server_min });
         SSL_CTX *ctx = client->sites.sites[0].ctx;
         SSL_CTX_set_security_level(ctx, 0); /* as an old client would be */
         assert_true(SSL_CTX_set_cipher_list(ctx, "ALL:@SECLEVEL=0"));

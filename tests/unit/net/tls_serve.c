@@ -115,7 +115,7 @@ static void failed_handshakes_end_one_connection(void **state)
 static char told[4][512];
 static int n_told;
 
-static void keep_told(void *arg, enum tepal_log_level level, const char *text)
+static void keep_told(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     if (level == TEPAL_LOG_INFO && n_told < 4)

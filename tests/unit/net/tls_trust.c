@@ -448,7 +448,7 @@ static void forked_processes_have_the_same_keys(void **state)
 static char lines[8][512];
 static int n_lines;
 
-static void keep_line(void *arg, enum tepal_log_level level, const char *text)
+static void keep_line(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     if (level == TEPAL_LOG_WARNING && n_lines < 8)

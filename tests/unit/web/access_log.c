@@ -57,7 +57,7 @@ static void serve(const char *format)
 {
     tepal_get(app, "/{ms:int}", work);
     tepal_get(app, "/stream", stream);
-    start(&(tepal_run_options){ .access_log_format = format, .access_log_fd = log_fd });
+    start(&(tepal_run_options){ .access_log.format = format, .access_log.fd = log_fd });
 }
 
 static void each_atom(void **state)
@@ -234,10 +234,10 @@ static void refused_heads(void **state)
     }
     /* Limits. */
     tepal_get(app, "/{ms:int}", work);
-    start(&(tepal_run_options){ .access_log_format = "%r %s",
-                                .access_log_fd = log_fd,
-                                .max_head = 200,
-                                .max_request_line = 40 });
+    start(&(tepal_run_options){ .access_log.format = "%r %s",
+                                .access_log.fd = log_fd,
+                                .limits.max_head = 200,
+                                .limits.max_request_line = 40 });
     ask("GET", "/0",
         "X-Large: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -265,10 +265,10 @@ static void the_time_of_a_head(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         tepal_get(app, "/{ms:int}", work);
-        start(&(tepal_run_options){ .access_log_format =
+        start(&(tepal_run_options){ .access_log.format =
                                         "%a %r %s %b %Tf %{user-agent}i %{Content-Type}o %X",
-                                    .access_log_fd = log_fd,
-                                    .head_timeout_ms = 3000 });
+                                    .access_log.fd = log_fd,
+                                    .limits.head_timeout_ms = 3000 });
         say(rows[i].request);
         hear("GET");
         assert_string_equal(lines(), rows[i].line);
@@ -329,7 +329,7 @@ static void off(void **state)
 {
     (void)state;
     tepal_get(app, "/{ms:int}", work);
-    start(&(tepal_run_options){ .access_log_fd = log_fd });
+    start(&(tepal_run_options){ .access_log.fd = log_fd });
     get("/0");
     assert_string_equal(lines(), "");
 }
@@ -338,7 +338,7 @@ static void unknown_atoms_are_told(void **state)
 {
     (void)state;
     serve("%x");
-    assert_non_null(strstr(logged(), "access_log_format: unknown atom at \"%x\""));
+    assert_non_null(strstr(logged(), "access_log.format: unknown atom at \"%x\""));
 }
 
 /* A log that cannot be written stops nothing. */
@@ -346,7 +346,7 @@ static void a_broken_log(void **state)
 {
     (void)state;
     tepal_get(app, "/{ms:int}", work);
-    start(&(tepal_run_options){ .access_log_format = "%s", .access_log_fd = 999 });
+    start(&(tepal_run_options){ .access_log.format = "%s", .access_log.fd = 999 });
     assert_int_equal(get("/0")->status, 201);
 }
 

@@ -142,7 +142,7 @@ static void null_arguments(void **state)
     tepal_routes(NULL, NULL);
     tepal_app_set_error_pages(NULL, NULL);
     tepal_app_stop(NULL);
-    assert_null(tepal_app_url(NULL));
+    assert_null(tepal_app_url(NULL, 0));
     assert_null(tepal_testclient_new(NULL, NULL));
     tepal_testclient_close(NULL);
 
@@ -317,7 +317,7 @@ static void a_closed_application(void **state)
     assert_non_null(strstr(logged(), says));
     assert_string_equal(tepal_app_error_text(gone), says);
     assert_null(tepal_testclient_new(gone, NULL));
-    assert_null(tepal_app_url(gone));
+    assert_null(tepal_app_url(gone, 0));
     char *args[] = { (char[]){ "program" }, (char[]){ "--nonsense" }, NULL };
     assert_int_equal(tepal_run_args(gone, 1, args, NULL), 1);
     assert_misuse(route_of_closed, NULL, "tepal_get: the application has been closed");
@@ -461,7 +461,7 @@ static int keep_url(void *arg)
 {
     (void)arg;
     tepal_sleep_ms(0);
-    snprintf(url, sizeof(url), "%s", tepal_app_url(app) ? tepal_app_url(app) : "-");
+    snprintf(url, sizeof(url), "%s", tepal_app_url(app, 0) ? tepal_app_url(app, 0) : "-");
     return 0;
 }
 
@@ -481,18 +481,18 @@ static void stopping(void **state)
 {
     (void)state;
     register_all();
-    assert_null(tepal_app_url(app));
+    assert_null(tepal_app_url(app, 0));
     tepal_app_stop(app); /* not served: nothing to do */
     tepal_run_options options = { .host = "127.0.0.1",
                                   .port = TEPAL_ANY_PORT,
-                                  .no_access_log = true };
+                                  .access_log.off = true };
     assert_int_equal(tepal_main(serve_until_stopped, &options), 0);
     assert_string_equal(story,
                         "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
                         "clean1 clean2");
     assert_memory_equal(url, "http://127.0.0.1:", 17);
-    assert_null(tepal_app_url(app));
-    options = (tepal_run_options){ .path = "@tepal-unit-app", .no_access_log = true };
+    assert_null(tepal_app_url(app, 0));
+    options = (tepal_run_options){ .path = "@tepal-unit-app", .access_log.off = true };
     assert_int_equal(tepal_main(serve_until_stopped, &options), 0);
     assert_string_equal(url, "unix:@tepal-unit-app");
 }
@@ -513,7 +513,7 @@ static void stopped_by_a_hook(void **state)
 {
     (void)state;
     tepal_on_startup(app, stop_at_startup, NULL);
-    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    tepal_run_options options = { .path = "@tepal-unit-app", .access_log.off = true };
     assert_int_equal(tepal_main(serve, &options), 0);
 }
 
@@ -521,7 +521,7 @@ static void cannot_listen(void **state)
 {
     (void)state;
     register_all();
-    tepal_run_options options = { .path = "/nonexistent/socket", .no_access_log = true };
+    tepal_run_options options = { .path = "/nonexistent/socket", .access_log.off = true };
     assert_int_equal(tepal_main(serve, &options), -ENOENT);
     assert_string_equal(story,
                         "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
@@ -562,7 +562,7 @@ static void cancelled_twice(void **state)
     (void)state;
     register_all();
     tepal_on_shutdown(app, slow_shutdown, NULL);
-    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    tepal_run_options options = { .path = "@tepal-unit-app", .access_log.off = true };
     serve_task_result = 1;
     assert_int_equal(tepal_main(cancel_twice, &options), 0);
     assert_int_equal(serve_task_result, 0);

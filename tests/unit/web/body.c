@@ -163,7 +163,7 @@ static void limits(void **state)
                                   { "POST", "/big", echo, .max_body = TEPAL_UNLIMITED },
                                   { 0 } };
     tepal_routes(app, small);
-    start(&(tepal_run_options){ .max_body = 10 });
+    start(&(tepal_run_options){ .limits.max_body = 10 });
     for (int chunked = 0; chunked < 2; chunked++) {
         assert_reply(talk(request("body", "123456789", chunked)), 200, "123456789");
         assert_reply(talk(request("body", "1234567890", chunked)), 200, "1234567890");
@@ -188,7 +188,8 @@ static void request_memory(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .max_request_memory = 64 * 1024, .max_body = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024,
+                                .limits.max_body = TEPAL_UNLIMITED });
     char *body = octets(100000), text[256];
     for (int chunked = 0; chunked < 2; chunked++) {
         int n = sprintf(text, head, "body");
@@ -226,7 +227,7 @@ static void json_bodies(void **state)
     (void)state;
     char text[3000];
     register_echoes();
-    start(&(tepal_run_options){ .max_json_depth = 20 });
+    start(&(tepal_run_options){ .limits.max_json_depth = 20 });
     static const char *const good[] = {
         "1", "\"a\"", "null", "[]", "{}", "[\"[[[{{{\\\"[[\"]", "{\"a\":{\"b\":[true,false,1.5]}}"
     };
@@ -343,7 +344,8 @@ static void silence(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .body_timeout_ms = 5000, .min_body_rate = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.body_timeout_ms = 5000,
+                                .limits.min_body_rate = TEPAL_UNLIMITED });
     for (int chunked = 0; chunked < 2; chunked++) {
         const char *text = request("body", "hello", chunked);
         size_t len = strlen(text);
@@ -403,7 +405,7 @@ static void unread(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .max_unread_body = 1000 });
+    start(&(tepal_run_options){ .limits.max_unread_body = 1000 });
     static const struct {
         int len;
         bool kept;
@@ -452,7 +454,7 @@ static void unread_and_slow(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .lingering_timeout_ms = 3000 });
+    start(&(tepal_run_options){ .limits.lingering_timeout_ms = 3000 });
     say("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
     assert_reply(hear("POST"), 200, "ok");
     tepal_testclient_advance(client, 2000);
@@ -531,7 +533,7 @@ static void both_ways_at_once(void **state)
 {
     (void)state;
     tepal_post(app, "/x", begin_then_read);
-    start(&(tepal_run_options){ .max_unread_body = 3, .body_timeout_ms = 1000 });
+    start(&(tepal_run_options){ .limits.max_unread_body = 3, .limits.body_timeout_ms = 1000 });
     for (int chunked = 0; chunked < 2; chunked++) {
         const char *text = request("x", "hello world", chunked);
         each_split_of(text, "begun:hello world:0");

@@ -129,8 +129,8 @@ static void serve(void)
     tepal_routes(app, table);
     tepal_use(app, middleware, NULL);
     tepal_get(app, "/", ok);
-    start(&(tepal_run_options){ .access_log_format = "%a %t %r %s %{X-Twice}i %{Cookie}o",
-                                .access_log_fd = 999 });
+    start(&(tepal_run_options){ .access_log.format = "%a %t %r %s %{X-Twice}i %{Cookie}o",
+                                .access_log.fd = 999 });
 }
 
 static void fail_each(bool sticky)

@@ -306,7 +306,7 @@ static void half_closed_clients(void **state)
 {
     (void)state;
     tepal_get(app, "/", sleeps);
-    start(&(tepal_run_options){ .half_closed_clients = true });
+    start(&(tepal_run_options){ .limits.half_closed_clients = true });
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     tepal_testclient_shutdown(client);
     assert_reply(hear("GET"), 200, "ok");

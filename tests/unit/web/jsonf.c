@@ -324,7 +324,7 @@ static void long_strings(void **state)
 {
     (void)state;
     tepal_get(app, "/", make_long);
-    start(&(tepal_run_options){ .max_request_memory = 8 * 1024 * 1024 });
+    start(&(tepal_run_options){ .limits.max_request_memory = 8 * 1024 * 1024 });
     for (which = 0; which < 2; which++) {
         tepal_testreply *reply = get("/");
         assert_int_equal(reply->status, 200);
@@ -417,7 +417,7 @@ static void failures(void **state)
     };
     held = json_string("held");
     tepal_get(app, "/", make_bad);
-    start(&(tepal_run_options){ .max_request_memory = 64 * 1024 });
+    start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024 });
     for (which = 0; which <= LAST_BAD; which++) {
         log_forget();
         assert_reply(get("/?x"), 500, "500 Internal Server Error\n");

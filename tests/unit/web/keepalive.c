@@ -138,7 +138,7 @@ static void max_requests(void **state)
 {
     (void)state;
     register_routes();
-    start(&(tepal_run_options){ .max_requests = 3 });
+    start(&(tepal_run_options){ .limits.max_requests = 3 });
     for (int round = 0; round < 2; round++) {
         assert_field(get("/1"), "Connection", NULL);
         assert_field(get("/2"), "Connection", NULL);
@@ -154,7 +154,7 @@ static void max_requests(void **state)
     assert_int_equal(hear("GET")->status, 0);
     again();
     register_routes();
-    start(&(tepal_run_options){ .max_requests = 1 });
+    start(&(tepal_run_options){ .limits.max_requests = 1 });
     assert_field(get("/1"), "Connection", "close");
 }
 
@@ -262,7 +262,7 @@ static void lingering(void **state)
     char got[4096], data[10000];
     memset(data, 'x', sizeof(data));
     register_routes();
-    start(&(tepal_run_options){ .lingering_timeout_ms = 5000 });
+    start(&(tepal_run_options){ .limits.lingering_timeout_ms = 5000 });
     for (int times_out = 0; times_out < 2; times_out++) {
         int fd = attach();
         assert_int_equal(write(fd, "BAD\r\n\r\n", 7), 7);
@@ -294,7 +294,7 @@ static void linger_in_turns(int64_t timeout_ms)
     size_t total = 0;
     ssize_t n;
     register_routes();
-    start(&(tepal_run_options){ .lingering_timeout_ms = timeout_ms });
+    start(&(tepal_run_options){ .limits.lingering_timeout_ms = timeout_ms });
     int fd = attach();
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size,
                      sizeof(size)); /* as far as the system lets */

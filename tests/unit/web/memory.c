@@ -77,7 +77,7 @@ static void serve(void)
     body = octets(BODY);
     tepal_post(app, "/", keep_body);
     tepal_get(app, "/{size:int}", take);
-    start(&(tepal_run_options){ .max_memory = MAX });
+    start(&(tepal_run_options){ .limits.max_memory = MAX });
 }
 
 static void assert_status(int fd, const char *status)

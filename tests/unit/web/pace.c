@@ -139,12 +139,12 @@ static void a_slow_body(void **state)
     assert_in_range(now() - before, 55 * 1000, 95 * 1000);
     again();
     tepal_post(app, "/", length_of_body);
-    start(&(tepal_run_options){ .min_body_rate = 1000 });
+    start(&(tepal_run_options){ .limits.min_body_rate = 1000 });
     assert_int_equal(trickle(1000, 500, 40), 200);
     assert_int_equal(trickle(1000, 200, 100), 408);
     again();
     tepal_post(app, "/", length_of_body);
-    start(&(tepal_run_options){ .min_body_rate = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.min_body_rate = TEPAL_UNLIMITED });
     assert_int_equal(trickle(29 * 1000, 20, 1000), 200);
 }
 
@@ -208,13 +208,13 @@ static void a_slow_reader(void **state)
     (void)state;
     big = octets(BIG);
     tepal_get(app, "/", send_big);
-    start(&(tepal_run_options){ .min_write_rate = 4000 });
+    start(&(tepal_run_options){ .limits.min_write_rate = 4000 });
     assert_int_equal(read_slowly(100 * 1000, 70), 0);
     int given_up = read_slowly(1000, 1000);
     assert_in_range(given_up, 60, 300);
     again();
     tepal_get(app, "/", send_big);
-    start(&(tepal_run_options){ .min_write_rate = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.min_write_rate = TEPAL_UNLIMITED });
     assert_int_equal(read_slowly(5000, 400), 0);
     free(big);
 }

@@ -182,7 +182,7 @@ static void large_queries(void **state)
     static char target[60000];
     char said[64];
     tepal_get(app, "/", many_queries);
-    start(&(tepal_run_options){ .max_request_line = 60000 });
+    start(&(tepal_run_options){ .limits.max_request_line = 60000 });
     static const size_t counts[] = { 1, 6, 7, 8, 9, 10, 100, 4000 };
     for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
         char *p = target + sprintf(target, "/?zz=last&");
@@ -516,7 +516,7 @@ static void memory_limit(void **state)
     (void)state;
     static const char *const whats[] = { "alloc", "printf", "text" };
     tepal_get(app, "/{size:int}", use_too_much);
-    start(&(tepal_run_options){ .max_request_memory = 256 * 1024 });
+    start(&(tepal_run_options){ .limits.max_request_memory = 256 * 1024 });
     for (size_t i = 0; i < 3; i++) {
         char target[64];
         sprintf(target, "/200000?what=%s", whats[i]);
@@ -543,7 +543,7 @@ static void deferring_without_memory(void **state)
     (void)state;
     story[0] = '\0';
     tepal_get(app, "/", defer_late);
-    start(&(tepal_run_options){ .max_request_memory = 64 * 1024 });
+    start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024 });
     assert_true(get("/")->status >= 413);
     assert_string_equal(story, "called");
 }
@@ -571,7 +571,7 @@ static void the_first_cause_is_kept(void **state)
 
 static char dumped[8192];
 
-static void note_line(void *arg, const char *line)
+static void note_line(const char *line, void *arg)
 {
     (void)arg;
     size_t len = strlen(dumped);

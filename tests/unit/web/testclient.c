@@ -182,6 +182,29 @@ static void no_reply(void **state)
     assert_int_equal(hear("GET")->error, TEPAL_ECLOSED);
 }
 
+/* --- Microseconds ----------------------------------------------------------------------------- */
+
+static tepal_res *pause_shortly(tepal_req *req)
+{
+    (void)tepal_sleep_us(1500);
+    return tepal_text(req, 200, "ok");
+}
+
+static void microseconds(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", pause_shortly);
+    start(NULL);
+    int64_t before = tepal_now_us();
+    assert_reply(get("/"), 200, "ok");
+    assert_int_equal(tepal_now_us() - before, 1500);
+    say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    tepal_testclient_advance(client, 1);
+    assert_int_equal(tepal_now_us() - before, 2500);
+    assert_reply(hear("GET"), 200, "ok");
+    assert_int_equal(tepal_now_us() - before, 3000);
+}
+
 /* --- Ends as those of TCP ---------------------------------------------------------------------- */
 
 static int wrote[2];
@@ -212,10 +235,9 @@ static void ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WEB_TEST(requests),       WEB_TEST(the_clock),
-        WEB_TEST(broken_replies), WEB_TEST(interim_responses),
-        WEB_TEST(loops),          WEB_TEST(no_reply),
-        WEB_TEST(ends),
+        WEB_TEST(requests),          WEB_TEST(the_clock), WEB_TEST(broken_replies),
+        WEB_TEST(interim_responses), WEB_TEST(loops),     WEB_TEST(no_reply),
+        WEB_TEST(microseconds),      WEB_TEST(ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -185,7 +185,7 @@ static void what_is_known(void **state)
     };
     (void)state;
     tepal_use(app, describe, NULL);
-    start(&(tepal_run_options){ .max_request_line = 40, .max_head = 120 });
+    start(&(tepal_run_options){ .limits.max_request_line = 40, .limits.max_head = 120 });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         size_t len = strlen(rows[i].head);
         for (size_t cut = 0; cut < len; cut++) {
@@ -219,7 +219,7 @@ static void refused_head_requests(void **state)
         { "HEAD /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: a, chunked\r\n\r\n", 501 },
     };
     (void)state;
-    start(&(tepal_run_options){ .max_request_line = 40, .max_head = 80 });
+    start(&(tepal_run_options){ .limits.max_request_line = 40, .limits.max_head = 80 });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         say(rows[i].head);
         tepal_testreply *reply = hear("HEAD");

@@ -11,7 +11,7 @@ tepal_testclient *client;
 static char log_text[64 * 1024];
 static size_t log_len;
 
-static void keep_line(void *arg, enum tepal_log_level level, const char *text)
+static void keep_line(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;
