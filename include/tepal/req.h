@@ -173,8 +173,29 @@ TEPAL_API tepal_group *tepal_req_group(tepal_req *req);
  * pattern has no variable for is left out, and logged once. */
 TEPAL_API const char *tepal_req_url(tepal_req *req, const char *name, const tepal_pair *variables);
 
-/* The cause that a failed call recorded, or 0. */
+/* --- Failures ------------------------------------------------------------------------------------
+ *
+ * A call that fails records the cause on the request: a handler that returns NULL is answered with it. A
+ * later cause replaces an earlier one, so that what is tried in place of what has failed has the last
+ * word. But -ECANCELED replaces none, and a call that fails only because it was given NULL leaves the
+ * cause of that NULL alone: tepal_text(req, 200, tepal_req_text(req)) is a 400 or 413 if need be. */
+
+/* Records an answer, an error page as by tepal_error(), and returns NULL, whatever pointer the caller is
+ * to return: return tepal_reject(req, 403, "not yours"); for helpers deep below a handler. In C++ it
+ * needs a cast. detail NULL is the phrase of the status. */
+TEPAL_API void *tepal_reject(tepal_req *req, int status, const char *detail);
+TEPAL_API void *tepal_rejectf(tepal_req *req, int status, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+
+/* The cause that is recorded (0: none); with the status that it would be answered with, and the detail of
+ * that page. TEPAL_EREJECTED is that of tepal_reject(). */
+typedef struct tepal_failure {
+    int error, status;
+    const char *detail;
+    uint64_t later[2];
+} tepal_failure;
 TEPAL_API int tepal_req_error(const tepal_req *req);
+TEPAL_API tepal_failure tepal_req_failure(const tepal_req *req);
 
 #ifdef __cplusplus
 }

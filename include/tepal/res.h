@@ -80,8 +80,8 @@ TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *detail)
 TEPAL_API tepal_res *tepal_errorf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* The error page for a negative error (any other is a mistake: 500), which is logged for 5xx and not
- * shown: 413, 400, 408 for what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything
+/* The error page for a negative error (any other is a mistake: 500), the same as for returning NULL when
+ * it is the one that is recorded. It is logged for 5xx and not shown: 413, 400, 408 for what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything
  * else, 503 for -EBUSY, -EAGAIN, -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
 TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
 
@@ -199,7 +199,9 @@ TEPAL_API tepal_res *tepal_stream(tepal_req *req, int status, const char *conten
 TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
 
 /* Sends a piece of the body, the head before the first. The response is then the answer to the
- * request: the handler returns it, and fields can no longer be set. Suspends while the client is
+ * request: the handler returns it, and fields can no longer be set. Small pieces are collected, and go
+ * out together: when there are 16 KiB of them, and at the latest when the task that has written them waits
+ * for something else, whatever that is, or ends. So nothing has to be flushed. Suspends while the client is
  * slow, and now and then in any case, so that a loop of writes lets others run. Returns 0;
  * TEPAL_ENOBODY where there is no body (HEAD, 204, 205, 304), when the head has been sent: a proper end,
  * after which the handler returns the response as after any other; TEPAL_ELENGTH for octets beyond the

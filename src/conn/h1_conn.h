@@ -6,7 +6,7 @@
  * fields can be used in place.
  *
  * Output: what is written is collected, and goes out when the buffer is full, when the task that
- * owns the connection suspends, and on h1_conn_flush().
+ * has written suspends, and on h1_conn_flush().
  */
 #ifndef TEPAL_CONN_CONN_H
 #define TEPAL_CONN_CONN_H
@@ -35,6 +35,8 @@ struct h1_conn_work {
     uint64_t sent;           /* octets that the system has taken */
     uint64_t message_start;  /* what sent is when all before the present message has gone */
     int64_t message_wait_ms; /* for which its writes have waited for the peer */
+    struct leaving unsent;   /* of another task that has written: see h1_conn_flush_at_leaving() */
+    struct h1_conn *http;    /* the same */
 };
 
 struct h1_conn {
@@ -146,6 +148,10 @@ static inline bool h1_conn_is_flushed(const struct h1_conn *http)
 {
     return http->out_len == 0 && http->error == 0 && !conn_is_holding(&http->conn);
 }
+
+/* For a task that is not the connection's own: what was collected goes out when it leaves, as it does
+ * with the connection's own task by h1_conn_flush_some(). */
+void h1_conn_flush_at_leaving(struct h1_conn *http);
 
 /* Writes as much of it as the peer takes at once. Does not suspend. Fits task->before_wait. */
 void h1_conn_flush_some(void *http);

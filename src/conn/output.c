@@ -184,3 +184,15 @@ void h1_conn_flush_some(void *arg)
     if (http->out_len > 0 || conn_is_holding(&http->conn))
         h1_conn_flush_here(http);
 }
+
+static void flush_unsent(struct leaving *leaving)
+{
+    h1_conn_flush_some(CONTAINER_OF(leaving, struct h1_conn_work, unsent)->http);
+}
+
+void h1_conn_flush_at_leaving(struct h1_conn *http)
+{
+    http->work->unsent.fn = flush_unsent;
+    http->work->http = http;
+    loop_at_leaving(loop_current, &http->work->unsent);
+}

@@ -369,6 +369,9 @@ static void on_working(struct io *io)
 {
     struct connection *c = CONTAINER_OF(io, struct connection, http.conn.io);
     conn_on_event(io);
+    /* What the system did not take when the task that wrote it began to wait for something else. */
+    if (UNLIKELY(c->http.out_len > 0) && !io->writer && c->http.work)
+        h1_conn_flush_some(&c->http);
     if (UNLIKELY(io->state & (IO_EOF | IO_HUP)))
         connection_look_for_end(c);
 }

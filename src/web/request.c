@@ -49,7 +49,7 @@ tepal_req *request_new(struct connection *connection)
     req->has_whole_body = req->body_taken = req->continued = false;
     req->in_handler = req->prepared = req->preparing = false;
     req->res_hooks = NULL;
-    req->read_failed = 0;
+    req->read_failed = req->body_error = 0;
     req->collecting.next = NULL;
     req->json = NULL;
     req->making_json = false;
@@ -197,7 +197,7 @@ void request_refuse(tepal_req *req, int status)
 
 int request_fail(tepal_req *req, int error)
 {
-    if (req->error == 0)
+    if (error != -ECANCELED || req->error == 0)
         req->error = error;
     return error;
 }

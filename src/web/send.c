@@ -342,13 +342,9 @@ static int write_piece(tepal_res *res, const void *data, size_t len)
         return TEPAL_ELENGTH;
     if (len > 0 && !res->bodiless)
         rc = send_piece(res, data, len);
-    /* What the connection's own task writes goes out when it next suspends; nobody sees to what
-     * another one writes. */
-    if (rc >= 0 && loop_current->current != res->req->connection->task) {
-        rc = h1_conn_flush(http_of(res));
-        if (h1_conn_was_interrupted(rc) && http_of(res)->error == 0) /* but the piece is written */
-            rc = 0;
-    }
+    /* It goes out when the task that has written it next suspends. */
+    if (rc >= 0 && loop_current->current != res->req->connection->task)
+        h1_conn_flush_at_leaving(http_of(res));
     return rc < 0 ? rc : res->bodiless ? TEPAL_ENOBODY : 0;
 }
 

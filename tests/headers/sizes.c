@@ -77,6 +77,7 @@ SIZE(tepal_process_result, 104);
 SIZE(tepal_route, 128);
 
 /* req.h */
+SIZE(tepal_failure, 32);
 
 /* res.h */
 SIZE(tepal_cookie_options, 64);
