@@ -20,8 +20,8 @@ TEPAL_API tepal_loop *tepal_loop_current(void);
 
 /* Lets the loop call fn(arg) in its own thread, between two tasks, in the order of the calls that
  * were accepted: in its next turn, or, when many wait, a later one, since a turn makes at most 64.
- * The only call of this library, besides tepal_log() and those that tell the time, that other
- * threads may make; it wakes the loop. In the loop's own thread it may be made, too. Does not
+ * Besides it, other threads may make only those of queue.h, tepal_log() and those that tell the
+ * time; it wakes the loop. In the loop's own thread it may be made, too. Does not
  * suspend, and fn must not call what does; it may start tasks, and do what wakes them. What was
  * accepted runs in any case, at the latest at the end of the loop. Returns 0, -EAGAIN when
  * max_calls wait to run, -ENOMEM, or -ECANCELED when the loop is at its end. */
@@ -96,7 +96,8 @@ TEPAL_API void tepal_loop_close(tepal_loop *loop);
  * happen, and when all tasks wait it jumps to the time of the first that waits for one. So times
  * are exact, and an hour takes no time. tepal_now_ms() and tepal_now_us() tell it; calls of
  * tepal_offload() are waited for, but other threads and processes take no time on it: a task that
- * waits for one of them with a deadline is out of time at once. Not in a loop of tepal_loop_open(), whose
+ * waits for one of them with a deadline is out of time at once. While one waits in a queue of queue.h,
+ * though, the clock goes no faster than the real one. Not in a loop of tepal_loop_open(), whose
  * time is that of the loop around it. Does not suspend. */
 TEPAL_API void tepal_clock_fake(void);
 
