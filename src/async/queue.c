@@ -2,6 +2,9 @@
  * be they tasks or threads. Whoever brings an item or makes room serves the first that waits at once,
  * under the mutex; so while a receiver waits the queue is empty, and while a sender waits it is full.
  *
+ * Who has been served may not have left yet when another one, who knows of it, closes the queue: the
+ * last to leave frees it.
+ *
  * A task that has been cancelled, or is out of time, takes itself out of the queue when it runs. It may
  * have been served by then, and then it has sent or received, whatever its wait has told. */
 #include "async/port.h"
@@ -33,7 +36,8 @@ struct tepal_queue {
     size_t n;         /* items that are held */
     char *put, *take; /* the places of the next item to come, and to go */
     struct list senders, receivers;
-    bool ended;
+    size_t n_inside; /* who waits, or has been served and not left */
+    bool ended, closed;
     char items[];
 };
 
@@ -60,17 +64,27 @@ static void need_queue(const char *call, const tepal_queue *queue)
         misuse(call, "the queue is NULL");
 }
 
+/* Unlocks the queue, and frees it when it has been closed and nobody is left. */
+static void unlock_and_free(tepal_queue *queue)
+{
+    bool last = queue->closed && queue->n_inside == 0;
+    pthread_mutex_unlock(&queue->mutex);
+    if (last) {
+        pthread_mutex_destroy(&queue->mutex);
+        mem_free(queue);
+    }
+}
+
 void tepal_queue_close(tepal_queue *queue)
 {
     if (!queue)
         return;
     pthread_mutex_lock(&queue->mutex);
     bool awaited = !list_is_empty(&queue->senders) || !list_is_empty(&queue->receivers);
-    pthread_mutex_unlock(&queue->mutex);
     if (awaited && !loop_is_forked())
         misuse("tepal_queue_close", "a task or a thread still waits for the queue");
-    pthread_mutex_destroy(&queue->mutex);
-    mem_free(queue);
+    queue->closed = true;
+    unlock_and_free(queue);
 }
 
 /* --- Under the mutex -------------------------------------------------------------------------- */
@@ -148,8 +162,10 @@ static int begin_wait(struct queue_waiter *waiter)
 {
     tepal_queue *queue = waiter->queue;
     int rc = waiter->sends ? send_now(queue, waiter->item) : receive_now(queue, waiter->item);
-    if (rc == -EAGAIN)
-        list_append(waiter->sends ? &queue->senders : &queue->receivers, &waiter->node);
+    if (rc != -EAGAIN)
+        return rc;
+    list_append(waiter->sends ? &queue->senders : &queue->receivers, &waiter->node);
+    queue->n_inside++;
     return rc;
 }
 
@@ -157,6 +173,7 @@ static int begin_wait(struct queue_waiter *waiter)
 static int end_wait(struct queue_waiter *waiter, int rc)
 {
     list_remove(&waiter->node);
+    waiter->queue->n_inside--;
     return !waiter->served ? rc : waiter->refused ? -EPIPE : 0;
 }
 
@@ -166,8 +183,8 @@ static void leave_queue(struct port_wait *wait)
 {
     struct queue_waiter *waiter = CONTAINER_OF(wait, struct queue_waiter, task);
     pthread_mutex_lock(&waiter->queue->mutex);
-    list_remove(&waiter->node);
-    pthread_mutex_unlock(&waiter->queue->mutex);
+    end_wait(waiter, -ECANCELED);
+    unlock_and_free(waiter->queue);
 }
 
 static int wait_as_task(struct queue_waiter *waiter, int64_t timeout_ms)
@@ -190,7 +207,7 @@ static int wait_as_task(struct queue_waiter *waiter, int64_t timeout_ms)
                    loop_time_in(loop, timeout_ms));
     pthread_mutex_lock(mutex);
     rc = end_wait(waiter, rc);
-    pthread_mutex_unlock(mutex);
+    unlock_and_free(waiter->queue);
     port_done(&waiter->task);
     return rc;
 }
@@ -231,7 +248,7 @@ static int wait_as_thread(struct queue_waiter *waiter, int64_t timeout_ms)
                          : pthread_cond_timedwait(&waiter->changed, mutex, &until);
         rc = end_wait(waiter, -waited);
     }
-    pthread_mutex_unlock(mutex);
+    unlock_and_free(waiter->queue);
     pthread_cond_destroy(&waiter->changed);
     return rc;
 }
