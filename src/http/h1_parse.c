@@ -84,7 +84,10 @@ static int empty_lines(struct h1_head *head, const char *data, size_t len)
 static int method(struct h1_head *head, const char *line, size_t len)
 {
     size_t n = head->scanned;
-    n += octet_span(line + n, len - n, OCTET_TOKEN);
+    if (n == 0 && len > 3 && memcmp(line, "GET ", 4) == 0)
+        n = 3;
+    else
+        n += octet_span(line + n, len - n, OCTET_TOKEN);
     if (n == len)
         return more(head, n);
     if (n == 0 || line[n] != ' ')
@@ -98,7 +101,12 @@ static int method(struct h1_head *head, const char *line, size_t len)
 static int target(struct h1_head *head, const char *line, size_t len)
 {
     size_t begin = head->method_len + 1, n = head->scanned;
-    n += http_scan.target_end(line + n, len - n);
+    if (!head->odd_target) {
+        n += http_scan.plain_end(line + n, len - n);
+        head->odd_target = n < len && line[n] != ' ';
+    }
+    if (head->odd_target)
+        n += http_scan.target_end(line + n, len - n);
     if (n == len)
         return more(head, n);
     if (n == begin || line[n] != ' ')

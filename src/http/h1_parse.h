@@ -61,6 +61,7 @@ struct h1_head {
     /* results */
     uint32_t method, method_len; /* request */
     uint32_t target, target_len; /* request */
+    bool odd_target;             /* it may have a '?', '#', '%' or an octet over 0x7f */
     uint32_t reason, reason_len; /* response; may be empty */
     uint16_t status;             /* response */
     uint8_t minor;               /* HTTP/1.minor: 0, or 1 for every higher one as well */

@@ -19,6 +19,7 @@ enum {
     OCTET_ALPHA = 128,
     OCTET_HOST = 256,  /* in a registered name or IPv4 address, unencoded */
     OCTET_PLAIN = 512, /* ASCII in a request target that stands only for itself: no '#', no '%' */
+    OCTET_PATH = 1024, /* the same, where no query can begin: no '?' */
 };
 
 extern const uint16_t http_octets[256];

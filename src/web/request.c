@@ -143,6 +143,11 @@ void request_head_complete(tepal_req *req)
     /* The terminators go over delimiters inside the head, which nobody needs any more. */
     char *data = http->in + (req->data - http->in);
     h1_head_terminate(head, data);
+    if (LIKELY(uri_is_plain_path(head->method_len, data + head->target, head->odd_target))) {
+        req->target =
+            (struct uri_target){ .path = data + head->target, .path_len = head->target_len };
+        return;
+    }
     int rc = uri_parse_target(data + head->method, head->method_len, data + head->target,
                               head->target_len, &req->target);
     if (UNLIKELY(rc < 0 || req->target.high || req->target.scheme || req->target.path_len == 0))

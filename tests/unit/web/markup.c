@@ -233,7 +233,7 @@ static void no_memory(void **state)
     (void)state;
     long_text = octets(100 * 1000);
     tepal_get(app, "/", call_make);
-    start(&(tepal_run_options){ .max_request_memory = 300 * 1000 });
+    start(&(tepal_run_options){ .limits.max_request_memory = 300 * 1000 });
     make = long_texts;
     assert_int_equal(get("/")->status, 200);
     memset(long_text, '"', 100 * 1000);
