@@ -63,6 +63,7 @@ struct loop {
                            clock goes no faster than the real one meanwhile */
     size_t n_tasks;   /* that have not ended */
     bool ending;      /* the first task has: the others are to, too */
+    bool guest;       /* of another loop, that of the program: see guest.c */
     bool forked;      /* this is a copy in a child of fork(): nothing runs in it */
     bool leave_threads; /* tasks were abandoned: the calls they wait for are not waited for */
     int64_t end_until;  /* when those that have not by then are abandoned; TEPAL_NEVER: never */
@@ -143,6 +144,9 @@ static inline bool loop_is_warm(const struct loop *loop)
 
 /* The loop of the calling thread; misuse, named call, when there is none. */
 struct loop *loop_need(const char *call);
+
+/* Looks at the clock, after something that may have taken its time. */
+void loop_look_at_clock(struct loop *loop);
 
 /* The clock in microseconds: the loop's, when its time is fake. */
 int64_t loop_clock_us(const struct loop *loop);
