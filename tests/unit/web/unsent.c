@@ -172,7 +172,7 @@ static void sent_to_several(void **state)
     tepal_get(app, "/both", write_to_both);
     n_asked = 0;
     start(NULL);
-    int fd = testpeer_open(app->server);
+    int fd = testpeer_open(app->server, NULL);
     assert_int_equal(write(fd, request, strlen(request)), strlen(request));
     tepal_test_advance(client, 5);
     assert_reply(get("/both"), 200, "one two ");
