@@ -93,6 +93,13 @@ TEPAL_API int tepal_app_set_state(tepal_app *app, const tepal_key *key, const vo
 /* The value of the key, NULL when there is none. */
 TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
 
+/* Memory, zeroed and aligned for everything, and calls that are made when the application is closed, the
+ * last one first: for components that set themselves up. The memory is freed after the calls, which run
+ * in no task and must not suspend. Neither suspends. NULL, or -ENOMEM and fn has been called, when memory
+ * is short; an application that is not being served yet refuses to start with that. */
+TEPAL_API void *tepal_app_alloc(tepal_app *app, size_t size);
+TEPAL_API int tepal_app_defer(tepal_app *app, void (*fn)(void *arg), const void *arg);
+
 /* --- Start and end -------------------------------------------------------------------------------
  *
  * Order: contexts are entered, startup hooks run and background tasks are started, before the first

@@ -39,6 +39,7 @@ void tepal_app_close(tepal_app *app)
         misuse("tepal_app_close", registration_closed);
     if (app->server)
         misuse("tepal_app_close", "the application is being served");
+    belongings_clear(app);
     living_remove(app);
     router_clear(&app->router);
     free_state(app->state);

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct app_deferred;
+struct app_memory;
 struct res_hook;
 struct server;
 
@@ -55,6 +57,8 @@ struct tepal_app {
     struct res_hook *res_hooks; /* see res_hooks.h */
     size_t n_res_hooks;
     struct state_entry *state;
+    struct app_memory *memory; /* see belongings.c */
+    struct app_deferred *deferred;
     const char *error_pages; /* the type for clients without a preference; NULL: text */
     struct app_hooks startup, shutdown, cleanup;
     struct app_context *contexts;
@@ -81,6 +85,9 @@ void *state_get(const struct state_entry *list, const tepal_key *key);
 
 /* Closes the application, which was given to a call that closes it, if it is there and not served. */
 void app_close_given(tepal_app *app);
+
+/* Makes the calls that were deferred to the application's end, and frees its memory. */
+void belongings_clear(tepal_app *app);
 
 /* The life of a served application (lifecycle.c). Each runs in a task and may suspend. */
 int app_start(tepal_app *app);
