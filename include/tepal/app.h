@@ -79,6 +79,29 @@ typedef int tepal_res_hook(tepal_req *req, tepal_res *res, void *arg);
  * which they were added. arg is what they are called with; it is not copied. */
 TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg);
 
+/* What became of a request. */
+typedef struct tepal_done {
+    int status; /* that was sent, or is on its way; 0: the client was gone before */
+    int error; /* 0, or why the response did not go out whole: -EPIPE, -ECANCELED, ...; -ENOMEM with
+                   503: there was no memory for the response that was meant */
+    uint64_t
+        received;  /* octets of the request that were read: its head, and its body as the handler
+                            sees it */
+    uint64_t sent; /* the same of the response; 0 for that 503 */
+    int64_t duration_us; /* from when the head of the request was whole to when the system, or the
+                            buffer of the connection, had the last of the response */
+    uint64_t later[4];
+} tepal_done;
+
+/* Called when the response to a request has been made and sent, for logs and counters; also for error
+ * pages, and for requests whose head was refused. The request is still there. Must not suspend. Not
+ * called for what is answered without a request, nor for requests that were left as they are at the
+ * end: see tepal_handler. */
+typedef void tepal_done_hook(tepal_req *req, const tepal_done *done, void *arg);
+
+/* Adds one. They are called in the order in which they were added; arg is not copied. */
+TEPAL_API void tepal_on_done(tepal_app *app, tepal_done_hook *hook, const void *arg);
+
 /* What error pages are for a client that likes all the same: "text/plain", the default,
  * "text/html", or "application/json", as an API may want. One that prefers something gets that in
  * any case. */

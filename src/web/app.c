@@ -45,6 +45,7 @@ void tepal_app_close(tepal_app *app)
     free_state(app->state);
     mem_free(app->middlewares);
     mem_free(app->res_hooks);
+    mem_free(app->done_hooks);
     mem_free(app->startup.all);
     mem_free(app->shutdown.all);
     mem_free(app->cleanup.all);

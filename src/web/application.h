@@ -12,6 +12,7 @@
 
 struct app_deferred;
 struct app_memory;
+struct done_hook;
 struct res_hook;
 struct server;
 
@@ -56,6 +57,8 @@ struct tepal_app {
     size_t n_middlewares;
     struct res_hook *res_hooks; /* see res_hooks.h */
     size_t n_res_hooks;
+    struct done_hook *done_hooks; /* see done.h */
+    size_t n_done_hooks;
     struct state_entry *state;
     struct app_memory *memory; /* see belongings.c */
     struct app_deferred *deferred;
