@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdalign.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A piece of memory. */
 struct app_memory {
@@ -30,7 +31,7 @@ static void need_living(const tepal_app *app, const char *call)
 /* Memory for size octets, or NULL, with which an application that is not served yet does not start. */
 static void *alloc(tepal_app *app, size_t size)
 {
-    void *memory = mem_zalloc(size);
+    void *memory = size <= PTRDIFF_MAX ? mem_zalloc(size) : NULL;
     if (!memory && !app->server)
         app->out_of_memory = true;
     return memory;
