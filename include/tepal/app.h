@@ -85,6 +85,29 @@ typedef int tepal_res_hook(tepal_req *req, tepal_res *res, void *arg);
  * which they were added. arg is what they are called with; it is not copied. */
 TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg);
 
+/* What became of a request. */
+typedef struct tepal_done {
+    int status; /* that was sent, or is on its way; 0: the client was gone before */
+    int error; /* 0, or why the response did not go out whole: -EPIPE, -ECANCELED, ...; -ENOMEM with
+                   503: there was no memory for the response that was meant */
+    uint64_t
+        received;  /* octets of the request that were read: its head, and its body as the handler
+                            sees it */
+    uint64_t sent; /* the same of the response; 0 for that 503 */
+    int64_t duration_us; /* from when the head of the request was whole to when the system, or the
+                            buffer of the connection, had the last of the response */
+    uint64_t later[4];
+} tepal_done;
+
+/* Called when the response to a request has been made and sent, for logs and counters; also for error
+ * pages, and for requests whose head was refused. The request is still there. Must not suspend. Not
+ * called for what is answered without a request, nor for requests that were left as they are at the
+ * end: see tepal_handler. */
+typedef void tepal_done_hook(tepal_req *req, const tepal_done *done, void *arg);
+
+/* Adds one. They are called in the order in which they were added; arg is not copied. */
+TEPAL_API void tepal_on_done(tepal_app *app, tepal_done_hook *hook, const void *arg);
+
 /* What error pages are for a client that likes all the same: "text/plain", the default,
  * "text/html", or "application/json", as an API may want. One that prefers something gets that in
  * any case. */
@@ -100,6 +123,13 @@ TEPAL_API int tepal_app_set_state(tepal_app *app, const tepal_key *key, const vo
 
 /* The value of the key, NULL when there is none; or for a key that is NULL, which is logged. */
 TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
+
+/* Memory, zeroed and aligned for everything, and calls that are made when the application is closed, the
+ * last one first: for components that set themselves up. The memory is freed after the calls, which run
+ * in no task and must not suspend. Neither suspends. NULL, or -ENOMEM and fn has been called, when memory
+ * is short; an application that is not being served yet refuses to start with that. */
+TEPAL_API void *tepal_app_alloc(tepal_app *app, size_t size);
+TEPAL_API int tepal_app_defer(tepal_app *app, void (*fn)(void *arg), const void *arg);
 
 /* --- Start and end -------------------------------------------------------------------------------
  *

@@ -39,11 +39,13 @@ void tepal_app_close(tepal_app *app)
         misuse("tepal_app_close", registration_closed);
     if (app->server)
         misuse("tepal_app_close", "the application is being served");
+    belongings_clear(app);
     living_remove(app);
     router_clear(&app->router);
     free_state(app->state);
     mem_free(app->middlewares);
     mem_free(app->res_hooks);
+    mem_free(app->done_hooks);
     mem_free(app->startup.all);
     mem_free(app->shutdown.all);
     mem_free(app->cleanup.all);

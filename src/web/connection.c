@@ -6,7 +6,7 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "web/access_log.h"
+#include "web/done.h"
 #include "web/partial_head.h"
 #include "web/request.h"
 #include "web/short_answer.h"
@@ -173,7 +173,7 @@ static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
 static enum outcome respond(struct connection *c, tepal_req *req)
 {
     struct server *server = c->server;
-    if (server->access_log)
+    if (server->observed)
         req->start_us = loop_clock_us(server->loop);
     c->in_head = false;
     c->n_requests++;
@@ -181,13 +181,10 @@ static enum outcome respond(struct connection *c, tepal_req *req)
     c->task->cancel_told = false;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
-    if (UNLIKELY(rc == -ENOMEM) && !req->sending) { /* not even for a head */
-        c->task->describe_arg = NULL;
-        return OUTCOME_SHORT;
-    }
-    if (server->access_log)
-        access_log_write(server->access_log, req, req->sending ? req->sending : res, rc);
-    enum outcome outcome = after_response(c, req, rc);
+    bool is_short = UNLIKELY(rc == -ENOMEM) && !req->sending; /* not even for a head */
+    if (server->observed)
+        done_tell(req, is_short ? NULL : req->sending ? req->sending : res, rc);
+    enum outcome outcome = is_short ? OUTCOME_SHORT : after_response(c, req, rc);
     c->task->describe_arg = NULL;
     return outcome;
 }

@@ -68,6 +68,7 @@ int server_new(struct server **out, tepal_app *app, const tepal_run_options *opt
     if (rc == 0 && !options->access_log.off)
         rc =
             access_log_new(&server->access_log, options->access_log.format, options->access_log.fd);
+    server->observed = server->access_log || app->n_done_hooks > 0;
     if (rc < 0)
         server_free(server);
     else

@@ -31,6 +31,7 @@ struct server {
     struct server_site *sites; /* see sites.h; NULL: connections are attached one by one */
     size_t n_sites;
     struct access_log *access_log; /* NULL: none */
+    bool observed;                 /* there is such a log, or somebody else is told of all ends */
     struct memory memory;          /* of all requests */
     struct local *locals;          /* that each request begins with */
     struct responses *responses;   /* of the loop */

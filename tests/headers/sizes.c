@@ -72,6 +72,7 @@ SIZE(tepal_process_status, 40);
 SIZE(tepal_process_result, 104);
 
 /* app.h */
+SIZE(tepal_done, 64);
 
 /* route.h */
 SIZE(tepal_route, 128);
