@@ -141,6 +141,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
+    list_init(&loop->pools);
     loop->end_until = TEPAL_NEVER;
     loop_look_at_clock(loop);
     loop->polled = loop->due = loop->now;
@@ -166,7 +167,7 @@ void loop_close(struct loop *loop)
         list_remove(&part->node);
         part->close(part);
     }
-    offload_close(loop->offload, loop->leave_threads ? 0 : loop->end_until);
+    offload_close_all(loop, loop->leave_threads ? 0 : loop->end_until);
     microtimers_close(loop->microtimers);
     calls_close(loop->calls);
     dump_signal_close(loop);
@@ -307,7 +308,7 @@ static bool poll_fake(struct loop *loop, bool wait)
         return true;
     if (!wait || !list_is_empty(&loop->ready))
         return false;
-    if (offload_is_busy(loop->offload))
+    if (offload_is_busy(loop))
         return poll_until(loop, -1);
     int64_t next = loop_next_us(loop), now = loop_clock_us(loop);
     if (next == INT64_MAX)

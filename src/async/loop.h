@@ -15,6 +15,7 @@
 #include "base/platform.h"
 
 #include <tepal/loop.h>
+#include <tepal/thread.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +24,6 @@ struct tepal_task;
 struct debug;
 struct dump_signal;
 struct microtimers;
-struct offload;
 struct signal_source;
 
 /* Something that a higher layer keeps with the loop: made at first use, closed with the loop. Its
@@ -73,11 +73,12 @@ struct loop {
     struct timer logs;    /* set while lines of a log wait to be written */
     struct timer cooling; /* set while more is idle than the pools are to keep warm */
     struct block_pool buffers, chunks;
-    struct offload *offload;         /* made at first use */
+    tepal_pool *pool;                /* of threads; made at first use */
     struct microtimers *microtimers; /* the same */
     tepal_loop *calls;               /* the same */
     bool calls_due;                  /* there may be some to run */
     bool in_call;                    /* one of them runs */
+    struct list pools;               /* that one, and those of the program */
     struct list parts;
     uint64_t random;                     /* of select, for being fair */
     struct debug *debug;                 /* NULL: it is off; see debug.h */

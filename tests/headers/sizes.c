@@ -35,6 +35,7 @@ SIZE(tepal_loop_options, 40);
 
 /* thread.h */
 SIZE(tepal_offload_options, 48);
+SIZE(tepal_pool_options, 64);
 
 /* inspect.h */
 SIZE(tepal_debug_options, 56);
