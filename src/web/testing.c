@@ -257,7 +257,7 @@ static bool receive_some(tepal_test *test)
 static bool waits_for_others(const tepal_test *test)
 {
     const struct loop *loop = &test->loop;
-    if (offload_is_busy(loop->offload) || loop->n_outside > 0)
+    if (offload_is_busy(loop) || loop->n_outside > 0)
         return true;
     for (const struct list *node = loop->tasks.next; node != &loop->tasks; node = node->next) {
         const struct tepal_task *task = CONTAINER_OF(node, struct tepal_task, in_loop);

@@ -91,7 +91,7 @@ static int connect_by_name(void *arg)
     conn = (tepal_conn *)arg;
     assert_int_equal(tepal_conn_open(&conn, "not a name", port, NULL), -EINVAL);
     assert_ptr_equal(conn, arg);
-    assert_null(loop_current->offload); /* no thread */
+    assert_null(loop_current->pool); /* no thread */
     return 0;
 }
 
