@@ -127,7 +127,9 @@ static void texts_that_are_null(void **state)
     static const char *volatile none;
     const char *format = none;
     tepal_logf(TEPAL_LOG_ERROR, format, 0);
-    assert_string_equal(last, "tepal_log: the format is NULL");
+    assert_string_equal(last, "tepal_logf: the format is NULL");
+    tepal_log(TEPAL_LOG_ERROR, none);
+    assert_string_equal(last, "tepal_log: the text is NULL");
     tepal_logf(TEPAL_LOG_ERROR, "of %s", none);
     assert_string_equal(last, "of (null)");
 }
