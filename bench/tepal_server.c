@@ -42,12 +42,12 @@ static tepal_res *anything(tepal_req *req)
     const tepal_bytes *body = tepal_req_body(req);
     if (!body)
         return NULL;
-    const char *name, *value;
+    tepal_pair pair;
     json_t *args = json_object(), *headers = json_object();
-    for (size_t at = 0; tepal_req_each_query(req, &at, &name, &value);)
-        put(args, name, value);
-    for (size_t at = 0; tepal_req_each_header(req, &at, &name, &value);)
-        put(headers, name, tepal_req_header(req, name));
+    for (size_t at = 0; tepal_req_each_query(req, &at, &pair);)
+        put(args, pair.name, pair.value);
+    for (size_t at = 0; tepal_req_each_header(req, &at, &pair);)
+        put(headers, pair.name, tepal_req_header(req, pair.name));
     json_t *data = json_stringn(body->data, body->len);
     return tepal_json(req, 200,
                       json_pack("{s:s, s:o, s:o, s:o}", "method", tepal_req_method(req), "args",
@@ -79,5 +79,5 @@ int main(int argc, char **argv)
     tepal_get(app, "/hello/{name}", hello);
     tepal_any(app, "/anything", anything);
     add_more_routes(app);
-    return tepal_run_args(app, argc, argv, &(tepal_run_options){ .no_access_log = true });
+    return tepal_run_args(app, argc, argv, &(tepal_run_options){ .access_log.off = true });
 }

@@ -63,7 +63,7 @@ static int check_token(tepal_app *app, void *arg)
 int main(int argc, char **argv)
 {
     static const tepal_argument arguments[] = {
-        { .name = "token", .help = "what clients have to know (required)", .value = &token },
+        { .name = "token", .help = "what clients have to know (required)", .text = &token },
         { 0 },
     };
     tepal_app *app = tepal_app_new();

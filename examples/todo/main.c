@@ -28,7 +28,6 @@
 #define MAX_TITLE 200 /* characters; page/index.html says the same */
 
 static const tepal_key STORE = { "store" };
-static const char *database = "todo.db";
 
 /* --- The page --------------------------------------------------------------------------------- */
 
@@ -48,18 +47,24 @@ static tepal_res *script(tepal_req *req)
 }
 
 /* The browser shall load nothing from elsewhere, and run no script but ours. */
-static int guard(tepal_req *req, tepal_res *res, void *arg)
+static const tepal_pair guards[] = {
+    { "Content-Security-Policy",
+      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+      "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" },
+    { "X-Content-Type-Options", "nosniff" },
+    { "Referrer-Policy", "no-referrer" },
+    { "Cross-Origin-Resource-Policy", "same-origin" },
+    { "Cache-Control", "no-cache" },
+    { 0 },
+};
+
+static int set_fields(tepal_req *req, tepal_res *res, void *arg)
 {
-    tepal_res_set_header(
-        res, "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    tepal_res_set_header(res, "X-Content-Type-Options", "nosniff");
-    tepal_res_set_header(res, "Referrer-Policy", "no-referrer");
-    tepal_res_set_header(res, "Cross-Origin-Resource-Policy", "same-origin");
-    tepal_res_set_header(res, "Cache-Control", "no-cache");
-    (void)req, (void)arg;
-    return 0;
+    int rc = 0;
+    for (const tepal_pair *field = arg; field->name && rc == 0; field++)
+        rc = tepal_res_set_header(res, field->name, field->value);
+    (void)req;
+    return rc;
 }
 
 /* --- The API ---------------------------------------------------------------------------------- */
@@ -192,10 +197,14 @@ static const tepal_route routes[] = {
 
 static int open_store(tepal_app *app, void *arg)
 {
-    (void)arg;
+    const char **file = arg;
     struct store *store;
-    int rc = store_open(database, &store);
-    tepal_app_set_state(app, &STORE, store);
+    int rc = store_open(*file, &store);
+    if (rc < 0)
+        return rc;
+    rc = tepal_app_set_state(app, &STORE, store);
+    if (rc < 0)
+        store_close(store);
     return rc;
 }
 
@@ -208,13 +217,14 @@ static int close_store(tepal_app *app, void *arg)
 
 int main(int argc, char **argv)
 {
+    static const char *database = "todo.db";
     static const tepal_argument arguments[] = {
-        { .name = "db", .help = "file of the database (default: todo.db)", .value = &database },
+        { .name = "db", .help = "file of the database", .text = &database },
         { 0 },
     };
     tepal_app *app = tepal_app_new();
-    tepal_on_response(app, guard, NULL);
-    tepal_context(app, open_store, close_store, NULL);
+    tepal_on_response(app, set_fields, guards);
+    tepal_context(app, open_store, close_store, &database);
     tepal_routes(app, routes);
     tepal_app_set_error_pages(app, "application/json");
     /* Anybody may change the list, so that it is for this machine only; --host says otherwise. */

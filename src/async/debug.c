@@ -7,6 +7,7 @@
 #include "async/watchdog.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -56,6 +57,9 @@ int tepal_debug(const tepal_debug_options *options)
     static const tepal_debug_options defaults;
     struct loop *loop = loop_need("tepal_debug");
     options = options ? options : &defaults;
+    int rc = room_check("tepal_debug", options->later, sizeof(options->later));
+    if (rc < 0)
+        return rc;
     struct debug *debug = loop->debug;
     if (!debug) {
         debug = mem_zalloc(sizeof(*debug));
@@ -144,7 +148,7 @@ static void report_descriptors(const struct loop *loop)
     while (fgets(line, sizeof(line), f))
         if (sscanf(line, "tfd: %d", &fd) == 1)
             tepal_logf(TEPAL_LOG_WARNING,
-                       "what waits on fd %d was not closed when the loop ended (a stream or a "
+                       "what waits on fd %d was not closed when the loop ended (a connection or a "
                        "listener)",
                        fd);
     fclose(f);

@@ -61,4 +61,9 @@ size_t poller_max_batches(const struct poller *poller);
 /* Calls the function of every io that something has happened to. */
 void poller_dispatch(struct poller *poller);
 
+/* For a function that poller_dispatch() has called: the io that would be next, if its function is
+ * this one, too. It is not called then: what it would do is the caller's to do. NULL: another one is
+ * next, or none, or this is not within poller_dispatch(). */
+struct io *poller_take_next(struct poller *poller, void (*fn)(struct io *));
+
 #endif

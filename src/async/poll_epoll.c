@@ -48,7 +48,9 @@ static int control(struct poller *poller, int op, struct io *io, uint32_t events
 
 int poller_add(struct poller *poller, struct io *io)
 {
-    return control(poller, EPOLL_CTL_ADD, io, ALL_EVENTS | EPOLLET);
+    int rc = control(poller, EPOLL_CTL_ADD, io, ALL_EVENTS | EPOLLET);
+    poller->n_watched += rc == 0;
+    return rc;
 }
 
 int poller_pause(struct poller *poller, struct io *io)
@@ -125,14 +127,27 @@ size_t poller_max_batches(const struct poller *poller)
 
 void poller_dispatch(struct poller *poller)
 {
-    struct epoll_event *events = poller->events;
-    for (int i = 0; i < poller->n_events; i++) {
-        poller->next_event = i + 1;
-        struct io *io = events[i].data.ptr;
+    const struct epoll_event *events = poller->events;
+    while (poller->next_event < poller->n_events) {
+        const struct epoll_event *event = &events[poller->next_event++];
+        struct io *io = event->data.ptr;
         if (UNLIKELY(!io))
             continue;
-        io->state |= state_of(events[i].events);
+        io->state |= state_of(event->events);
         io->fn(io);
     }
     poller->n_events = poller->next_event = 0;
+}
+
+struct io *poller_take_next(struct poller *poller, void (*fn)(struct io *))
+{
+    if (poller->next_event == poller->n_events)
+        return NULL;
+    const struct epoll_event *event = (struct epoll_event *)poller->events + poller->next_event;
+    struct io *io = event->data.ptr;
+    if (!io || io->fn != fn)
+        return NULL;
+    poller->next_event++;
+    io->state |= state_of(event->events);
+    return io;
 }

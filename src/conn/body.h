@@ -2,14 +2,14 @@
 #ifndef TEPAL_CONN_BODY_H
 #define TEPAL_CONN_BODY_H
 
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 #include "http/h1_parse.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct body_reader {
-    struct http_conn *conn;
+    struct h1_conn *http;
     enum h1_framing framing;
     uint32_t head_end; /* where in the input buffer the head ends */
     uint64_t left;     /* octets of a body with a length */
@@ -22,8 +22,7 @@ struct body_reader {
 };
 
 /* A reader for the body that follows a head that has just been taken from the input. */
-void body_reader_init(struct body_reader *reader, struct http_conn *conn,
-                      const struct h1_head *head);
+void body_reader_init(struct body_reader *reader, struct h1_conn *http, const struct h1_head *head);
 
 /* The next piece of what has been read from the connection, valid until the next call. Returns 1, 0 at
  * the end, -EAGAIN when body_fill() must come first, TEPAL_EMESSAGE for malformed chunks,
@@ -37,16 +36,14 @@ int body_take(struct body_reader *reader, tepal_bytes *piece);
 int body_try_fill(struct body_reader *reader);
 int body_fill(struct body_reader *reader);
 
-/* Both: the next piece. An interruption (conn_was_interrupted()) is told once, all other errors for
+/* Both: the next piece. An interruption (h1_conn_was_interrupted()) is told once, all other errors for
  * ever. */
 int body_read(struct body_reader *reader, tepal_bytes *piece);
 
-/* Reads what there is from the connection and fits into what is left of the buffer, without waiting and
- * without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
-int body_read_ahead(struct body_reader *reader);
-
-/* Whether nothing more of it has to be read from the connection. */
-bool body_has_arrived(const struct body_reader *reader);
+/* Whether no more of it will be read, the peer having ended its side: all of it has been, or what has
+ * not will never come. As long as a large body is still to be read it is the reader that is late, and
+ * not the peer that has gone. */
+bool body_is_over(struct body_reader *reader);
 
 /* Drops what of the body has been received already, without waiting. Returns 1 when that was all of
  * it, 0 when more is to come, or an error. */

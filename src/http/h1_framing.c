@@ -99,6 +99,20 @@ static bool may_repeat(const struct h1_head *head, enum http_field id)
     return head->response ? id != HTTP_FIELD_CONTENT_LENGTH : !http_field_is_singleton(id);
 }
 
+static int host(const struct h1_head *head, const char *value, size_t len)
+{
+    struct h1_known_host *known = head->known_host;
+    if (head->response || (known && known->len == len && octet_equal(known->text, value, len)))
+        return 0;
+    if (!uri_is_host(value, len))
+        return -400;
+    if (known && len <= sizeof(known->text)) {
+        known->len = (uint32_t)len;
+        memcpy(known->text, value, len);
+    }
+    return 0;
+}
+
 int h1_framing_field(struct h1_head *head, const char *data, const struct h1_field *field)
 {
     enum http_field id = (enum http_field)field->id;
@@ -114,7 +128,7 @@ int h1_framing_field(struct h1_head *head, const char *data, const struct h1_fie
     case HTTP_FIELD_TRANSFER_ENCODING:
         return transfer_encoding(head, value, len);
     case HTTP_FIELD_HOST:
-        return head->response || uri_is_host(value, len) ? 0 : -400;
+        return host(head, value, len);
     case HTTP_FIELD_CONNECTION:
         connection(head, value, len);
         return 0;

@@ -17,8 +17,9 @@
 /* Octets of empty lines that are skipped before a request-line (RFC 9112 section 2.2). */
 #define MAX_EMPTY 16
 
-/* The length of "HTTP/1.1". */
+/* The lengths of "HTTP/1.1" and of "Host". */
 #define VERSION_LEN 8
+#define HOST_LEN 4
 
 void h1_head_init(struct h1_head *head, bool response, struct h1_field *fields)
 {
@@ -83,7 +84,10 @@ static int empty_lines(struct h1_head *head, const char *data, size_t len)
 static int method(struct h1_head *head, const char *line, size_t len)
 {
     size_t n = head->scanned;
-    n += octet_span(line + n, len - n, OCTET_TOKEN);
+    if (n == 0 && len > 3 && memcmp(line, "GET ", 4) == 0)
+        n = 3;
+    else
+        n += octet_span(line + n, len - n, OCTET_TOKEN);
     if (n == len)
         return more(head, n);
     if (n == 0 || line[n] != ' ')
@@ -97,7 +101,12 @@ static int method(struct h1_head *head, const char *line, size_t len)
 static int target(struct h1_head *head, const char *line, size_t len)
 {
     size_t begin = head->method_len + 1, n = head->scanned;
-    n += http_scan.target_end(line + n, len - n);
+    if (!head->odd_target) {
+        n += http_scan.plain_end(line + n, len - n);
+        head->odd_target = n < len && line[n] != ' ';
+    }
+    if (head->odd_target)
+        n += http_scan.target_end(line + n, len - n);
     if (n == len)
         return more(head, n);
     if (n == begin || line[n] != ' ')
@@ -206,10 +215,19 @@ static int start_line(struct h1_head *head, const char *data, size_t len,
     return 1;
 }
 
+/* Whether it is the name that every request has, as it is mostly written. */
+static bool is_host(const char *name, size_t len)
+{
+    return len == HOST_LEN && memcmp(name, "Host", HOST_LEN) == 0;
+}
+
 static int field_name(struct h1_head *head, const char *line, size_t len)
 {
     size_t n = head->scanned;
-    n += octet_span(line + n, len - n, OCTET_TOKEN);
+    if (n == 0 && len > HOST_LEN && line[HOST_LEN] == ':' && is_host(line, HOST_LEN))
+        n = HOST_LEN;
+    else
+        n += http_scan.token_end(line + n, len - n);
     if (n > UINT16_MAX)
         return -431;
     if (n == len)
@@ -238,8 +256,10 @@ static int field_value(struct h1_head *head, const char *data, const char *line,
         .name_len = head->name_len,
         .value = (uint32_t)(value - data),
         .value_len = (uint32_t)value_len,
-        .id = (uint8_t)http_field_id(line, head->name_len),
+        .id = HTTP_FIELD_HOST,
     };
+    if (!is_host(line, head->name_len))
+        field->id = (uint8_t)http_field_id(line, head->name_len);
     if (field->id != HTTP_FIELD_OTHER && (rc = h1_framing_field(head, data, field)) < 0)
         return rc;
     head->n_fields++;

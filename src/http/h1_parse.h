@@ -42,6 +42,14 @@ struct h1_limits {
     uint16_t max_fields;
 };
 
+/* The last Host value that was found to be valid, kept by whoever parses many heads and all zero at
+ * first. Most clients of a server ask for the same host, and what was valid once is so again: it
+ * changes nothing but the time that it takes. */
+struct h1_known_host {
+    uint32_t len;
+    char text[60];
+};
+
 struct h1_head {
     /* progress */
     enum h1_stage stage;
@@ -53,13 +61,15 @@ struct h1_head {
     /* results */
     uint32_t method, method_len; /* request */
     uint32_t target, target_len; /* request */
+    bool odd_target;             /* it may have a '?', '#', '%' or an octet over 0x7f */
     uint32_t reason, reason_len; /* response; may be empty */
     uint16_t status;             /* response */
     uint8_t minor;               /* HTTP/1.minor: 0, or 1 for every higher one as well */
     bool response;
 
     uint16_t n_fields;
-    struct h1_field *fields; /* the caller's table, room for limits->max_fields */
+    struct h1_field *fields;          /* the caller's table, room for limits->max_fields */
+    struct h1_known_host *known_host; /* the caller's, which may set it before parsing; or NULL */
 
     /* message framing and connection options, valid once complete */
     enum h1_framing framing;

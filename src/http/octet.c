@@ -15,12 +15,14 @@
 #define HOST(c) ((ALPHA(c) || DIGIT(c) || MARK(c) || SUB_DELIM(c)) && (c) != ',')
 #define COOKIE(c) ((c) > ' ' && (c) < 0x7f && (c) != '"' && (c) != ',' && (c) != ';' && (c) != '\\')
 
+#define PLAIN(c) (TARGET(c) && (c) < 0x80 && (c) != '#' && (c) != '%')
+
 #define CLASSES(c)                                                                               \
     ((TCHAR(c) ? OCTET_TOKEN : 0) | (VALUE(c) ? OCTET_VALUE : 0) |                               \
      (TARGET(c) ? OCTET_TARGET : 0) | (ALPHA(c) || DIGIT(c) || MARK(c) ? OCTET_UNRESERVED : 0) | \
      (SUB_DELIM(c) ? OCTET_SUB_DELIM : 0) | (COOKIE(c) ? OCTET_COOKIE : 0) |                     \
      (DIGIT(c) ? OCTET_DIGIT : 0) | (ALPHA(c) ? OCTET_ALPHA : 0) | (HOST(c) ? OCTET_HOST : 0) |  \
-     (TARGET(c) && (c) < 0x80 && (c) != '#' && (c) != '%' ? OCTET_PLAIN : 0))
+     (PLAIN(c) ? OCTET_PLAIN : 0) | (PLAIN(c) && (c) != '?' ? OCTET_PATH : 0))
 #define FOUR(c) CLASSES(c), CLASSES((c) + 1), CLASSES((c) + 2), CLASSES((c) + 3)
 #define SIXTEEN(c) FOUR(c), FOUR((c) + 4), FOUR((c) + 8), FOUR((c) + 12)
 

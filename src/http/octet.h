@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     OCTET_TOKEN = 1,      /* tchar, RFC 9110 section 5.6.2 */
@@ -18,6 +19,7 @@ enum {
     OCTET_ALPHA = 128,
     OCTET_HOST = 256,  /* in a registered name or IPv4 address, unencoded */
     OCTET_PLAIN = 512, /* ASCII in a request target that stands only for itself: no '#', no '%' */
+    OCTET_PATH = 1024, /* the same, where no query can begin: no '?' */
 };
 
 extern const uint16_t http_octets[256];
@@ -76,6 +78,23 @@ static inline void octet_trim(const char **p, size_t *len)
     }
     while (*len && octet_is_ows((*p)[*len - 1]))
         --*len;
+}
+
+/* Whether the octets of both are the same. In place and by words, for what is short. */
+static inline bool octet_equal(const char *a, const char *b, size_t len)
+{
+    uint64_t x, y;
+    size_t i = 0;
+    for (; len - i >= sizeof(x); i += sizeof(x)) {
+        memcpy(&x, a + i, sizeof(x));
+        memcpy(&y, b + i, sizeof(y));
+        if (x != y)
+            return false;
+    }
+    for (; i < len; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
 }
 
 /* Whether p[0..len) is word, whatever the case of ASCII letters. */

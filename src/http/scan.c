@@ -6,6 +6,7 @@ struct http_scan http_scan = {
     "scalar",
     http_scan_value_scalar,
     http_scan_target_scalar,
+    http_scan_plain_scalar,
     http_scan_token_scalar,
 };
 

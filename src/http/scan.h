@@ -15,6 +15,9 @@ struct http_scan {
     size_t (*value_end)(const char *p, size_t len);
     /* The first octet that no request target may have: control octets, space, DEL. */
     size_t (*target_end)(const char *p, size_t len);
+    /* The first octet of a request target that is not plain: that no target may have, or '#', '%',
+     * '?', or over 0x7f. What is before it is a path that stands for itself. */
+    size_t (*plain_end)(const char *p, size_t len);
     /* The first octet that no token may have (so the ':' behind a field name). */
     size_t (*token_end)(const char *p, size_t len);
 };

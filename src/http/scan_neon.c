@@ -21,6 +21,16 @@ static inline uint8x16_t target_stop(uint8x16_t x)
     return vorrq_u8(vcleq_u8(x, vdupq_n_u8(' ')), vceqq_u8(x, vdupq_n_u8(0x7f)));
 }
 
+static inline uint8x16_t plain_stop(uint8x16_t x)
+{
+    uint8x16_t mark = vceqq_u8(x, vdupq_n_u8('?'));
+    uint8x16_t hash = vceqq_u8(x, vdupq_n_u8('#'));
+    uint8x16_t percent = vceqq_u8(x, vdupq_n_u8('%'));
+    uint8x16_t high = vcgeq_u8(x, vdupq_n_u8(0x7f)); /* DEL, too */
+    uint8x16_t control = vcleq_u8(x, vdupq_n_u8(' '));
+    return vorrq_u8(vorrq_u8(vorrq_u8(mark, hash), vorrq_u8(percent, high)), control);
+}
+
 static inline uint8x16_t token_stop(uint8x16_t x)
 {
     static const uint8_t low[16] = { HTTP_SCAN_TOKEN_LOW }, high[16] = { HTTP_SCAN_TOKEN_HIGH };
@@ -52,9 +62,10 @@ static inline size_t first_set(uint8x16_t stop)
 
 SCAN(value)
 SCAN(target)
+SCAN(plain)
 SCAN(token)
 
-const struct http_scan http_scan_neon = { "neon", value_end, target_end, token_end };
+const struct http_scan http_scan_neon = { "neon", value_end, target_end, plain_end, token_end };
 
 #else
 

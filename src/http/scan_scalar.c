@@ -13,6 +13,11 @@ size_t http_scan_target_scalar(const char *p, size_t len)
     return octet_span(p, len, OCTET_TARGET);
 }
 
+size_t http_scan_plain_scalar(const char *p, size_t len)
+{
+    return octet_span(p, len, OCTET_PATH);
+}
+
 size_t http_scan_token_scalar(const char *p, size_t len)
 {
     return octet_span(p, len, OCTET_TOKEN);
@@ -22,5 +27,6 @@ const struct http_scan http_scan_scalar = {
     "scalar",
     http_scan_value_scalar,
     http_scan_target_scalar,
+    http_scan_plain_scalar,
     http_scan_token_scalar,
 };

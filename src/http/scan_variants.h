@@ -14,6 +14,7 @@ extern const struct http_scan http_scan_neon;
 /* The scalar scans, octet by octet by the table, which the others use for the last octets. */
 size_t http_scan_value_scalar(const char *p, size_t len);
 size_t http_scan_target_scalar(const char *p, size_t len);
+size_t http_scan_plain_scalar(const char *p, size_t len);
 size_t http_scan_token_scalar(const char *p, size_t len);
 
 /* Tokens are found by two table look-ups (shuffles), with the low and with the high half of an

@@ -28,6 +28,15 @@ SSE42 static inline unsigned target_stop16(__m128i x)
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(control, del));
 }
 
+SSE42 static inline unsigned plain_stop16(__m128i x)
+{
+    __m128i mark = _mm_cmpeq_epi8(x, _mm_set1_epi8('?'));
+    __m128i hash = _mm_cmpeq_epi8(x, _mm_set1_epi8('#'));
+    __m128i percent = _mm_cmpeq_epi8(x, _mm_set1_epi8('%'));
+    __m128i odd = _mm_or_si128(_mm_or_si128(mark, hash), _mm_or_si128(percent, x));
+    return target_stop16(x) | (unsigned)_mm_movemask_epi8(odd); /* octets over 0x7f: by their bit */
+}
+
 SSE42 static inline unsigned token_stop16(__m128i x)
 {
     const __m128i low = _mm_setr_epi8(HTTP_SCAN_TOKEN_LOW);
@@ -52,6 +61,15 @@ AVX2 static inline unsigned target_stop32(__m256i x)
     __m256i control = _mm256_cmpeq_epi8(_mm256_min_epu8(x, _mm256_set1_epi8(' ')), x);
     __m256i del = _mm256_cmpeq_epi8(x, _mm256_set1_epi8(0x7f));
     return (unsigned)_mm256_movemask_epi8(_mm256_or_si256(control, del));
+}
+
+AVX2 static inline unsigned plain_stop32(__m256i x)
+{
+    __m256i mark = _mm256_cmpeq_epi8(x, _mm256_set1_epi8('?'));
+    __m256i hash = _mm256_cmpeq_epi8(x, _mm256_set1_epi8('#'));
+    __m256i percent = _mm256_cmpeq_epi8(x, _mm256_set1_epi8('%'));
+    __m256i odd = _mm256_or_si256(_mm256_or_si256(mark, hash), _mm256_or_si256(percent, x));
+    return target_stop32(x) | (unsigned)_mm256_movemask_epi8(odd);
 }
 
 AVX2 static inline unsigned token_stop32(__m256i x)
@@ -98,13 +116,17 @@ AVX2 static inline unsigned token_stop32(__m256i x)
 
 SCAN16(value)
 SCAN16(target)
+SCAN16(plain)
 SCAN16(token)
 SCAN32(value)
 SCAN32(target)
+SCAN32(plain)
 SCAN32(token)
 
-const struct http_scan http_scan_sse42 = { "sse4.2", value_end16, target_end16, token_end16 };
-const struct http_scan http_scan_avx2 = { "avx2", value_end32, target_end32, token_end32 };
+const struct http_scan http_scan_sse42 = { "sse4.2", value_end16, target_end16, plain_end16,
+                                           token_end16 };
+const struct http_scan http_scan_avx2 = { "avx2", value_end32, target_end32, plain_end32,
+                                          token_end32 };
 
 #else
 

@@ -19,6 +19,13 @@ struct uri_target {
         high; /* path or query have percent-codes of octets over 0x7f: text that is to be checked */
 };
 
+/* Whether the target of a request is a path that stands for itself, when the method and the target are
+ * of such lengths and nothing in the target is odd: '?', '#', '%', or over 0x7f. */
+static inline bool uri_is_plain_path(size_t method_len, const char *target, bool odd)
+{
+    return !odd && target[0] == '/' && method_len != sizeof("CONNECT") - 1;
+}
+
 /* Takes the target of a request apart. Returns 0, or -400 when the form does not fit the method
  * (asterisk-form only with OPTIONS, authority-form with CONNECT and only there), an octet is not
  * allowed in a target (controls, space, DEL, '#', octets over 0x7f), a percent-code in the path is

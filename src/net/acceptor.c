@@ -7,6 +7,7 @@
 #include "async/group.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/listener.h"
 #include "net/place.h"
 
@@ -32,16 +33,16 @@ struct acceptor {
 
 struct served {
     struct acceptor *acceptor;
-    tepal_conn *stream;
+    tepal_conn *conn;
 };
 
 /* The TLS handshake, where there is one. What fails in it is the client's affair. */
-static int secure(const struct acceptor *a, tepal_conn *stream)
+static int secure(const struct acceptor *a, tepal_conn *conn)
 {
     if (!a->options.tls)
         return 0;
     int64_t before = tepal_deadline_in_ms(a->options.handshake_timeout_ms);
-    int rc = tepal_conn_start_tls(stream, a->options.tls, NULL);
+    int rc = tepal_conn_start_tls(conn, a->options.tls, NULL);
     tepal_deadline_restore(before);
     return rc;
 }
@@ -51,9 +52,9 @@ static int serve_connection(void *arg)
     struct served served = *(struct served *)arg;
     struct acceptor *a = served.acceptor;
     mem_free(arg);
-    if (secure(a, served.stream) == 0)
-        a->fn(served.stream, a->arg);
-    tepal_conn_close(served.stream);
+    if (secure(a, served.conn) == 0)
+        a->fn(served.conn, a->arg);
+    tepal_conn_close(served.conn);
     a->n_connections--;
     if (a->waiter)
         task_wake(a->waiter, 0);
@@ -61,18 +62,18 @@ static int serve_connection(void *arg)
 }
 
 /* Starts the task of a connection, or ends the connection. */
-static int start(struct acceptor *a, tepal_conn *stream)
+static int start(struct acceptor *a, tepal_conn *conn)
 {
     struct served *served = mem_alloc(sizeof(*served));
     tepal_spawn_options options = { .name = a->options.name, .stack_size = a->options.stack_size };
     int rc = -ENOMEM;
     if (served) {
-        *served = (struct served){ .acceptor = a, .stream = stream };
+        *served = (struct served){ .acceptor = a, .conn = conn };
         rc = tepal_spawn(a->connections, serve_connection, served, &options);
     }
     if (rc < 0) {
         mem_free(served);
-        tepal_conn_abort(stream);
+        tepal_conn_abort(conn);
         return rc;
     }
     a->n_connections++;
@@ -81,7 +82,7 @@ static int start(struct acceptor *a, tepal_conn *stream)
 
 static int accept_next(struct acceptor *a)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     while (a->n_connections >= a->options.max_connections) {
         a->waiter = loop_current->current;
         int rc = task_wait(loop_current, "a connection to end", TEPAL_NEVER);
@@ -89,8 +90,8 @@ static int accept_next(struct acceptor *a)
         if (rc < 0)
             return rc;
     }
-    int rc = tepal_listener_open_conn(a->listener, &stream);
-    return rc < 0 ? rc : start(a, stream);
+    int rc = tepal_listener_open_conn(a->listener, &conn);
+    return rc < 0 ? rc : start(a, conn);
 }
 
 static int accept_all(void *arg)
@@ -160,7 +161,7 @@ static void set_options(tepal_listener_serve_options *out,
         out->name = "connection";
 }
 
-int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
+int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, const void *arg,
                          const tepal_listener_serve_options *options)
 {
     struct tepal_task *task = task_need("tepal_listener_serve");
@@ -170,8 +171,11 @@ int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
     listener_need(listener, "tepal_listener_serve");
     if (!fn)
         misuse("tepal_listener_serve", "the function is NULL");
-    struct acceptor a = { .listener = listener, .fn = fn, .arg = arg };
+    struct acceptor a = { .listener = listener, .fn = fn, .arg = (void *)arg };
     set_options(&a.options, options);
+    rc = room_check("tepal_listener_serve", a.options.later, sizeof(a.options.later));
+    if (rc < 0)
+        return rc;
     rc = a.options.tls ? tepal_tls_error(a.options.tls) : 0;
     if (rc < 0)
         return rc;
@@ -190,8 +194,8 @@ int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, void *arg,
     return rc;
 }
 
-int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn, void *arg,
-                                  const tepal_listener_serve_options *options)
+int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn,
+                                  const void *arg, const tepal_listener_serve_options *options)
 {
     int rc = task_check(loop_current, task_need("tepal_listener_open_and_serve"));
     if (rc < 0)

@@ -1,11 +1,14 @@
 /* Listeners: opening and closing them. They know nothing of what is spoken on a connection. */
 #include "net/listener.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
-#include "net/stream.h"
+#include "base/room.h"
+#include "net/conn.h"
 #include "net/turns.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +33,17 @@ static int bind_socket(struct tepal_listener *listener, int fd, const struct add
     return bind(fd, &addr->sa, addr->len) < 0 ? -errno : 0;
 }
 
+/* Watches a listening socket, which is the listener's then. There must be room for it in sockets. */
+static int watch_socket(struct tepal_listener *listener, int fd)
+{
+    struct listener_socket *s = &listener->sockets[listener->n_sockets];
+    *s = (struct listener_socket){ .io = { .fd = fd, .fn = listener_on_ready },
+                                   .listener = listener };
+    int rc = poller_add(&listener->loop->poller, &s->io);
+    listener->n_sockets += rc == 0;
+    return rc;
+}
+
 /* There must be room for it in sockets. */
 static int add_socket(struct tepal_listener *listener, const struct addr *addr,
                       const tepal_listener_options *options)
@@ -37,21 +51,16 @@ static int add_socket(struct tepal_listener *listener, const struct addr *addr,
     int fd = socket_new(addr->sa.sa_family);
     if (fd < 0)
         return fd;
-    struct listener_socket *s = &listener->sockets[listener->n_sockets];
-    *s = (struct listener_socket){ .io = { .fd = fd, .fn = listener_on_ready },
-                                   .listener = listener };
     int rc = bind_socket(listener, fd, addr, options);
     if (rc == 0 && listen(fd, options->backlog ? options->backlog : DEFAULT_BACKLOG) < 0)
         rc = -errno;
     if (rc == 0)
-        rc = poller_add(&listener->loop->poller, &s->io);
+        rc = watch_socket(listener, fd);
     if (rc < 0) {
         unix_file_remove(&listener->file);
         close(fd);
-        return rc;
     }
-    listener->n_sockets++;
-    return 0;
+    return rc;
 }
 
 static int make_room(struct tepal_listener *listener, int n)
@@ -132,19 +141,58 @@ static int open_tcp(struct tepal_listener *listener, const tepal_listener_option
     return rc;
 }
 
+/* Whether a descriptor is a stream socket that listens, of a kind that can be served. */
+static int check_given(int fd)
+{
+    int type = socket_option(fd, SO_TYPE);
+    if (type < 0)
+        return type;
+    int family = socket_option(fd, SO_DOMAIN);
+    bool is_known = family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+    return is_known && type == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) == 1 ? 0 : -EINVAL;
+}
+
+/* Takes a duplicate of a socket that others have made: the original is theirs to close. */
+static int open_given(struct tepal_listener *listener, int given)
+{
+    int rc = check_given(given);
+    if (rc == 0)
+        rc = make_room(listener, 1);
+    if (rc < 0)
+        return rc;
+    int fd = fcntl(given, F_DUPFD_CLOEXEC, FD_FIRST);
+    int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+    if (fd < 0)
+        return -errno;
+    rc = fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : watch_socket(listener, fd);
+    if (rc < 0)
+        close(fd);
+    return rc;
+}
+
+static int open_sockets(struct tepal_listener *listener, const tepal_listener_options *options)
+{
+    if (options->fd)
+        return open_given(listener, options->fd);
+    return options->path ? open_unix(listener, options) : open_tcp(listener, options);
+}
+
 int tepal_listener_open(tepal_listener **out, const tepal_listener_options *options)
 {
     struct loop *loop = loop_need("tepal_listener_open");
     bool has_port = options && (options->port == TEPAL_ANY_PORT ||
                                 (options->port > 0 && options->port < 65536));
-    if (!has_port && !(options && options->path))
+    if (!has_port && !(options && (options->path || options->fd)))
         return -EINVAL;
+    int rc = room_check("tepal_listener_open", options->later, sizeof(options->later));
+    if (rc < 0)
+        return rc;
     tepal_listener *listener = mem_zalloc(sizeof(*listener));
     if (!listener)
         return -ENOMEM;
     listener->loop = loop;
     timer_init(&listener->again, listener_on_again);
-    int rc = options->path ? open_unix(listener, options) : open_tcp(listener, options);
+    rc = open_sockets(listener, options);
     if (rc < 0) {
         close_sockets(listener);
         listener_free(listener);

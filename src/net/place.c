@@ -12,7 +12,9 @@ enum { FIRST_FREE_PORT = 1024 }; /* those below need privileges, unless the syst
 void place_write(char *out, size_t size, const tepal_listener_options *where, int port)
 {
     const char *host = where->host ? where->host : "all addresses";
-    if (where->path)
+    if (where->fd)
+        snprintf(out, size, "descriptor %d", where->fd);
+    else if (where->path)
         snprintf(out, size, "%s", where->path);
     else if (port == TEPAL_ANY_PORT)
         snprintf(out, size, "%s", host);
@@ -33,6 +35,8 @@ static const char *hint_of_path(const char *path, int rc)
 /* More than the error itself says, or "". */
 static const char *hint(const tepal_listener_options *where, int rc)
 {
+    if (where->fd)
+        return rc == -EINVAL ? " (it is no TCP or Unix stream socket that listens)" : "";
     if (where->path)
         return hint_of_path(where->path, rc);
     if (rc == -EACCES && where->port > 0 && where->port < FIRST_FREE_PORT)

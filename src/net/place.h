@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Such as "all addresses, port 8080", "::1, port 80" or "/run/x.sock"; port: the one that it is, or
+/* Such as "all addresses, port 8080", "::1, port 80", "/run/x.sock" or "descriptor 3"; port: the one that it is, or
  * that is wanted. */
 void place_write(char *out, size_t size, const tepal_listener_options *where, int port);
 

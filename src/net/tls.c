@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,13 +218,15 @@ tepal_tls *tepal_tls_new(const tepal_tls_options *options)
     if (!tls)
         return NULL;
     tls->n_users = 1;
-    if (options)
+    int rc = options ? room_check("tepal_tls_new", options->later, sizeof(options->later)) : 0;
+    if (rc == 0 && options)
         tls->options = *options;
     list_init(&tls->sessions.hosts);
     tls->sessions.max_hosts =
         tls->options.max_sessions ? tls->options.max_sessions : DEFAULT_MAX_SESSIONS;
     tls->bio_method = tls_bio_method_new();
-    int rc = take_options(tls);
+    if (rc == 0)
+        rc = take_options(tls);
     if (rc == 0 && !tls->bio_method)
         rc = -ENOMEM;
     if (rc == 0 && tls->options.server)

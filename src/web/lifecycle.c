@@ -95,6 +95,8 @@ int app_start(tepal_app *app)
     bool begun = rc == 0;
     if (begun)
         rc = run_startup(app);
+    if (rc == 0)
+        rc = background_start_all(app);
     if (rc < 0)
         undo(app, begun);
     return rc;

@@ -3,18 +3,16 @@
 #include "async/group.h"
 #include "async/task.h"
 #include "base/log.h"
-#include "base/mem.h"
-#include "net/place.h"
 #include "web/application.h"
 #include "web/connection.h"
 #include "web/living.h"
 #include "web/options_check.h"
 #include "web/serve.h"
 #include "web/server.h"
+#include "web/sites.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 /* Starts the application. Returns as serve_open(). */
 static int start(tepal_app *app)
@@ -59,7 +57,7 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
         tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(rc));
         return rc;
     }
-    server->default_memory = !options || options->max_request_memory == 0;
+    server->default_memory = !options || options->limits.max_request_memory == 0;
     app->server = server;
     rc = start(app);
     if (rc != 0) {
@@ -71,50 +69,9 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     return 0;
 }
 
-/* The text of tepal_app_url(). */
-static char *make_url(const struct server *server)
-{
-    const tepal_run_options *options = &server->options;
-    char text[300];
-    if (options->path) {
-        snprintf(text, sizeof(text), "unix:%s", options->path);
-    } else {
-        const char *host = options->host ? options->host : "localhost";
-        snprintf(text, sizeof(text), strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
-                 tepal_listener_port(server->listener));
-    }
-    return mem_strdup(text);
-}
-
-/* That all addresses are served must be seen by whom it would surprise. */
-static void tell_place(const struct server *server, const char *url)
-{
-    if (server->options.host || server->options.path)
-        tepal_logf(TEPAL_LOG_INFO, "serving on %s", url);
-    else
-        tepal_logf(TEPAL_LOG_INFO, "serving on all addresses, port %u: %s/",
-                   tepal_listener_port(server->listener), url);
-}
-
 int serve_listen(tepal_app *app)
 {
-    struct server *server = app->server;
-    const tepal_run_options *options = &server->options;
-    int rc = server_listen(server);
-    if (rc < 0) {
-        place_complain(&(tepal_listener_options){ .host = options->host,
-                                                  .port = options->port,
-                                                  .path = options->path },
-                       rc);
-        return rc;
-    }
-    app->url = make_url(server);
-    if (!app->url) {
-        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(-ENOMEM));
-        return -ENOMEM;
-    }
-    tell_place(server, app->url);
-    return 0;
+    return sites_open(app->server);
 }
 
 /* Lets the requests end, and cancels those that take too long. What does not end even then, such as
@@ -123,9 +80,10 @@ static void end_requests(struct server *server, int64_t patience_ms)
 {
     if (server_wait_idle(server, loop_time_in(server->loop, patience_ms)) == 0)
         return;
-    size_t n = server->n_connections;
-    tepal_logf(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
-               n == 1 ? "" : "s", n == 1 ? "is" : "are");
+    size_t n = server->n_connections - server->n_idle;
+    if (n > 0)
+        tepal_logf(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
+                   n == 1 ? "" : "s", n == 1 ? "is" : "are");
     server_cancel_all(server);
     int64_t until = loop_time_in(server->loop, ending_grace_ms(patience_ms));
     if (server_wait_idle(server, until) < 0)
@@ -176,8 +134,6 @@ void serve_close(tepal_app *app)
     tepal_shield_end(deadline);
     app->server = NULL;
     server_free(server);
-    mem_free(app->url);
-    app->url = NULL;
 }
 
 int tepal_serve(tepal_app *app, const tepal_run_options *options)
@@ -214,7 +170,8 @@ void tepal_app_stop(tepal_app *app)
         task_wake(server->waiter, 0);
 }
 
-const char *tepal_app_url(const tepal_app *app)
+const char *tepal_app_url(const tepal_app *app, size_t n)
 {
-    return app && living_has(app) ? app->url : NULL;
+    const struct server *server = app && living_has(app) ? app->server : NULL;
+    return server && n < server->n_sites ? server->sites[n].url : NULL;
 }

@@ -35,7 +35,7 @@ static int wait_for_results(void *arg)
         { { { 1, 5 }, { 2, 7 }, { 3, 9 } }, 0 }, /* counts are no errors */
         { { { 1, 0 }, { 2, -EPIPE }, { 3, 0 } }, -EPIPE },
         { { { 3, -EIO }, { 2, -EPIPE }, { 1, 4 } }, -EPIPE }, /* the first in time */
-        { { { 0, -ECANCELED }, { 2, -ETIMEDOUT }, { 1, TEPAL_EJSON } }, -ECANCELED },
+        { { { 0, -ECANCELED }, { 2, -ETIMEDOUT }, { 1, TEPAL_EMESSAGE } }, -ECANCELED },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         n_ended = 0;

@@ -3,7 +3,7 @@
 
 static char said[2000];
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     size_t len = strlen(said);

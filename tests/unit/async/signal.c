@@ -383,7 +383,7 @@ static int fan_out(void *arg)
 
 static int n_lines;
 
-static void count_line(void *arg, enum tepal_log_level level, const char *text)
+static void count_line(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;

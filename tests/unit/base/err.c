@@ -2,6 +2,7 @@
 #include "../check.h"
 
 #include <tepal/base.h>
+#include <tepal/http_error.h>
 
 #include <limits.h>
 
@@ -13,7 +14,7 @@ static void of_errno(void **state)
     assert_string_equal(tepal_code_name(-ECANCELED), "ECANCELED");
     assert_string_equal(tepal_code_name(-EAGAIN), "EAGAIN");
     assert_string_equal(tepal_code_text(-ECONNREFUSED), "Connection refused");
-    assert_string_equal(tepal_code_text(-ETIMEDOUT), "the time is over");
+    assert_string_equal(tepal_code_text(-ETIMEDOUT), "timed out");
 }
 
 static void of_tepal(void **state)

@@ -13,7 +13,7 @@ static char last[5000];
 static int n_lines, last_level;
 static void *last_arg;
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     snprintf(last, sizeof(last), "%s", text);
     last_arg = arg;
@@ -42,10 +42,10 @@ static void levels(void **state)
 {
     (void)state;
     for (int threshold = TEPAL_LOG_DEBUG; threshold <= TEPAL_LOG_NONE; threshold++) {
-        tepal_log_set_level((enum tepal_log_level)threshold);
+        tepal_log_set_level((tepal_log_level)threshold);
         for (int level = TEPAL_LOG_DEBUG; level < TEPAL_LOG_NONE; level++) {
             n_lines = 0;
-            tepal_logf((enum tepal_log_level)level, "x%d", level);
+            tepal_logf((tepal_log_level)level, "x%d", level);
             assert_int_equal(n_lines, level >= threshold);
             if (n_lines > 0) {
                 assert_int_equal(last_level, level);
@@ -122,6 +122,19 @@ static void cuts_long_lines(void **state)
     assert_int_equal(strlen(last), 4092);
 }
 
+static void texts_that_are_null(void **state)
+{
+    (void)state;
+    static const char *volatile none;
+    const char *format = none;
+    tepal_logf(TEPAL_LOG_ERROR, format, 0);
+    assert_string_equal(last, "tepal_logf: the format is NULL");
+    tepal_log(TEPAL_LOG_ERROR, none);
+    assert_string_equal(last, "tepal_log: the text is NULL");
+    tepal_logf(TEPAL_LOG_ERROR, "of %s", none);
+    assert_string_equal(last, "of (null)");
+}
+
 /* Runs fn with standard error in a pipe. Returns what it wrote. */
 static const char *caught_stderr(void (*fn)(void))
 {
@@ -146,20 +159,28 @@ static void log_two_lines(void)
     tepal_log(TEPAL_LOG_ERROR, "two");
 }
 
+/* In whole seconds, by the clock that the log reads: that of time() may be a moment behind. */
+static time_t now(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    return at.tv_sec;
+}
+
 /* The time in UTC, with milliseconds, whatever the zone of the program. */
 static void standard_error_is_the_default(void **state)
 {
     (void)state;
     tepal_log_set_fn(NULL, NULL);
     setenv("TZ", "Pacific/Marquesas", 1);
-    time_t before = time(NULL);
+    time_t before = now();
     const char *text = caught_stderr(log_two_lines);
     unsetenv("TZ");
     struct tm tm = { 0 };
     int ms, length = 0;
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
     assert_non_null(rest);
-    assert_true(timegm(&tm) >= before && timegm(&tm) <= time(NULL));
+    assert_true(timegm(&tm) >= before && timegm(&tm) <= now());
     assert_int_equal(sscanf(rest, ".%3dZ warning: one\\x0a\n%n", &ms, &length), 1);
     assert_true(length > 0);
     assert_string_equal(rest + length + strlen("2026-01-01T00:00:00.000Z "), "error: two\n");
@@ -200,11 +221,8 @@ static void misuse_ends_the_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(levels),
-        TEST(escapes_control_octets),
-        TEST(cuts_long_lines),
-        TEST(standard_error_is_the_default),
-        TEST(misuse_ends_the_program),
+        TEST(levels),          TEST(texts_that_are_null),           TEST(escapes_control_octets),
+        TEST(cuts_long_lines), TEST(standard_error_is_the_default), TEST(misuse_ends_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ enum { LONG = 9000 }; /* octets of a line that is over PIPE_BUF */
 static char told[512]; /* the last line of the program's log */
 static int n_told;
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;

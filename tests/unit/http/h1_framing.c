@@ -1,6 +1,7 @@
 /* Tests of what the fields of a head decide: where the message ends, Host, and what becomes of the
  * connection. */
 #include "h1_check.h"
+#include "http/uri.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -297,6 +298,49 @@ static void response_to(void **state)
     }
 }
 
+/* What was found to be a valid host before makes no difference to what is found of the next one. */
+static void known_host(void **state)
+{
+    static char longest[61], too_long[62];
+    static const char *const hosts[] = {
+        "",
+        "a",
+        "a.example:80",
+        "a.example:8x",
+        "A.example:80",
+        "127.0.0.1:8080",
+        "127.0.0.1:8081",
+        "a b",
+        "a/b",
+        "[::1]:443",
+        "[::1:443",
+        "a.example:80",
+        "a.example:800",
+        "a.example:8",
+        longest,
+        too_long,
+    };
+    static const struct h1_limits limits = H1_CHECK_LIMITS;
+    (void)state;
+    memset(longest, 'a', sizeof(longest) - 1);
+    memset(too_long, 'a', sizeof(too_long) - 1);
+    for (size_t i = 0; i < COUNT(hosts) * COUNT(hosts); i++) {
+        struct h1_known_host known = { 0 };
+        const char *const in_turn[] = { hosts[i / COUNT(hosts)], hosts[i % COUNT(hosts)],
+                                        hosts[i / COUNT(hosts)] };
+        for (size_t n = 0; n < COUNT(in_turn); n++) {
+            char text[200];
+            struct h1_field fields[20];
+            struct h1_head head;
+            size_t len = (size_t)sprintf(text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", in_turn[n]);
+            h1_head_init(&head, false, fields);
+            head.known_host = &known;
+            bool valid = uri_is_host(in_turn[n], strlen(in_turn[n]));
+            assert_int_equal(h1_parse(&head, text, len, &limits), valid ? (long)len : -400);
+        }
+    }
+}
+
 static void lists(void **state)
 {
     static const struct {
@@ -323,6 +367,7 @@ int main(void)
         cmocka_unit_test(repeated),       cmocka_unit_test(connection),
         cmocka_unit_test(expect),         cmocka_unit_test(responses),
         cmocka_unit_test(response_to),    cmocka_unit_test(lists),
+        cmocka_unit_test(known_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

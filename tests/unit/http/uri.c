@@ -1,4 +1,5 @@
 /* Tests of request targets, hosts, percent-coding and query strings. */
+#include "http/h1_parse.h"
 #include "http/uri.h"
 
 #include <setjmp.h>
@@ -390,6 +391,38 @@ static void pairs(void **state)
     }
 }
 
+/* A path of which the parser knows that it stands for itself is what it is taken apart to. */
+static void plain_paths(void **state)
+{
+    static const char *const methods[] = { "GET", "OPTIONS", "CONNECT" };
+    static const char *const targets[] = { "/%c", "%c", "/a/%cb", "*%c", "http://h/%c", "a:1%c" };
+    static const struct h1_limits limits = { 100, 200, 4 };
+    (void)state;
+    for (size_t i = 0; i < COUNT(methods) * COUNT(targets) * 256; i++) {
+        char text[100], target[20];
+        const char *method = methods[i / 256 / COUNT(targets)];
+        size_t target_len =
+            (size_t)sprintf(target, targets[i / 256 % COUNT(targets)], (int)(i % 256));
+        size_t len = (size_t)sprintf(text, "%s ", method);
+        memcpy(text + len, target, target_len);
+        len += target_len + (size_t)sprintf(text + len + target_len, " HTTP/1.0\r\n\r\n");
+        struct h1_field fields[4];
+        struct h1_head head;
+        struct uri_target parts;
+        h1_head_init(&head, false, fields);
+        if (h1_parse(&head, text, len, &limits) <= 0 ||
+            !uri_is_plain_path(head.method_len, text + head.target, head.odd_target))
+            continue;
+        assert_int_equal(uri_parse_target(method, strlen(method), target, target_len, &parts), 0);
+        assert_ptr_equal(parts.path, target);
+        assert_int_equal(parts.path_len, target_len);
+        assert_null(parts.query);
+        assert_null(parts.scheme);
+        assert_null(parts.authority);
+        assert_false(parts.high);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -397,6 +430,7 @@ int main(void)
         cmocka_unit_test(high_octets),    cmocka_unit_test(hosts),
         cmocka_unit_test(decoding),       cmocka_unit_test(encoding),
         cmocka_unit_test(there_and_back), cmocka_unit_test(pairs),
+        cmocka_unit_test(plain_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

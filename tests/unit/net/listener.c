@@ -1,13 +1,13 @@
 /* Tests of listeners: opening them, accepting, resting when descriptors run out, and pausing. */
+#include "folder.h"
 #include "sockets.h"
 
 #include <sys/stat.h>
 #include <tepal/log.h>
 
-static char folder[] = "/tmp/tepal-listener-XXXXXX", path[200];
 static int n_warnings;
 
-static void count_warnings(void *arg, enum tepal_log_level level, const char *text)
+static void count_warnings(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     assert_int_equal(level, TEPAL_LOG_WARNING);
@@ -17,19 +17,14 @@ static void count_warnings(void *arg, enum tepal_log_level level, const char *te
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
     tepal_log_set_fn(count_warnings, NULL);
-    return 0;
+    return make_folder(state);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     tepal_log_set_fn(NULL, NULL);
-    return rmdir(folder);
+    return remove_folder(state);
 }
 
 static tepal_listener *listen_local(void)
@@ -57,14 +52,14 @@ static int connect_plain(const tepal_listener *listener, const char *host)
 static void talk(tepal_listener *listener, const char *host)
 {
     char buffer[10];
-    tepal_conn *stream = NULL;
+    tepal_conn *conn = NULL;
     int peer = connect_plain(listener, host);
-    assert_int_equal(tepal_listener_open_conn(listener, &stream), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &conn), 0);
     assert_int_equal(write(peer, "hello", 5), 5);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 5);
-    assert_int_equal(tepal_conn_write(stream, "hi", 2), 0);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 5);
+    assert_int_equal(tepal_conn_write(conn, "hi", 2), 0);
     assert_int_equal(read(peer, buffer, sizeof(buffer)), 2);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
 }
 
@@ -248,10 +243,10 @@ static void over_unix_sockets(void **state)
 
 static int accept_endless(void *arg)
 {
-    tepal_conn *stream = NULL;
-    int rc = tepal_listener_open_conn(arg, &stream);
+    tepal_conn *conn = NULL;
+    int rc = tepal_listener_open_conn(arg, &conn);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 
@@ -509,13 +504,56 @@ static void out_of_memory(void **state)
     assert_int_equal(run(fail_allocations, NULL), 0);
 }
 
+/* --- A socket that others have made ------------------------------------------------------------- */
+
+static int listen_on_given(void *arg)
+{
+    (void)arg;
+    tepal_listener *made = listen_local(), *listener = NULL;
+    int given = made->sockets[0].io.fd, before = count_fds();
+    assert_int_equal(fcntl(given, F_SETFL, 0), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = given }), 0);
+    assert_int_not_equal(listener->sockets[0].io.fd, given);
+    assert_true(fcntl(given, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(listener->sockets[0].io.fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(tepal_listener_port(listener), tepal_listener_port(made));
+    talk(listener, "127.0.0.1");
+    tepal_listener_close(listener);
+    assert_int_equal(count_fds(), before);
+    talk(made, "127.0.0.1"); /* the original goes on */
+    tepal_listener_close(made);
+
+    listener = NULL;
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = given }),
+                     -EBADF);
+    int ends[2];
+    connect_fds(AF_INET, ends);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = ends[0] }),
+                     -EINVAL);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = ends[0] }),
+                     -ENOTSOCK);
+    close(ends[0]);
+    close(ends[1]);
+    assert_null(listener);
+    return 0;
+}
+
+static void given(void **state)
+{
+    (void)state;
+    assert_int_equal(run(listen_on_given, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(over_tcp),      cmocka_unit_test(over_unix_sockets),
         cmocka_unit_test(in_a_task),     cmocka_unit_test(by_function),
         cmocka_unit_test(pausing),       cmocka_unit_test(out_of_descriptors),
-        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(out_of_memory), cmocka_unit_test(given),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -131,10 +131,10 @@ static int ask_self(void *arg)
     size_t len = 0;
     static const char request[] = "GET /show HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     (void)arg;
-    while (!tepal_app_url(app))
+    while (!tepal_app_url(app, 0))
         if (tepal_sleep_ms(1) < 0)
             return -ETIMEDOUT;
-    int port = atoi(strrchr(tepal_app_url(app), ':') + 1);
+    int port = atoi(strrchr(tepal_app_url(app, 0), ':') + 1);
     int rc = tepal_conn_open(&conn, "127.0.0.1", (uint16_t)port, NULL);
     if (rc < 0)
         return rc;
@@ -156,7 +156,7 @@ static int serve(void *arg)
     if (rc == 0)
         rc = tepal_serve(app, &(tepal_run_options){ .host = "127.0.0.1",
                                                     .port = TEPAL_ANY_PORT,
-                                                    .no_access_log = true });
+                                                    .access_log.off = true });
     if (rc == 0)
         rc = tepal_group_wait(group);
     tepal_group_close(group);

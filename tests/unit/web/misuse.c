@@ -29,7 +29,8 @@ static tepal_res *no_url(tepal_req *req)
 }
 static tepal_res *no_value_in_url(tepal_req *req)
 {
-    return tepal_redirect(req, 303, tepal_req_url(req, "item", "id", nothing(req), NULL));
+    return tepal_redirect(
+        req, 303, tepal_req_url(req, "item", (tepal_pair[]){ { "id", nothing(req) }, { 0 } }));
 }
 static tepal_res *redirect_with_200(tepal_req *req)
 {
@@ -166,6 +167,25 @@ static tepal_res *no_format_of_piece(tepal_req *req)
     written = tepal_writef(res, nothing(req), 0);
     return res;
 }
+static tepal_res *null_in_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%d %s\n", 1, nothing(req));
+    return res;
+}
+static tepal_res *null_in_large_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%600d %s", 1, nothing(req));
+    return res;
+}
+static tepal_res *percent_in_piece(tepal_req *req)
+{
+    static char format[] = "100%";
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, format, 0);
+    return res;
+}
 static tepal_res *status_0(tepal_req *req)
 {
     return tepal_text(req, 0, "x");
@@ -253,6 +273,10 @@ static const struct row wrong[] = {
     { "/jsonf", no_jsonf, "tepal_jsonf: the format is NULL" },
     { "/write", no_piece, "tepal_write: the data is NULL" },
     { "/writef", no_format_of_piece, "tepal_writef: the format is NULL" },
+    { "/writef-null", null_in_piece, "tepal_writef: a text for \"%d %s\\x0a\" is NULL" },
+    { "/writef-large", null_in_large_piece, "tepal_writef: a text for \"%600d %s\" is NULL" },
+    { "/writef-percent", percent_in_piece,
+      "tepal_writef: the format \"100%\" cannot be printed: Invalid argument" },
     { "/0", status_0, "tepal_text: status 0 is not 200 to 999" },
     { "/99", status_99, "tepal_empty: status 99 is not 200 to 999" },
     { "/1200", status_1200, "tepal_error: status 1200 is not 200 to 999" },
@@ -280,7 +304,7 @@ static void expect_500(const char *path, const char *says)
 {
     char line[256];
     log_forget();
-    tepal_testreply *reply = get(path);
+    tepal_test_reply *reply = get(path);
     assert_reply(reply, 500, "500 Internal Server Error\n");
     assert_false(reply->closed);
     snprintf(line, sizeof(line), "GET %s: %s", path, says);
@@ -349,10 +373,10 @@ static void texts_are_no_formats(void **state)
     tepal_get(app, "/markup", markup_as_value);
     start(NULL);
     log_forget();
-    tepal_testreply *reply = get("/text/%25s%25n");
+    tepal_test_reply *reply = get("/text/%25s%25n");
     assert_reply(reply, 200, "/text/%25s%25n");
-    assert_string_equal(tepal_testreply_header(reply, "X-Set"), "/text/%25s%25n");
-    assert_string_equal(tepal_testreply_header(reply, "X-Added"), "/text/%25s%25n");
+    assert_string_equal(tepal_test_header(reply, "X-Set"), "/text/%25s%25n");
+    assert_string_equal(tepal_test_header(reply, "X-Added"), "/text/%25s%25n");
     assert_string_equal(logged(), "/text/%25s%25n\n");
     assert_reply(get("/error/%25s%25n"), 404, "404 Not Found: /error/%25s%25n\n");
     assert_reply(get("/markup"), 200, "<b>100%s</b>");
@@ -380,14 +404,23 @@ static tepal_res *no_text_of_body(tepal_req *req)
     return tepal_text(req, 200, tepal_req_text(req));
 }
 
+static tepal_res *no_value_for_url(tepal_req *req)
+{
+    const tepal_pair variables[] = { { "id", tepal_req_text(req) }, { 0 } };
+    return tepal_redirect(req, 303, tepal_req_url(req, "item", variables));
+}
+
 static void a_failure_is_not_hidden(void **state)
 {
     (void)state;
+    tepal_routes(app, (const tepal_route[]){ { "GET", "/item/{id}", ok, .name = "item" }, { 0 } });
+    tepal_post(app, "/url", no_value_for_url);
     tepal_post(app, "/json", no_body);
     tepal_post(app, "/text", no_text_of_body);
     start(NULL);
     assert_reply(ask("POST", "/json", NULL, "{"), 400, "400 Bad Request: malformed JSON\n");
     assert_reply(ask("POST", "/text", NULL, "\xff"), 400, NULL);
+    assert_reply(ask("POST", "/url", NULL, "\xff"), 400, NULL);
     assert_string_equal(logged(), "");
 }
 
@@ -398,9 +431,9 @@ static tepal_res *null_names(tepal_req *req)
     const char *name = nothing(req);
     size_t found = 0;
     found += tepal_req_query(req, name) != NULL;
-    found += tepal_req_query_nth(req, name, 1) != NULL;
+    found += tepal_req_query_all(req, name)[0] != NULL;
     found += tepal_req_header(req, name) != NULL;
-    found += tepal_req_header_nth(req, name, 0) != NULL;
+    found += tepal_req_header_all(req, name)[0] != NULL;
     found += tepal_req_cookie(req, name) != NULL;
     found += tepal_req_match(req, name) != NULL;
     found += tepal_req_match_int(req, name) != 0;
@@ -414,14 +447,38 @@ static void names_that_are_null(void **state)
     tepal_get(app, "/", null_names);
     start(NULL);
     assert_reply(get("/"), 200, "0");
-    static const char *const calls[] = { "query",  "header", "header_nth",
-                                         "cookie", "match",  "match_int" };
+    static const char *const calls[] = { "query",  "query_all", "header",   "header_all",
+                                         "cookie", "match",     "match_int" };
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
         char line[128];
         snprintf(line, sizeof(line), "GET /: tepal_req_%s: the name is NULL", calls[i]);
         assert_non_null(strstr(logged(), line));
     }
     assert_non_null(strstr(logged(), "GET /: tepal_res_header: the name is NULL"));
+}
+
+/* In the middle of a stream: what has been sent cannot be taken back, so it is broken off. */
+static tepal_res *null_in_second_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    if (tepal_writef(res, "%s", "(null)") == 0)
+        written = tepal_writef(res, "%s", nothing(req));
+    return res;
+}
+
+static void null_in_a_stream(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", null_in_second_piece);
+    start(NULL);
+    written = 0;
+    tepal_test_reply *reply = get("/");
+    assert_int_equal(written, -EINVAL);
+    assert_int_equal(reply->status, 0);
+    assert_non_null(strstr(wire(reply), "(null)\r\n"));
+    assert_null(strstr(wire(reply), "0\r\n\r\n"));
+    assert_true(reply->closed);
+    assert_non_null(strstr(logged(), "GET /: tepal_writef: a text for \"%s\" is NULL\n"));
 }
 
 /* "(null)" that is no NULL. */
@@ -445,7 +502,7 @@ static tepal_res *data_on_stack(tepal_req *req)
 {
     char text[64];
     snprintf(text, sizeof(text), "from the stack");
-    return tepal_data(req, 200, "text/plain", text, strlen(text));
+    return lent(req, text, strlen(text));
 }
 
 struct call {
@@ -475,7 +532,7 @@ static char *of_handler;
 static int data_of_handler(void *arg)
 {
     struct call *call = arg;
-    call->res = tepal_data(call->req, 200, NULL, of_handler, 1);
+    call->res = lent(call->req, of_handler, 1);
     return 0;
 }
 
@@ -513,13 +570,13 @@ static tepal_res *data_elsewhere(tepal_req *req)
     memcpy(copy, "copy", 4);
     switch (tepal_req_query(req, "n")[0]) {
     case '0':
-        return tepal_data(req, 200, NULL, constant, 8);
+        return lent(req, constant, 8);
     case '1':
-        return tepal_data(req, 200, NULL, variable, 8);
+        return lent(req, variable, 8);
     case '2':
-        return tepal_data(req, 200, NULL, copy, 4);
+        return lent(req, copy, 4);
     default:
-        return tepal_data(req, 200, NULL, NULL, 0);
+        return lent(req, NULL, 0);
     }
 }
 
@@ -527,9 +584,11 @@ static void octets_on_a_stack(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        { "/handler", data_on_stack, "tepal_data: the data is a variable on the stack" },
-        { "/job", data_on_stack_of_job, "tepal_data: the data is a variable on the stack" },
-        { "/other", data_on_stack_of_handler, "tepal_data: the data is a variable on the stack" },
+        { "/handler", data_on_stack, "tepal_res_lend_body: the data is a variable on the stack" },
+        { "/job", data_on_stack_of_job,
+          "tepal_res_lend_body: the data is a variable on the stack" },
+        { "/other", data_on_stack_of_handler,
+          "tepal_res_lend_body: the data is a variable on the stack" },
         { "/defer", deferred_on_stack, "tepal_req_defer: the argument is a variable on the stack" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -566,7 +625,7 @@ static void octets_on_a_thread_s_stack(void **state)
     (void)state;
     tepal_get(app, "/thread", data_on_stack_of_thread);
     start(NULL);
-    expect_500("/thread", "tepal_data: the data is a variable on the stack");
+    expect_500("/thread", "tepal_res_lend_body: the data is a variable on the stack");
 }
 
 /* --- Responses of others ---------------------------------------------------------------------- */
@@ -591,6 +650,9 @@ static tepal_res *touch_kept(tepal_req *req)
     failed += tepal_res_remove_cookie(kept, "a", NULL) == -EINVAL;
     failed += tepal_res_set_length(kept, 5) == -EINVAL;
     failed += tepal_res_header(kept, "X-Mine") == NULL;
+    failed += tepal_res_set_body(kept, "x", 1) == -EINVAL;
+    failed += tepal_res_lend_body(kept, "x", 1, NULL, NULL) == -EINVAL;
+    failed += tepal_res_body(kept) == NULL;
     tepal_res_set_close(kept);
     return tepal_textf(req, 200, "%d", failed);
 }
@@ -610,12 +672,12 @@ static void a_response_kept_over_requests(void **state)
     start(NULL);
     assert_reply(ask("GET", "/", "X-Who: alice", NULL), 200, "secret of alice\n");
     expect_500("/", "the handler: returned a response that is not to this request");
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     expect_500("/", "the handler: returned a response that is not to this request");
-    assert_reply(get("/touch"), 200, "8");
+    assert_reply(get("/touch"), 200, "11");
     expect_only("GET /touch: tepal_res_set_header: the response is of a request that has ended");
     expect_only("GET /touch: tepal_res_set_close: the response is of a request that has ended");
-    tepal_testreply *reply = get("/touch");
+    tepal_test_reply *reply = get("/touch");
     assert_field(reply, "X-Mine", NULL);
     assert_false(reply->closed);
 }
@@ -711,18 +773,18 @@ static void a_response_to_another_request(void **state)
     assert_reply(get("/none"), 404, NULL); /* the client has its connection */
     int fd = connect_another();
     assert_int_equal(send(fd, first, strlen(first), 0), strlen(first));
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
     expect_500("/second", "the handler: returned a response that is not to this request");
-    assert_reply(get("/touch"), 200, "8");
+    assert_reply(get("/touch"), 200, "11");
     expect_only("GET /touch: tepal_res_set_header: the response is one to another request");
     assert_string_equal(received(fd), "");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     const char *text = received(fd);
     assert_non_null(strstr(text, "\r\n\r\nfor the first\n"));
     assert_null(strstr(text, "X-Mine"));
     assert_null(strstr(text, "Connection: close"));
     close(fd);
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
 }
 
 /* A stream may be written to by whoever knows it, as long as it lives. */
@@ -749,13 +811,13 @@ static void a_stream_of_another_request(void **state)
     assert_reply(get("/none"), 404, NULL);
     int fd = connect_another();
     assert_int_equal(send(fd, first, strlen(first), 0), strlen(first));
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
     assert_reply(get("/write"), 200, "0");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     assert_non_null(strstr(received(fd), "by another"));
     assert_string_equal(logged(), "");
     close(fd);
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
 }
 
 /* --- A stream that is written to after its end ------------------------------------------------ */
@@ -938,6 +1000,7 @@ int main(void)
         WEB_TEST(the_pattern_is_named),
         WEB_TEST(a_failure_is_not_hidden),
         WEB_TEST(names_that_are_null),
+        WEB_TEST(null_in_a_stream),
         WEB_TEST(null_as_a_word),
         WEB_TEST(octets_on_a_stack),
         WEB_TEST(octets_on_a_thread_s_stack),
