@@ -580,7 +580,7 @@ static void stopped_while_it_starts(void **state)
     tepal_on_startup(app, wait_for_ever, NULL);
     tepal_on_startup(app, never_reached, NULL);
     tepal_on_shutdown(app, never_reached, NULL);
-    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    tepal_run_options options = { .path = "@tepal-unit-app", .access_log.off = true };
     assert_int_equal(tepal_main(stop_while_it_starts, &options), 0);
     assert_int_equal(waited_in_hook, -ECANCELED);
     assert_int_equal(waited_in_leave, 0); /* it can do its work */
@@ -605,7 +605,7 @@ static void stopped_while_a_context_is_entered(void **state)
     tepal_context(app, enter_for_ever, leave_slowly, NULL);
     tepal_context(app, never_reached, never_reached, NULL);
     tepal_on_startup(app, never_reached, NULL);
-    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    tepal_run_options options = { .path = "@tepal-unit-app", .access_log.off = true };
     assert_int_equal(tepal_main(stop_while_it_starts, &options), 0);
     assert_int_equal(waited_in_leave, 0);
     assert_string_equal(story, "");
@@ -630,7 +630,7 @@ static void cancelled_while_it_starts(void **state)
     waited_in_leave = waited_after = 1;
     tepal_context(app, enter_soon, leave_slowly, NULL);
     tepal_on_startup(app, wait_for_ever, NULL);
-    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    tepal_run_options options = { .path = "@tepal-unit-app", .access_log.off = true };
     assert_int_equal(tepal_main(cancel_while_it_starts, &options), 0);
     assert_int_equal(waited_in_leave, 0);
     assert_int_equal(waited_after, -ECANCELED);
