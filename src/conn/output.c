@@ -196,3 +196,9 @@ void h1_conn_flush_at_leaving(struct h1_conn *http)
     http->work->http = http;
     loop_at_leaving(loop_current, &http->work->unsent);
 }
+
+bool h1_conn_is_untaken(const struct h1_conn *http)
+{
+    int n = 0;
+    return ioctl(http->conn.io.fd, SIOCOUTQNSD, &n) == 0 && n > 0;
+}

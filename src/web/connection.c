@@ -142,14 +142,6 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
     return http->conn.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
 }
 
-/* Whether the client has not taken all yet that the system holds for it. What it may send meanwhile
- * would make of a close a reset, which takes that away. */
-static bool has_unsent(const struct connection *c)
-{
-    int n = 0;
-    return ioctl(c->http.conn.io.fd, SIOCOUTQNSD, &n) == 0 && n > 0;
-}
-
 /* After the response: whether, and how, the connection goes on. */
 static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
 {
@@ -167,7 +159,7 @@ static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
      * with it (RFC 9112 section 9.6). */
     bool unread = !req->body.done || req->refused || http->in_start < http->in_end ||
                   (http->conn.io.state & IO_READ);
-    return unread || has_unsent(c) ? OUTCOME_LINGER : OUTCOME_CLOSE;
+    return unread || h1_conn_is_untaken(&c->http) ? OUTCOME_LINGER : OUTCOME_CLOSE;
 }
 
 static enum outcome respond(struct connection *c, tepal_req *req)
@@ -344,7 +336,7 @@ static NO_INLINE void end_with(struct connection *c, int status)
 /* Nothing is under way. */
 static void close_idle(struct connection *c)
 {
-    if (has_unsent(c))
+    if (h1_conn_is_untaken(&c->http))
         linger(c);
     else
         destroy(c);
