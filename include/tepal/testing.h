@@ -6,7 +6,8 @@
  * Not to be used in a task: each call runs the loop itself. A call whose reply can never come gives up:
  * when all tasks wait for one another, with no timer set; or after a minute of real time, for a stream
  * that has no end, or what never comes from outside of the process. The log then says what each task
- * waits for.
+ * waits for. NULL, where it is not said to be allowed, ends the program with a message that names the
+ * call: so does the test that could not start.
  *
  *     tepal_test *test = tepal_test_new(app, NULL);
  *     tepal_test_reply *reply = tepal_test_get(test, "/hello/you");
@@ -48,7 +49,7 @@ typedef struct tepal_test_options {
 } tepal_test_options;
 
 /* Starts the application: its contexts and hooks run. Does not take it over. options may be NULL. NULL
- * when it could not start; the reason is logged. A thread has one test at a time. */
+ * when it could not start, or memory is short; the reason is logged. A thread has one test at a time. */
 TEPAL_API tepal_test *tepal_test_new(tepal_app *app, const tepal_test_options *options);
 
 /* Stops the application gracefully and frees the test and all replies. NULL is allowed. */

@@ -43,8 +43,7 @@ static void on_wakeup(struct io *io)
     CONTAINER_OF(wakeup, struct tepal_loop, wakeup)->loop->calls_due = true;
 }
 
-/* Makes the loop's queue if there is none. Returns 0 or a negative errno. */
-static int calls_open(struct loop *loop)
+int calls_open(struct loop *loop)
 {
     if (loop->calls)
         return 0;
@@ -61,6 +60,11 @@ static int calls_open(struct loop *loop)
     pthread_mutex_init(&calls->mutex, NULL);
     loop->calls = calls;
     return 0;
+}
+
+struct loop *calls_loop(const tepal_loop *calls)
+{
+    return calls->loop;
 }
 
 void calls_close(tepal_loop *calls)

@@ -8,6 +8,12 @@
 
 struct loop;
 
+/* Makes the loop's queue if there is none. Returns 0 or a negative errno. */
+int calls_open(struct loop *loop);
+
+/* Whose it is. */
+struct loop *calls_loop(const tepal_loop *calls);
+
 /* Runs the calls that are queued, but not more than a turn has room for, nor those that they queue
  * themselves. Returns whether there were any. */
 bool calls_run(struct loop *loop);

@@ -36,7 +36,7 @@ static int64_t clock_us(void)
     return (int64_t)ts.tv_sec * 1000000 + (int64_t)((uint64_t)ts.tv_nsec / 1000);
 }
 
-static void look_at_clock(struct loop *loop)
+void loop_look_at_clock(struct loop *loop)
 {
     if (loop->fake_time)
         return;
@@ -62,6 +62,8 @@ int64_t tepal_now_ms(void)
 void tepal_clock_fake(void)
 {
     struct loop *loop = loop_need("tepal_clock_fake");
+    if (loop->guest)
+        misuse("tepal_clock_fake", "the time of a loop of tepal_loop_open() is that of its host");
     if (loop->fake_time)
         return;
     /* Time goes on from what a call may have told already. */
@@ -134,12 +136,14 @@ int loop_open(struct loop *loop, size_t stack_size)
     if (rc < 0)
         return rc;
     ctx_init_thread(&loop->ctx);
+    list_init(&loop->leaving);
     list_init(&loop->ready);
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
+    list_init(&loop->pools);
     loop->end_until = TEPAL_NEVER;
-    look_at_clock(loop);
+    loop_look_at_clock(loop);
     loop->polled = loop->due = loop->now;
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->logs, on_logs);
@@ -163,7 +167,7 @@ void loop_close(struct loop *loop)
         list_remove(&part->node);
         part->close(part);
     }
-    offload_close(loop->offload, loop->leave_threads ? 0 : loop->end_until);
+    offload_close_all(loop, loop->leave_threads ? 0 : loop->end_until);
     microtimers_close(loop->microtimers);
     calls_close(loop->calls);
     dump_signal_close(loop);
@@ -228,13 +232,13 @@ static NO_INLINE void run_for_a_while(struct loop *loop)
     loop->turn_over = false;
     while (run_ready(loop, n) && !loop->turn_over) {
         int64_t before_us = loop->now_us;
-        look_at_clock(loop);
+        loop_look_at_clock(loop);
         if (loop->now_us >= end_us)
             return;
         if (n < MOST && loop->now_us - before_us < QUICK_US)
             n *= 2;
     }
-    look_at_clock(loop);
+    loop_look_at_clock(loop);
 }
 
 /* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
@@ -246,7 +250,7 @@ static bool poll_until(struct loop *loop, int timeout_ms)
     bool more = poller_is_full(&loop->poller) && loop->n_full < poller_max_batches(&loop->poller);
     loop->n_full = more ? loop->n_full + 1 : 0;
     if (timeout_ms != 0)
-        look_at_clock(loop);
+        loop_look_at_clock(loop);
     if (n > 0)
         poller_dispatch(&loop->poller);
     return n > 0;
@@ -304,7 +308,7 @@ static bool poll_fake(struct loop *loop, bool wait)
         return true;
     if (!wait || !list_is_empty(&loop->ready))
         return false;
-    if (offload_is_busy(loop->offload))
+    if (offload_is_busy(loop))
         return poll_until(loop, -1);
     int64_t next = loop_next_us(loop), now = loop_clock_us(loop);
     if (next == INT64_MAX)
@@ -333,7 +337,7 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
             run_for_a_while(loop);
         } else {
             run_ready(loop, list_length(&loop->ready));
-            look_at_clock(loop);
+            loop_look_at_clock(loop);
         }
         let_time_pass(loop);
         /* Then the next turn waits; to ask the poller now would mostly be for nothing. */
@@ -341,7 +345,7 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
             return true;
     }
     done |= poll_until(loop, timeout_of(loop, wait && !done));
-    look_at_clock(loop);
+    loop_look_at_clock(loop);
     if (list_is_empty(&loop->ready)) /* else after those that have been woken */
         let_time_pass(loop);
     return done;

@@ -113,29 +113,44 @@ static int check_options(const tepal_test_options *options, struct addr *remote)
     return rc;
 }
 
+/* There is no test, and nothing else has told why. */
+static void tell_no_test(int error)
+{
+    tepal_logf(TEPAL_LOG_ERROR, "no test: %s",
+               error == -EBUSY ? "this thread has one that is not closed, or runs a loop"
+                               : tepal_code_text(error));
+}
+
+/* Starts the application in a task. What has gone wrong has been told. */
+static int run_start(struct loop *loop, struct start *start)
+{
+    struct tepal_task *task = task_new(loop, start_app, start, "test", 0);
+    if (!task) {
+        tell_no_test(-ENOMEM);
+        return -ENOMEM;
+    }
+    task_start(loop, task);
+    while (!start->done)
+        loop_turn(loop, true);
+    return start->result;
+}
+
 /* Opens the loop, with the test's clock, and starts the application in it. */
 static int open_test(tepal_test *test, const tepal_run_options *options)
 {
-    struct start start = { .app = test->app, .options = run_options(options), .result = -ENOMEM };
+    struct start start = { .app = test->app, .options = run_options(options) };
     int rc = loop_open(&test->loop, start.options.stack_size);
     if (rc < 0) {
-        tepal_logf(TEPAL_LOG_ERROR, "no test: %s",
-                   rc == -EBUSY ? "this thread has one that is not closed, or runs a loop"
-                                : tepal_code_text(rc));
+        tell_no_test(rc);
         return rc;
     }
     tepal_clock_fake();
-    struct tepal_task *task = task_new(&test->loop, start_app, &start, "test", 0);
-    if (task) {
-        task_start(&test->loop, task);
-        while (!start.done)
-            loop_turn(&test->loop, true);
-    }
-    if (start.result < 0) {
+    rc = run_start(&test->loop, &start);
+    if (rc < 0) {
         loop_finish(&test->loop);
         loop_close(&test->loop);
     }
-    return start.result;
+    return rc;
 }
 
 tepal_test *tepal_test_new(tepal_app *app, const tepal_test_options *options)
@@ -143,8 +158,10 @@ tepal_test *tepal_test_new(tepal_app *app, const tepal_test_options *options)
     static const tepal_test_options defaults;
     options = options ? options : &defaults;
     tepal_test *test = mem_zalloc(sizeof(*test));
-    if (!test)
+    if (!test) {
+        tell_no_test(-ENOMEM);
         return NULL;
+    }
     test->app = app;
     test->fd = -1;
     buf_init(&test->in, MAX_REPLY);
@@ -201,6 +218,7 @@ static void let_happen(tepal_test *test)
 
 void tepal_test_disconnect(tepal_test *test)
 {
+    testreply_need("tepal_test_disconnect", test, "the test");
     if (test->fd < 0)
         return;
     testpeer_close(&test->closed, test->fd);
@@ -211,6 +229,7 @@ void tepal_test_disconnect(tepal_test *test)
 
 void tepal_test_shutdown(tepal_test *test)
 {
+    testreply_need("tepal_test_shutdown", test, "the test");
     if (test->fd >= 0)
         shutdown(test->fd, SHUT_WR);
 }
@@ -238,7 +257,7 @@ static bool receive_some(tepal_test *test)
 static bool waits_for_others(const tepal_test *test)
 {
     const struct loop *loop = &test->loop;
-    if (offload_is_busy(loop->offload) || loop->n_outside > 0)
+    if (offload_is_busy(loop) || loop->n_outside > 0)
         return true;
     for (const struct list *node = loop->tasks.next; node != &loop->tasks; node = node->next) {
         const struct tepal_task *task = CONTAINER_OF(node, struct tepal_task, in_loop);
@@ -269,6 +288,8 @@ static int wait_for_next(tepal_test *test)
 
 int tepal_test_write(tepal_test *test, const void *data, size_t len)
 {
+    testreply_need("tepal_test_write", test, "the test");
+    testreply_need("tepal_test_write", len > 0 ? data : test, "the data");
     const char *p = data;
     int rc = connect_client(test);
     while (rc == 0 && len > 0) {
@@ -289,6 +310,7 @@ int tepal_test_write(tepal_test *test, const void *data, size_t len)
 
 void tepal_test_advance(tepal_test *test, int64_t ms)
 {
+    testreply_need("tepal_test_advance", test, "the test");
     struct loop *loop = &test->loop;
     int64_t now = loop_clock_us(loop);
     int64_t end = ms < (INT64_MAX - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
@@ -352,6 +374,8 @@ static int take_reply(tepal_test *test, struct kept_reply *kept, size_t len, con
 
 tepal_test_reply *tepal_test_receive(tepal_test *test, const char *method)
 {
+    testreply_need("tepal_test_receive", test, "the test");
+    testreply_need("tepal_test_receive", method, "the method");
     struct kept_reply *kept = testreply_new(&test->replies);
     struct buf body;
     if (!kept)
@@ -388,6 +412,8 @@ static tepal_test_reply *no_reply(tepal_test *test, int error)
 tepal_test_reply *tepal_test_send(tepal_test *test, const char *target,
                                   const tepal_fetch_options *options)
 {
+    testreply_need("tepal_test_send", test, "the test");
+    testreply_need("tepal_test_send", target, "the target");
     struct buf request;
     buf_init(&request, MAX_REPLY);
     int rc = fetch_write(&request, "tepal_test_send", "test", target, options);
@@ -399,11 +425,15 @@ tepal_test_reply *tepal_test_send(tepal_test *test, const char *target,
 
 tepal_test_reply *tepal_test_get(tepal_test *test, const char *target)
 {
+    testreply_need("tepal_test_get", test, "the test");
+    testreply_need("tepal_test_get", target, "the target");
     return tepal_test_send(test, target, NULL);
 }
 
 tepal_test_reply *tepal_test_post_json(tepal_test *test, const char *target, json_t *json)
 {
+    testreply_need("tepal_test_post_json", test, "the test");
+    testreply_need("tepal_test_post_json", target, "the target");
     if (json)
         return tepal_test_send(test, target,
                                &(tepal_fetch_options){ .method = "POST", .json = json });
@@ -413,6 +443,8 @@ tepal_test_reply *tepal_test_post_json(tepal_test *test, const char *target, jso
 
 tepal_test_reply *tepal_test_post_form(tepal_test *test, const char *target, const tepal_pair *form)
 {
+    testreply_need("tepal_test_post_form", test, "the test");
+    testreply_need("tepal_test_post_form", target, "the target");
     return tepal_test_send(test, target, &(tepal_fetch_options){ .method = "POST", .form = form });
 }
 

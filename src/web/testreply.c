@@ -1,11 +1,13 @@
 /* Replies of a test: what the server has sent is taken apart, and kept as long as the test. */
 #include "web/testreply.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/chunk.h"
 #include "http/field.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct kept_reply *testreply_new(struct kept_reply **list)
@@ -112,8 +114,19 @@ long testreply_parse(struct kept_reply *kept, const char *method, tepal_bytes re
 
 /* --- Looking at them -------------------------------------------------------------------------- */
 
+void testreply_need(const char *call, const void *argument, const char *what)
+{
+    char text[64];
+    if (argument)
+        return;
+    snprintf(text, sizeof(text), "%s is NULL", what);
+    misuse(call, text);
+}
+
 const char *tepal_test_header(const tepal_test_reply *reply, const char *name)
 {
+    testreply_need("tepal_test_header", reply, "the reply");
+    testreply_need("tepal_test_header", name, "the name");
     struct kept_reply *kept = (struct kept_reply *)(uintptr_t)reply;
     if (reply->status == 0)
         return NULL;
@@ -132,6 +145,7 @@ const char *tepal_test_header(const tepal_test_reply *reply, const char *name)
 
 json_t *tepal_test_json(tepal_test_reply *reply)
 {
+    testreply_need("tepal_test_json", reply, "the reply");
     struct kept_reply *kept = (struct kept_reply *)reply;
     if (!kept->json)
         kept->json = json_loadb(reply->body.data, reply->body.len, JSON_DECODE_ANY, NULL);

@@ -33,4 +33,7 @@ long testreply_parse(struct kept_reply *kept, const char *method, tepal_bytes re
 /* Gives it copies of its raw octets and its body. Returns 0 or -ENOMEM. */
 int testreply_fill(struct kept_reply *kept, tepal_bytes raw, tepal_bytes body);
 
+/* Ends a test that gave NULL as this argument to the call: as for a test that could not start. */
+void testreply_need(const char *call, const void *argument, const char *what);
+
 #endif

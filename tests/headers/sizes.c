@@ -35,6 +35,7 @@ SIZE(tepal_loop_options, 40);
 
 /* thread.h */
 SIZE(tepal_offload_options, 48);
+SIZE(tepal_pool_options, 64);
 
 /* inspect.h */
 SIZE(tepal_debug_options, 56);
@@ -78,6 +79,7 @@ SIZE(tepal_done, 64);
 SIZE(tepal_route, 128);
 
 /* req.h */
+SIZE(tepal_failure, 32);
 
 /* res.h */
 SIZE(tepal_cookie_options, 64);

@@ -160,7 +160,7 @@ static void mistakes(void **state)
                  { bad_in_list, TEPAL_EFIELD },
                  { null_in_list, -EINVAL } };
     tepal_get(app, "/", call_make);
-    start(&(tepal_run_options){ .limits.max_request_memory = 1000 * 1000 * 1000 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 1000 * 1000 * 1000 } });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         make = rows[i].make;
         results[0] = 0;

@@ -358,6 +358,30 @@ static void behind_a_large_body(void **state)
     free(body);
 }
 
+/* What is not read is looked at as far as there is room for it with the head. */
+static void behind_an_unread_body(void **state)
+{
+    (void)state;
+    enum { BUFFER = 16 * 1024, HEAD = 500 };
+    char *body = octets(BUFFER), head[HEAD + 1], request[2 * BUFFER];
+    tepal_post(app, "/", sleeps);
+    start(NULL);
+    for (int size = BUFFER - 1; size <= BUFFER + 1; size++) {
+        int n =
+            sprintf(head, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nX: ", size - HEAD);
+        sprintf(head + n, "%0*d\r\n\r\n", HEAD - n - 4, 0);
+        assert_int_equal(sprintf(request, "%s%.*s", head, size - HEAD, body), size);
+        forget();
+        int fd = attach(request);
+        shutdown(fd, SHUT_WR);
+        tepal_test_advance(client, 2000);
+        assert_int_equal(told[0], size <= BUFFER ? -ECANCELED : 0);
+        close(fd);
+        run();
+    }
+    free(body);
+}
+
 /* What was sent before the end is answered, each with its own wait ended. */
 static void requests_before_the_end(void **state)
 {
@@ -380,7 +404,8 @@ int main(void)
         WEB_TEST(ends_every_wait),         WEB_TEST(what_is_written_goes_out),
         WEB_TEST(a_response_all_the_same), WEB_TEST(what_another_task_writes),
         WEB_TEST(a_shielded_route),        WEB_TEST(half_closed_clients),
-        WEB_TEST(behind_a_large_body),     WEB_TEST(requests_before_the_end),
+        WEB_TEST(behind_a_large_body),     WEB_TEST(behind_an_unread_body),
+        WEB_TEST(requests_before_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

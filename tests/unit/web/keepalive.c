@@ -305,13 +305,13 @@ static void linger_in_turns(int64_t timeout_ms)
         total += (size_t)n;
     loop_turn(loop_current, false);
     struct connection *c = CONTAINER_OF(app->server->connections.next, struct connection, node);
-    assert_int_equal(ioctl(c->http.stream.io.fd, FIONREAD, &left), 0);
+    assert_int_equal(ioctl(c->http.conn.io.fd, FIONREAD, &left), 0);
     assert_true((size_t)left + 16 * LOOP_BUFFER_SIZE >= total);
     if (total > 16 * LOOP_BUFFER_SIZE)
         assert_true(left > 0);
     assert_reply(get("/x"), 200, "/x");
     tepal_test_advance(client, 100); /* and in the end all of it is read */
-    assert_int_equal(ioctl(c->http.stream.io.fd, FIONREAD, &left), 0);
+    assert_int_equal(ioctl(c->http.conn.io.fd, FIONREAD, &left), 0);
     assert_int_equal(left, 0);
     close(fd);
     run();

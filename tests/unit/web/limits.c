@@ -266,7 +266,7 @@ static int see_options(void *arg)
     int fd = open_client();
     tepal_sleep_ms(50);
     struct connection *c = CONTAINER_OF(app->server->connections.next, struct connection, node);
-    int server_fd = c->http.stream.io.fd;
+    int server_fd = c->http.conn.io.fd;
     socklen_t size = sizeof(int);
     getsockopt(server_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &found[0], &size);
     getsockopt(server_fd, IPPROTO_TCP, TCP_KEEPIDLE, &found[1], &size);

@@ -59,7 +59,8 @@ static tepal_res *widths(tepal_req *req)
 static tepal_res *numbers(tepal_req *req)
 {
     return tepal_htmlf(req, 200, "%d %5.2f %#x %ld %llu %zu %hhd %Lg %e %s %td %jd", -1, 1.5, 255u,
-                       2L, 3ULL, (size_t)4, 5, 6.5L, 1e10, "<", (ptrdiff_t)7, (intmax_t)8);
+                       2L, 3ULL, (size_t)4, (signed char)5, 6.5L, 1e10, "<", (ptrdiff_t)7,
+                       (intmax_t)8);
 }
 static tepal_res *wide_text(tepal_req *req)
 {
@@ -233,7 +234,7 @@ static void no_memory(void **state)
     (void)state;
     long_text = octets(100 * 1000);
     tepal_get(app, "/", call_make);
-    start(&(tepal_run_options){ .limits.max_request_memory = 300 * 1000 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 300 * 1000 } });
     make = long_texts;
     assert_int_equal(get("/")->status, 200);
     memset(long_text, '"', 100 * 1000);

@@ -167,6 +167,25 @@ static tepal_res *no_format_of_piece(tepal_req *req)
     written = tepal_writef(res, nothing(req), 0);
     return res;
 }
+static tepal_res *null_in_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%d %s\n", 1, nothing(req));
+    return res;
+}
+static tepal_res *null_in_large_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%600d %s", 1, nothing(req));
+    return res;
+}
+static tepal_res *percent_in_piece(tepal_req *req)
+{
+    static char format[] = "100%";
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, format, 0);
+    return res;
+}
 static tepal_res *status_0(tepal_req *req)
 {
     return tepal_text(req, 0, "x");
@@ -254,6 +273,10 @@ static const struct row wrong[] = {
     { "/jsonf", no_jsonf, "tepal_jsonf: the format is NULL" },
     { "/write", no_piece, "tepal_write: the data is NULL" },
     { "/writef", no_format_of_piece, "tepal_writef: the format is NULL" },
+    { "/writef-null", null_in_piece, "tepal_writef: a text for \"%d %s\\x0a\" is NULL" },
+    { "/writef-large", null_in_large_piece, "tepal_writef: a text for \"%600d %s\" is NULL" },
+    { "/writef-percent", percent_in_piece,
+      "tepal_writef: the format \"100%\" cannot be printed: Invalid argument" },
     { "/0", status_0, "tepal_text: status 0 is not 200 to 999" },
     { "/99", status_99, "tepal_empty: status 99 is not 200 to 999" },
     { "/1200", status_1200, "tepal_error: status 1200 is not 200 to 999" },
@@ -432,6 +455,30 @@ static void names_that_are_null(void **state)
         assert_non_null(strstr(logged(), line));
     }
     assert_non_null(strstr(logged(), "GET /: tepal_res_header: the name is NULL"));
+}
+
+/* In the middle of a stream: what has been sent cannot be taken back, so it is broken off. */
+static tepal_res *null_in_second_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    if (tepal_writef(res, "%s", "(null)") == 0)
+        written = tepal_writef(res, "%s", nothing(req));
+    return res;
+}
+
+static void null_in_a_stream(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", null_in_second_piece);
+    start(NULL);
+    written = 0;
+    tepal_test_reply *reply = get("/");
+    assert_int_equal(written, -EINVAL);
+    assert_int_equal(reply->status, 0);
+    assert_non_null(strstr(wire(reply), "(null)\r\n"));
+    assert_null(strstr(wire(reply), "0\r\n\r\n"));
+    assert_true(reply->closed);
+    assert_non_null(strstr(logged(), "GET /: tepal_writef: a text for \"%s\" is NULL\n"));
 }
 
 /* "(null)" that is no NULL. */
@@ -953,6 +1000,7 @@ int main(void)
         WEB_TEST(the_pattern_is_named),
         WEB_TEST(a_failure_is_not_hidden),
         WEB_TEST(names_that_are_null),
+        WEB_TEST(null_in_a_stream),
         WEB_TEST(null_as_a_word),
         WEB_TEST(octets_on_a_stack),
         WEB_TEST(octets_on_a_thread_s_stack),

@@ -53,7 +53,7 @@ static void copies(void **state)
     tepal_get(app, "/body", copied_body);
     tepal_get(app, "/none", no_octets);
     tepal_get(app, "/large/{n:int}", too_large);
-    start(&(tepal_run_options){ .limits.max_request_memory = 256 * 1024 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 256 * 1024 } });
     assert_reply(get("/data"), 200, "of the stack");
     tepal_test_reply *reply = get("/body");
     assert_field(reply, "Content-Length", "3");
@@ -188,7 +188,7 @@ static void mistakes(void **state)
     };
     tepal_get(app, "/{kind}", lend_wrongly);
     tepal_get(app, "/after/head", set_after_head);
-    start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 64 * 1024 } });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char target[32];
         snprintf(target, sizeof(target), "/%s", rows[i].kind);

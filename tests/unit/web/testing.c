@@ -2,6 +2,7 @@
 #include "web_check.h"
 
 #include "async/loop.h"
+#include "base/mem.h"
 #include "web/application.h"
 #include "web/server.h"
 
@@ -323,9 +324,30 @@ static void ends(void **state)
     assert_int_equal(app->server->n_connections, 0);
 }
 
+/* --- Memory that is short --------------------------------------------------------------------- */
+
+/* Whichever allocation fails: a client that is none says why. */
+static void no_memory_to_start(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", ok);
+    for (size_t n = 1; !client; n++) {
+        log_forget();
+        mem_fail_nth(n, 1);
+        client = tepal_test_new(app, NULL);
+        size_t failures = mem_failures();
+        mem_fail_nth(0, 0);
+        if (!client && !*logged())
+            fail_msg("no client, and no word: allocation %zu failed", n);
+        assert_true(client || failures > 0);
+    }
+    assert_reply(get("/"), 200, "ok");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WEB_TEST(no_memory_to_start),
         WEB_TEST(requests),
         WEB_TEST(the_clock),
         WEB_TEST(broken_replies),
