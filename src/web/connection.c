@@ -165,7 +165,7 @@ static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
 static enum outcome respond(struct connection *c, tepal_req *req)
 {
     struct server *server = c->server;
-    if (server->observed)
+    if (UNLIKELY(server->observed))
         req->start_us = loop_clock_us(server->loop);
     c->in_head = false;
     c->n_requests++;
@@ -173,10 +173,15 @@ static enum outcome respond(struct connection *c, tepal_req *req)
     c->task->cancel_told = false;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
-    bool is_short = UNLIKELY(rc == -ENOMEM) && !req->sending; /* not even for a head */
-    if (server->observed)
-        done_tell(req, is_short ? NULL : req->sending ? req->sending : res, rc);
-    enum outcome outcome = is_short ? OUTCOME_SHORT : after_response(c, req, rc);
+    if (UNLIKELY(rc == -ENOMEM) && !req->sending) { /* not even for a head */
+        if (server->observed)
+            done_tell(req, NULL, rc);
+        c->task->describe_arg = NULL;
+        return OUTCOME_SHORT;
+    }
+    if (UNLIKELY(server->observed))
+        done_tell(req, req->sending ? req->sending : res, rc);
+    enum outcome outcome = after_response(c, req, rc);
     c->task->describe_arg = NULL;
     return outcome;
 }

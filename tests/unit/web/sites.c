@@ -1,6 +1,8 @@
 /* Tests of the places that a server listens at: several at once, and sockets that others have made. */
 #include "web_check.h"
 
+#include "base/mem.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -265,6 +267,55 @@ static void one_of_several_fails(void **state)
     visit_all(&visit);
 }
 
+/* --- A shortage of memory --------------------------------------------------------------------- */
+
+static int stop_at_once(tepal_app *a, void *arg)
+{
+    (void)arg;
+    tepal_app_stop(a);
+    return 0;
+}
+
+static int n_descriptors(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 200; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Starts and ends with each allocation failing once. Returns the result that did not fit, or 0. */
+static int serve_with_failures(void *arg)
+{
+    int before = n_descriptors();
+    for (size_t n = 1;; n++) {
+        mem_fail_nth(n, 0);
+        int rc = tepal_serve(app, arg);
+        size_t failures = mem_failures();
+        mem_fail_nth(0, 0);
+        if (rc != 0 && !(rc == -ENOMEM && failures > 0))
+            return rc;
+        if (n_descriptors() != before || tepal_app_url(app, 0))
+            return -EBADF;
+        if (failures == 0)
+            return rc;
+    }
+}
+
+static void shortage_of_memory(void **state)
+{
+    (void)state;
+    const tepal_site sites[] = {
+        { .host = "127.0.0.1", .port = TEPAL_ANY_PORT },
+        { .path = "@tepal-unit-shortage" },
+        { .fd = listening_socket(INADDR_LOOPBACK) },
+    };
+    tepal_run_options options = { .sites = sites, .n_sites = 3, .access_log.off = true };
+    tepal_on_startup(app, stop_at_once, NULL);
+    assert_int_equal(tepal_main(serve_with_failures, &options), 0);
+    close(sites[2].fd);
+}
+
 static void contradictions(void **state)
 {
     (void)state;
@@ -294,7 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WEB_TEST(three_at_once),        WEB_TEST(given_sockets),  WEB_TEST(refused_descriptors),
-        WEB_TEST(one_of_several_fails), WEB_TEST(contradictions),
+        WEB_TEST(one_of_several_fails), WEB_TEST(contradictions), WEB_TEST(shortage_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
