@@ -28,16 +28,16 @@ struct server {
 
 struct connection {
     struct server *server;
-    tepal_conn *stream;
+    tepal_conn *conn;
 };
 
 /* Reads up to the end of a line. Returns 0 or a negative error. */
-static int skip_line(tepal_conn *stream)
+static int skip_line(tepal_conn *conn)
 {
     char line[MAX_LINE];
     size_t len = 0;
     while (len < sizeof(line)) {
-        ssize_t n = tepal_conn_read(stream, line + len, sizeof(line) - len);
+        ssize_t n = tepal_conn_read(conn, line + len, sizeof(line) - len);
         if (n <= 0)
             return n < 0 ? (int)n : TEPAL_ECLOSED;
         len += (size_t)n;
@@ -52,30 +52,30 @@ static const char *or_none(const char *text)
     return text ? text : "-";
 }
 
-static int answer(tepal_conn *stream)
+static int answer(tepal_conn *conn)
 {
     tepal_tls_info info;
     char text[1024];
-    int rc = tepal_conn_tls_info(stream, &info);
+    int rc = tepal_conn_tls_info(conn, &info);
     if (rc < 0)
         return rc;
     int len = snprintf(text, sizeof(text),
                        "HTTP/1.0 200 OK\r\n\r\n%s %s alpn=%s name=%s peer=%s resumed=%d\n",
                        info.version, info.cipher, or_none(info.alpn), or_none(info.server_name),
                        or_none(info.peer_subject), info.resumed);
-    return tepal_conn_write(stream, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text));
+    return tepal_conn_write(conn, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text));
 }
 
 static int serve(void *arg)
 {
     struct connection *c = arg;
     (void)tepal_deadline_in_ms(PATIENCE_MS);
-    int rc = tepal_conn_start_tls(c->stream, c->server->tls, NULL);
+    int rc = tepal_conn_start_tls(c->conn, c->server->tls, NULL);
     if (rc == 0)
-        rc = skip_line(c->stream);
+        rc = skip_line(c->conn);
     if (rc == 0)
-        rc = answer(c->stream);
-    tepal_conn_close(c->stream);
+        rc = answer(c->conn);
+    tepal_conn_close(c->conn);
     free(c);
     return 0; /* what goes wrong on one connection is no failure of the server */
 }
@@ -89,16 +89,16 @@ static int accept_all(void *arg)
         return rc;
     while (rc == 0) {
         struct connection *c = malloc(sizeof(*c));
-        tepal_conn *stream;
-        rc = tepal_listener_open_conn(listener, &stream);
+        tepal_conn *conn;
+        rc = tepal_listener_open_conn(listener, &conn);
         if (rc < 0 || !c) {
             free(c);
             continue;
         }
-        *c = (struct connection){ .server = server, .stream = stream };
+        *c = (struct connection){ .server = server, .conn = conn };
         rc = tepal_spawn(server->tasks, serve, c, NULL);
         if (rc < 0) {
-            tepal_conn_close(stream);
+            tepal_conn_close(conn);
             free(c);
         }
     }

@@ -26,8 +26,13 @@ typedef struct tepal_next tepal_next; /* what a middleware calls */
  * side of the connection. So a response that the handler returns all the same is sent, and a stream is
  * written to its end; but one of which the handler was told -ECANCELED after its beginning is broken
  * off, so that nobody takes a part for the whole. This is so from when the end of the client's side is
- * noticed behind the whole request (large bodies: behind what has been read of it), over TCP and Unix
- * sockets alike. A client that resets the connection, or turns out to be gone, ends the writes as well.
+ * noticed behind the whole request, over TCP and Unix sockets alike: at once where the handler has read
+ * the body, or what is left of it fits into the connection's buffer of 16 KiB with the head. Behind more
+ * that is unread it does not count until the handler reads it: who is late with that is the handler, and a
+ * body that ends too early is told by the call that reads it. A handler that waits without reading such a
+ * body is bounded by timeout_ms of its route, which is what to set there.
+ *
+ * A client that resets the connection, or turns out to be gone, ends the writes as well.
  * One that vanishes without a word is found by TCP's keep-alive within two minutes. A route with shield
  * goes on in any case, and half_closed_clients of a server lets only a reset count.
  *
@@ -42,7 +47,8 @@ typedef tepal_res *tepal_handler(tepal_req *req);
  * response shall have is set by tepal_on_response(). */
 typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
 
-/* The response of the next middleware or the handler. Suspends if they do. Never NULL. */
+/* The response of the next middleware or the handler. Suspends if they do. Never NULL; when an argument
+ * is, that is logged, and the response is a 500. */
 TEPAL_API tepal_res *tepal_next_call(tepal_next *next, tepal_req *req);
 
 /* The argument that the middleware which was called with next was added with. */
@@ -58,7 +64,7 @@ TEPAL_API tepal_app *tepal_app_new(void);
 TEPAL_API void tepal_app_close(tepal_app *app);
 
 /* Registration never returns an error: the first one is kept in the application, and tepal_run(),
- * tepal_serve() and tepal_testclient_new() refuse to start with it. This tells it: NULL when all is
+ * tepal_serve() and tepal_test_new() refuse to start with it. This tells it: NULL when all is
  * well, else a text such as "route GET /a/{b: '{' is never closed". It lives as long as app. */
 TEPAL_API const char *tepal_app_error_text(const tepal_app *app);
 
@@ -79,6 +85,29 @@ typedef int tepal_res_hook(tepal_req *req, tepal_res *res, void *arg);
  * which they were added. arg is what they are called with; it is not copied. */
 TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const void *arg);
 
+/* What became of a request. */
+typedef struct tepal_done {
+    int status; /* that was sent, or is on its way; 0: the client was gone before */
+    int error; /* 0, or why the response did not go out whole: -EPIPE, -ECANCELED, ...; -ENOMEM with
+                   503: there was no memory for the response that was meant */
+    uint64_t
+        received;  /* octets of the request that were read: its head, and its body as the handler
+                            sees it */
+    uint64_t sent; /* the same of the response; 0 for that 503 */
+    int64_t duration_us; /* from when the head of the request was whole to when the system, or the
+                            buffer of the connection, had the last of the response */
+    uint64_t later[4];
+} tepal_done;
+
+/* Called when the response to a request has been made and sent, for logs and counters; also for error
+ * pages, and for requests whose head was refused. The request is still there. Must not suspend. Not
+ * called for what is answered without a request, nor for requests that were left as they are at the
+ * end: see tepal_handler. */
+typedef void tepal_done_hook(tepal_req *req, const tepal_done *done, void *arg);
+
+/* Adds one. They are called in the order in which they were added; arg is not copied. */
+TEPAL_API void tepal_on_done(tepal_app *app, tepal_done_hook *hook, const void *arg);
+
 /* What error pages are for a client that likes all the same: "text/plain", the default,
  * "text/html", or "application/json", as an API may want. One that prefers something gets that in
  * any case. */
@@ -86,21 +115,31 @@ TEPAL_API void tepal_app_set_error_pages(tepal_app *app, const char *content_typ
 
 /* --- State ------------------------------------------------------------------------------------ */
 
-/* Keeps value under the key; tepal does not look into it nor free it. Returns 0 or -ENOMEM, with which
- * an application that is not being served yet refuses to start. */
+/* Keeps value under the key; tepal does not look into it nor free it. A key that is NULL is an error of
+ * registration; once the application is served it is logged, and nothing is kept. Returns 0; -EINVAL
+ * for such a key; or -ENOMEM, with which an application that is not being served yet refuses to start.
+ */
 TEPAL_API int tepal_app_set_state(tepal_app *app, const tepal_key *key, const void *value);
 
-/* The value of the key, NULL when there is none. */
+/* The value of the key, NULL when there is none; or for a key that is NULL, which is logged. */
 TEPAL_API void *tepal_app_state(const tepal_app *app, const tepal_key *key);
+
+/* Memory, zeroed and aligned for everything, and calls that are made when the application is closed, the
+ * last one first: for components that set themselves up. The memory is freed after the calls, which run
+ * in no task and must not suspend. Neither suspends. NULL, or -ENOMEM and fn has been called, when memory
+ * is short; an application that is not being served yet refuses to start with that. */
+TEPAL_API void *tepal_app_alloc(tepal_app *app, size_t size);
+TEPAL_API int tepal_app_defer(tepal_app *app, void (*fn)(void *arg), const void *arg);
 
 /* --- Start and end -------------------------------------------------------------------------------
  *
  * Order: contexts are entered, startup hooks run and background tasks are started, before the first
  * connection is accepted.
  * At the end: connections that wait to be accepted are, and then no more; requests that have come are
- * answered, with Connection: close; shutdown hooks run; running requests have shutdown_timeout_ms to
- * finish and are then cancelled; background tasks are cancelled; contexts
- * are left in reverse; cleanup hooks run. All of them run in a task and may suspend.
+ * answered, with Connection: close, and so is the first request of a connection that comes within a
+ * second, or begins to; other idle connections are closed; shutdown hooks run; running requests have
+ * shutdown_timeout_ms to finish and are then cancelled; background tasks are cancelled; contexts are
+ * left in reverse; cleanup hooks run. All of them run in a task and may suspend.
  *
  * When the start fails: contexts that were entered are left; cleanup hooks run if startup hooks have
  * begun, even if the first of them has failed; shutdown hooks run only if all of those went well, as

@@ -1,21 +1,30 @@
 /* The vocabulary that every room of tepal shares: bytes, errors, "never", and the export mark.
  *
- * Conventions that hold for the whole API:
- *  - A function returns 0 (or a count) on success and a negative number on failure: -errno, or one
- *    of the TEPAL_E codes below. A function that returns a pointer returns NULL on failure. The C
- *    variable errno is not part of the API.
- *  - What a call gives you to close or to free, its comment says. Everything else lives as long as the
- *    first argument it was asked from.
+ * Conventions that hold for the whole API, where a comment says nothing else:
+ *
+ *  - Names: tepal_NOUN(x) gets, tepal_NOUN_set_y() sets, _add_ adds one more, _remove_ takes away,
+ *    _each_ goes through all. A name that ends in f takes a format, the same name without f a value
+ *    as it is: tepal_log(), tepal_logf(). _error is a number, _error_text a text. Times have their
+ *    unit in the name: _ms, _us, _s.
+ *  - Results: 0 (or a count, or what was asked for) on success, and a negative number on failure:
+ *    -errno, or one of the codes below. A function that returns a pointer returns NULL on failure,
+ *    and a getter where there is nothing. The C variable errno is not part of the API.
+ *  - Loops: while ((rc = tepal_X_next(x, &item)) > 0). 0 is the end, and less than 0 a failure.
+ *    What an item lends is valid until the next call.
+ *  - Whose it is: what you get from a call with _new or _open in its name you end with the _close
+ *    of its kind. Everything else that you get is lent: it lives as long as the first argument that
+ *    it was asked from. Options and texts that you give are needed until the call returns.
+ *  - Text is a NUL-terminated const char * without a NUL inside, in UTF-8 where tepal itself writes
+ *    it. Octets are given as a const void * and a size_t, and lent as a tepal_bytes or a pointer.
  *  - Options are plain structs: zero means the default, a NULL pointer means all defaults.
- *  - Room for what comes: structs that a program makes, rows of its tables, and structs that are filled
- *    for it end with words named later. They are zero; a member that is added takes its place from
- *    them, so the size never changes. A call that is given other than zero there fails with -EINVAL,
- *    and the log says that the options are not initialised, or made for a newer tepal.
- *  - Whoever gives a function to tepal gives an argument with it: a const void *, so that a constant,
- *    a text or a variable needs no cast. The function gets it as a void *. It is neither copied nor
- *    freed, where a call does not say so.
- *  - Text is a NUL-terminated const char *, in UTF-8 where tepal itself writes it. Bytes are a
- *    tepal_bytes. A getter returns NULL where there is nothing.
+ *  - Room for what comes: structs that a program makes, rows of its tables, and structs that are
+ *    filled for it end with words named later. They are zero; a member that is added takes its
+ *    place from them, so the size never changes. A call that is given options, a row or a job with
+ *    other than zero there fails with -EINVAL (what keeps its first error keeps that), and the log
+ *    says that they are not initialised, or made for a newer tepal.
+ *  - Whoever gives a function to tepal gives an argument with it: a const void *, so that a
+ *    constant, a text or a variable needs no cast. The function gets it as a void *, its last
+ *    parameter. It is neither copied nor freed.
  *  - A call that may suspend the calling task says "Suspends" in its comment.
  */
 #ifndef TEPAL_BASE_H

@@ -71,7 +71,7 @@ typedef struct tepal_debug_options {
  *    time it has computed; and while it still does so, at slow_ms and at 10, 100, ... times of it,
  *    where it is: its back-trace;
  *  - when the loop ends: the census of stacks; groups that were not closed, with who made them and
- *    where; streams, listeners and the like that were not closed, by their descriptors; receivers of
+ *    where; connections, listeners and the like that were not closed, by their descriptors; receivers of
  *    signals.
  * And the memory of a request that has ended is overwritten with 0xdd, so that what was kept of it is
  * seen to be gone.

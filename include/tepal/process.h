@@ -11,7 +11,7 @@
  * in between, so nothing in an argument is special; to have one, run "/bin/sh", "-c", "the line".
  * A program starts with no signal blocked or ignored, and of this program's descriptors it has only
  * the standard ones; the limit of descriptors is what this program was given, though tepal_run() has
- * raised its own. The clock of a test client (testing.h) does not wait for a program, as it does
+ * raised its own. The clock of a test (testing.h) does not wait for a program, as it does
  * for a call in a thread: a deadline comes before its end.
  */
 #ifndef TEPAL_PROCESS_H

@@ -7,7 +7,11 @@
  * (make sanitize) names the line that does it; with TEPAL_DEBUG=1 what has ended is overwritten with
  * 0xdd.
  *
- * A name that is NULL is nowhere: the getters return NULL or an empty list, and the log says so. */
+ * A name that is NULL is nowhere: the getters return NULL or an empty list, and the log says so. The
+ * same holds for a key, and for the places that a tepal_req_each_ call is given. A request that is NULL
+ * is a mistake of the handler that runs: the log says so with that handler's request and the call, the
+ * call returns NULL, false, 0 or -EINVAL, and the handler's answer is a 500 unless it returns another
+ * one. Where the calling task is no handler's, the program ends with a message that names the call. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 
@@ -101,7 +105,8 @@ TEPAL_API tepal_app *tepal_req_app(const tepal_req *req);
 
 /* --- State ------------------------------------------------------------------------------------ */
 
-/* Keeps value under the key for this request; returns 0 or a negative error. */
+/* Keeps value under the key for this request; returns 0 or a negative error: -EINVAL, recorded, for a
+ * key that is NULL. */
 TEPAL_API int tepal_req_set_state(tepal_req *req, const tepal_key *key, const void *value);
 
 /* The request's value of the key, else the application's, else NULL. */
@@ -120,7 +125,7 @@ TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
  * or a negative error. max_body does not apply: the handler decides what is too much. A read that the
  * task's own deadline has ended (-ETIMEDOUT), or that found another task reading (-EBUSY), can be made
  * again, and then takes back what was recorded; a client that was silent for too long is -ETIMEDOUT
- * once, and TEPAL_ECLOSED from then on. A client that waits for 100 (Continue) gets it when its body is
+ * once, and TEPAL_ECLOSED from then on. -EINVAL, recorded, when piece is NULL. A client that waits for 100 (Continue) gets it when its body is
  * waited for, unless a response has begun. */
 TEPAL_API int tepal_req_read(tepal_req *req, tepal_bytes *piece);
 
@@ -168,8 +173,29 @@ TEPAL_API tepal_group *tepal_req_group(tepal_req *req);
  * pattern has no variable for is left out, and logged once. */
 TEPAL_API const char *tepal_req_url(tepal_req *req, const char *name, const tepal_pair *variables);
 
-/* The cause that a failed call recorded, or 0. */
+/* --- Failures ------------------------------------------------------------------------------------
+ *
+ * A call that fails records the cause on the request: a handler that returns NULL is answered with it. A
+ * later cause replaces an earlier one, so that what is tried in place of what has failed has the last
+ * word. But -ECANCELED replaces none, and a call that fails only because it was given NULL leaves the
+ * cause of that NULL alone: tepal_text(req, 200, tepal_req_text(req)) is a 400 or 413 if need be. */
+
+/* Records an answer, an error page as by tepal_error(), and returns NULL, whatever pointer the caller is
+ * to return: return tepal_reject(req, 403, "not yours"); for helpers deep below a handler. In C++ it
+ * needs a cast. detail NULL is the phrase of the status. */
+TEPAL_API void *tepal_reject(tepal_req *req, int status, const char *detail);
+TEPAL_API void *tepal_rejectf(tepal_req *req, int status, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+
+/* The cause that is recorded (0: none); with the status that it would be answered with, and the detail of
+ * that page. TEPAL_EREJECTED is that of tepal_reject(). */
+typedef struct tepal_failure {
+    int error, status;
+    const char *detail;
+    uint64_t later[2];
+} tepal_failure;
 TEPAL_API int tepal_req_error(const tepal_req *req);
+TEPAL_API tepal_failure tepal_req_failure(const tepal_req *req);
 
 #ifdef __cplusplus
 }

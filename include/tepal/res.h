@@ -5,7 +5,8 @@
  * change one return -EINVAL then. Either is recorded on the request, so that the answer is a 500, and
  * said in the log, with the request, the call and the value: "GET /x: tepal_redirect: location is
  * NULL". A NULL that is there because another call has failed before is not said again, and the
- * answer is that call's. NULL for the response is accepted by the calls that change one: -EINVAL.
+ * answer is that call's. What a request that is NULL does is said in req.h. NULL for the response is
+ * accepted: by the calls that change one or tell of it, -EINVAL or NULL.
  *
  * A response is for its own request. One that is kept longer, or is another request's, is not sent
  * (500) nor changed (-EINVAL), and the log says so. A stream may be written to by any task as long as
@@ -79,8 +80,8 @@ TEPAL_API tepal_res *tepal_error(tepal_req *req, int status, const char *detail)
 TEPAL_API tepal_res *tepal_errorf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* The error page for a negative error (any other is a mistake: 500), which is logged for 5xx and not
- * shown: 413, 400, 408 for what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything
+/* The error page for a negative error (any other is a mistake: 500), the same as for returning NULL when
+ * it is the one that is recorded. It is logged for 5xx and not shown: 413, 400, 408 for what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything
  * else, 503 for -EBUSY, -EAGAIN, -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
 TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
 
@@ -198,7 +199,9 @@ TEPAL_API tepal_res *tepal_stream(tepal_req *req, int status, const char *conten
 TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
 
 /* Sends a piece of the body, the head before the first. The response is then the answer to the
- * request: the handler returns it, and fields can no longer be set. Suspends while the client is
+ * request: the handler returns it, and fields can no longer be set. Small pieces are collected, and go
+ * out together: when there are 16 KiB of them, and at the latest when the task that has written them waits
+ * for something else, whatever that is, or ends. So nothing has to be flushed. Suspends while the client is
  * slow, and now and then in any case, so that a loop of writes lets others run. Returns 0;
  * TEPAL_ENOBODY where there is no body (HEAD, 204, 205, 304), when the head has been sent: a proper end,
  * after which the handler returns the response as after any other; TEPAL_ELENGTH for octets beyond the
@@ -208,11 +211,14 @@ TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
  * min_write_rate); or an error of the connection (-EPIPE, -ECONNRESET, -ECANCELED: the client is gone,
  * or the server's patience is over). After an error the response is broken off, unless a further piece
  * is written: -ETIMEDOUT of the task's own deadline, and -EBUSY, leave a piece of up to 4096 octets
- * unwritten as a whole, and it can be written again. */
+ * unwritten as a whole, and it can be written again. A loop that goes on and on in spite of errors lets
+ * others run, is named in the log, and has to pause: up to 100 ms with each call; 1 ms, after a
+ * thousand calls, where there is no body. */
 TEPAL_API int tepal_write(tepal_res *res, const void *data, size_t len);
 
-/* The same with text, formatted as by printf. When it could not be made (-ENOMEM, -EINVAL) the response
- * is broken off. */
+/* The same with text, formatted as by printf. When it could not be made (-ENOMEM; -EINVAL, which is
+ * logged, for a format that cannot be printed or NULL for a %s) the response is broken off, or a 500
+ * when nothing of it had been sent. */
 TEPAL_API int tepal_writef(tepal_res *res, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* --- Help ------------------------------------------------------------------------------------- */

@@ -9,8 +9,8 @@
  * task to end then. One that goes on and on all the same is no harm to the others: after a few such
  * results in a row its calls let the others run, then pause, for a tenth of a second in the end,
  * and the log names it once as a warning. When its group is being closed or the loop ends, a task
- * that was cancelled and goes on so for 3 seconds is given up: it does not run any more, what it
- * holds is not given back, and the log says so as an error. What must be done although the task is
+ * that was cancelled and goes on so for 3 seconds, be it in a shield whose time is over, is given up:
+ * it does not run any more, what it holds is not given back, and the log says so as an error. What must be done although the task is
  * cancelled stands in a shield, see tepal_shield_begin_ms(). (-ETIMEDOUT is also what the system tells
  * of a peer that does not answer: see conn.h. A deadline has passed when tepal_sleep_ms(0)
  * returns it.)
@@ -43,7 +43,7 @@ TEPAL_API int tepal_main(tepal_task_fn *fn, const void *arg);
 /* --- Time ------------------------------------------------------------------------------------- */
 
 /* A monotonic clock, in milliseconds and microseconds from an arbitrary beginning. Works without a
- * loop, too. In a test client, and after tepal_clock_fake(), it is the test's clock. */
+ * loop, too. In a test (testing.h), and after tepal_clock_fake(), it is the test's clock. */
 TEPAL_API int64_t tepal_now_ms(void);
 TEPAL_API int64_t tepal_now_us(void);
 
@@ -189,6 +189,7 @@ TEPAL_API void tepal_group_cancel(tepal_group *group);
 
 /* Cancels all tasks of the group, waits until they have ended, and frees the group. Suspends, and
  * cannot itself be cancelled or time out; tasks that go on though cancelled are given up, see above.
+ * One that takes longer than 5 seconds, as in a shield it may, is named in the log, and waited for.
  * Not for groups that tepal itself closes, those of a request or an application. NULL is allowed. */
 TEPAL_API void tepal_group_close(tepal_group *group);
 

@@ -148,7 +148,7 @@ static void report_descriptors(const struct loop *loop)
     while (fgets(line, sizeof(line), f))
         if (sscanf(line, "tfd: %d", &fd) == 1)
             tepal_logf(TEPAL_LOG_WARNING,
-                       "what waits on fd %d was not closed when the loop ended (a stream or a "
+                       "what waits on fd %d was not closed when the loop ended (a connection or a "
                        "listener)",
                        fd);
     fclose(f);

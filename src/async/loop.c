@@ -136,6 +136,7 @@ int loop_open(struct loop *loop, size_t stack_size)
     if (rc < 0)
         return rc;
     ctx_init_thread(&loop->ctx);
+    list_init(&loop->leaving);
     list_init(&loop->ready);
     list_init(&loop->tasks);
     list_init(&loop->groups);

@@ -33,6 +33,13 @@ struct loop_part {
     void (*close)(struct loop_part *part); /* frees it; no task is left then */
 };
 
+/* Something that the running task has begun, and that is finished when it leaves: when it waits, gives
+ * way or ends. fn may not suspend. */
+struct leaving {
+    struct list node; /* in the loop's list */
+    void (*fn)(struct leaving *leaving);
+};
+
 /* The size of an I/O buffer, and of the first chunk of a request's arena. */
 enum { LOOP_BUFFER_SIZE = 16 * 1024, LOOP_CHUNK_SIZE = 8 * 1024 };
 
@@ -40,6 +47,7 @@ struct loop {
     struct ctx ctx;             /* of the loop itself, while a task runs */
     struct tepal_task *current; /* the task that runs; NULL while the loop itself does */
     struct list ready;          /* tasks that run in this turn or the next, in order */
+    struct list leaving;        /* what is to be done when the running task leaves */
     size_t n_to_run;            /* how many more of them before the loop looks at the clock */
     bool turn_over;             /* then it ends the turn, however short that was */
     struct timers timers;
@@ -98,6 +106,14 @@ static inline bool loop_is_forked(void)
     return loop_current && loop_current->forked;
 }
 
+/* Has the function called once when the running task leaves. leaving is zeroed before the first use,
+ * and stays until then. */
+static inline void loop_at_leaving(struct loop *loop, struct leaving *leaving)
+{
+    if (!leaving->node.next || !list_is_linked(&leaving->node))
+        list_append(&loop->leaving, &leaving->node);
+}
+
 /* Lets this turn end as soon as the running task waits: something has to be done before the next
  * one runs. */
 static inline void loop_end_turn(struct loop *loop)
@@ -136,6 +152,11 @@ void loop_look_at_clock(struct loop *loop);
 /* The clock in microseconds: the loop's, when its time is fake. */
 int64_t loop_clock_us(const struct loop *loop);
 
+/* Whether a time is over. After a stall it is not before what had come by then could be read. */
+static inline bool loop_is_past(const struct loop *loop, int64_t at)
+{
+    return at <= loop->now && (loop->fake_time || at <= loop->due);
+}
 /* A time that is not after the first timer's, in microseconds; INT64_MAX when none is set. */
 int64_t loop_next_us(struct loop *loop);
 

@@ -123,8 +123,20 @@ static NO_INLINE void keep_stack(const struct tepal_task *task)
     ctx_keep_stack(task->stack->low, task->stack->top);
 }
 
+/* Does what is to be done when the running task leaves. */
+static NO_INLINE void finish_leaving(struct loop *loop)
+{
+    while (!list_is_empty(&loop->leaving)) {
+        struct list *node = list_take_first(&loop->leaving);
+        struct leaving *leaving = CONTAINER_OF(node, struct leaving, node);
+        leaving->fn(leaving);
+    }
+}
+
 static void task_end(struct loop *loop, struct tepal_task *task)
 {
+    if (UNLIKELY(!list_is_empty(&loop->leaving)))
+        finish_leaving(loop);
     tepal_group *group = task->group;
     int result = task->result;
     ctx_end(&task->ctx);
@@ -169,6 +181,8 @@ static bool may_hand_over(struct loop *loop, struct tepal_task *task)
 {
     if (task->before_wait)
         task->before_wait(task->before_wait_arg);
+    if (UNLIKELY(!list_is_empty(&loop->leaving)))
+        finish_leaving(loop);
     return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && !task->via_loop;
 }
 

@@ -32,6 +32,7 @@ static const struct {
     { TEPAL_ETRUNCATED, "TEPAL_ETRUNCATED", "encrypted connection was cut off" },
     { TEPAL_ESILENT, "TEPAL_ESILENT", "the peer does not answer" },
     { TEPAL_ENOBODY, "TEPAL_ENOBODY", "nobody reads this body" },
+    { TEPAL_EREJECTED, "TEPAL_EREJECTED", "the request was rejected" },
 };
 
 const char *tepal_code_name(int error)

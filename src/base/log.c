@@ -136,7 +136,7 @@ void tepal_logf(tepal_log_level level, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof(text), format, args);
+    int n = vsnprintf(text, sizeof(text), format ? format : "tepal_logf: the format is NULL", args);
     va_end(args);
     if (n < 0) /* what cannot be printed: the format tells at least where it is said */
         n = snprintf(text, sizeof(text), "%s", format);

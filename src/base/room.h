@@ -1,4 +1,5 @@
-/* The room at the end of the public structs, for members to come: what tepal/base.h says of later. */
+/* The room at the end of the public structs, for members to come: what tepal/base.h says of later.
+ */
 #ifndef TEPAL_BASE_ROOM_H
 #define TEPAL_BASE_ROOM_H
 

@@ -33,16 +33,16 @@ struct acceptor {
 
 struct served {
     struct acceptor *acceptor;
-    tepal_conn *stream;
+    tepal_conn *conn;
 };
 
 /* The TLS handshake, where there is one. What fails in it is the client's affair. */
-static int secure(const struct acceptor *a, tepal_conn *stream)
+static int secure(const struct acceptor *a, tepal_conn *conn)
 {
     if (!a->options.tls)
         return 0;
     int64_t before = tepal_deadline_in_ms(a->options.handshake_timeout_ms);
-    int rc = tepal_conn_start_tls(stream, a->options.tls, NULL);
+    int rc = tepal_conn_start_tls(conn, a->options.tls, NULL);
     tepal_deadline_restore(before);
     return rc;
 }
@@ -52,9 +52,9 @@ static int serve_connection(void *arg)
     struct served served = *(struct served *)arg;
     struct acceptor *a = served.acceptor;
     mem_free(arg);
-    if (secure(a, served.stream) == 0)
-        a->fn(served.stream, a->arg);
-    tepal_conn_close(served.stream);
+    if (secure(a, served.conn) == 0)
+        a->fn(served.conn, a->arg);
+    tepal_conn_close(served.conn);
     a->n_connections--;
     if (a->waiter)
         task_wake(a->waiter, 0);
@@ -62,18 +62,18 @@ static int serve_connection(void *arg)
 }
 
 /* Starts the task of a connection, or ends the connection. */
-static int start(struct acceptor *a, tepal_conn *stream)
+static int start(struct acceptor *a, tepal_conn *conn)
 {
     struct served *served = mem_alloc(sizeof(*served));
     tepal_spawn_options options = { .name = a->options.name, .stack_size = a->options.stack_size };
     int rc = -ENOMEM;
     if (served) {
-        *served = (struct served){ .acceptor = a, .stream = stream };
+        *served = (struct served){ .acceptor = a, .conn = conn };
         rc = tepal_spawn(a->connections, serve_connection, served, &options);
     }
     if (rc < 0) {
         mem_free(served);
-        tepal_conn_abort(stream);
+        tepal_conn_abort(conn);
         return rc;
     }
     a->n_connections++;
@@ -82,7 +82,7 @@ static int start(struct acceptor *a, tepal_conn *stream)
 
 static int accept_next(struct acceptor *a)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     while (a->n_connections >= a->options.max_connections) {
         a->waiter = loop_current->current;
         int rc = task_wait(loop_current, "a connection to end", TEPAL_NEVER);
@@ -90,8 +90,8 @@ static int accept_next(struct acceptor *a)
         if (rc < 0)
             return rc;
     }
-    int rc = tepal_listener_open_conn(a->listener, &stream);
-    return rc < 0 ? rc : start(a, stream);
+    int rc = tepal_listener_open_conn(a->listener, &conn);
+    return rc < 0 ? rc : start(a, conn);
 }
 
 static int accept_all(void *arg)

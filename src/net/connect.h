@@ -8,7 +8,7 @@
 
 /* Connects to one of n addresses (n > 0), which are tried in turns of their families. Suspends.
  * Returns as tepal_conn_open(). */
-int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
+int connect_addrs(tepal_conn **conn, const tepal_addr *addrs, int n,
                   const tepal_conn_options *options);
 
 #endif

@@ -4,7 +4,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "base/room.h"
-#include "net/stream.h"
+#include "net/conn.h"
 #include "net/turns.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/listener.h"
-#include "net/stream.h"
+#include "net/conn.h"
 #include "net/turns.h"
 
 #include <errno.h>
@@ -78,7 +78,7 @@ static int accept_one(struct listener_socket *s, struct addr *peer)
     }
     if (peer->len < sizeof(sa_family_t))
         peer->sa.sa_family = AF_UNIX;
-    socket_set_stream_options(fd, peer->sa.sa_family);
+    socket_set_conn_options(fd, peer->sa.sa_family);
     /* The others are first the next time. */
     s->listener->next = (int)(s - s->listener->sockets + 1) % s->listener->n_sockets;
     return fd;
@@ -226,7 +226,7 @@ static int accept_any(struct tepal_listener *listener, struct addr *peer)
     return fd;
 }
 
-int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **stream)
+int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **conn)
 {
     struct addr peer;
     int rc, fd = -EAGAIN;
@@ -241,7 +241,7 @@ int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **stream)
         listener_free(listener);
     if (rc < 0 || fd < 0)
         return rc < 0 ? rc : fd;
-    rc = stream_new_socket(stream, loop_current, fd, peer.sa.sa_family);
+    rc = conn_new_socket(conn, loop_current, fd, peer.sa.sa_family);
     if (rc < 0)
         close(fd);
     return rc;

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/room.h"
 #include "net/addr.h"
-#include "net/stream.h"
+#include "net/conn.h"
 #include "net/turns.h"
 #include "net/unix_file.h"
 

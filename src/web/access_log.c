@@ -348,7 +348,7 @@ static void write_entry(struct access_log *log, const struct entry *e)
 
 void access_log_write(struct access_log *log, tepal_req *req, const tepal_res *res, int rc)
 {
-    const struct http_conn *http = &req->connection->http;
+    const struct h1_conn *http = &req->connection->http;
     struct entry e = {
         .connection = req->connection,
         .req = req,

@@ -39,11 +39,13 @@ void tepal_app_close(tepal_app *app)
         misuse("tepal_app_close", registration_closed);
     if (app->server)
         misuse("tepal_app_close", "the application is being served");
+    belongings_clear(app);
     living_remove(app);
     router_clear(&app->router);
     free_state(app->state);
     mem_free(app->middlewares);
     mem_free(app->res_hooks);
+    mem_free(app->done_hooks);
     mem_free(app->startup.all);
     mem_free(app->shutdown.all);
     mem_free(app->cleanup.all);
@@ -180,9 +182,16 @@ static void need_living(const tepal_app *app, const char *call)
 
 int tepal_app_set_state(tepal_app *app, const tepal_key *key, const void *value)
 {
+    static const char call[] = "tepal_app_set_state", no_key[] = "the key is NULL";
     if (!app)
         return -ENOMEM;
-    need_living(app, "tepal_app_set_state");
+    need_living(app, call);
+    if (!key && app->server)
+        tepal_logf(TEPAL_LOG_ERROR, "%s: %s", call, no_key);
+    else if (!key)
+        registration_mistake(app, "%s: %s", call, no_key);
+    if (!key)
+        return -EINVAL;
     struct state_entry *entry = app->state;
     while (entry && entry->key != key)
         entry = entry->next;
@@ -204,6 +213,8 @@ void *tepal_app_state(const tepal_app *app, const tepal_key *key)
     if (!app)
         return NULL;
     need_living(app, "tepal_app_state");
+    if (!key)
+        tepal_log(TEPAL_LOG_ERROR, "tepal_app_state: the key is NULL");
     return state_get(app->state, key);
 }
 

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct app_deferred;
+struct app_memory;
+struct done_hook;
 struct res_hook;
 struct server;
 
@@ -54,7 +57,11 @@ struct tepal_app {
     size_t n_middlewares;
     struct res_hook *res_hooks; /* see res_hooks.h */
     size_t n_res_hooks;
+    struct done_hook *done_hooks; /* see done.h */
+    size_t n_done_hooks;
     struct state_entry *state;
+    struct app_memory *memory; /* see belongings.c */
+    struct app_deferred *deferred;
     const char *error_pages; /* the type for clients without a preference; NULL: text */
     struct app_hooks startup, shutdown, cleanup;
     struct app_context *contexts;
@@ -81,6 +88,9 @@ void *state_get(const struct state_entry *list, const tepal_key *key);
 
 /* Closes the application, which was given to a call that closes it, if it is there and not served. */
 void app_close_given(tepal_app *app);
+
+/* Makes the calls that were deferred to the application's end, and frees its memory. */
+void belongings_clear(tepal_app *app);
 
 /* The life of a served application (lifecycle.c). Each runs in a task and may suspend. */
 int app_start(tepal_app *app);

@@ -346,6 +346,20 @@ static int read_all(struct reader *r)
     return -1;
 }
 
+/* What is wrong with the call itself; NULL: nothing. */
+static const char *fault_of_call(int argc, char **argv, const tepal_argument *arguments)
+{
+    if (argc > 0 && !argv)
+        return "argv is NULL";
+    for (int i = 0; i < argc; i++)
+        if (!argv[i])
+            return "one of the words of argv is NULL";
+    for (; arguments && arguments->name; arguments++)
+        if (!arguments->text && !arguments->number && !arguments->flag)
+            return "one of the arguments has no place for its value";
+    return NULL;
+}
+
 /* Reads the command line into all, which begins as the options are. Returns -1 to go on, or the exit
  * status. */
 static int read_into(tepal_run_options *all, int argc, char **argv,
@@ -353,6 +367,11 @@ static int read_into(tepal_run_options *all, int argc, char **argv,
 {
     char why[160];
     *all = options ? *options : (tepal_run_options){ 0 };
+    const char *fault = fault_of_call(argc, argv, all->arguments);
+    if (fault) {
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: tepal_run_args: %s", fault);
+        return 1;
+    }
     struct reader reader = {
         .program = argc > 0 ? argv[0] : "program", .options = all, .argc = argc, .argv = argv
     };

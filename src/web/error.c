@@ -61,6 +61,8 @@ static tepal_res *make_page(tepal_req *req, int status, const char *message)
 /* The page; detail NULL, or what is no text, is the phrase of the status. */
 static tepal_res *make_error(tepal_req *req, int status, const char *call, const char *detail)
 {
+    if (!request_is_given(req, call))
+        return NULL;
     if (status < 200 || status > 999) {
         mistake(req, -EINVAL, call, "status %d is not 200 to 999", status);
         return NULL;
@@ -78,7 +80,7 @@ tepal_res *tepal_error(tepal_req *req, int status, const char *detail)
 tepal_res *tepal_errorf(tepal_req *req, int status, const char *format, ...)
 {
     static const struct caller caller = { .call = "tepal_errorf" };
-    if (!format) {
+    if (!req || !format) {
         mistake_null(req, caller.call, "the format");
         return NULL;
     }
@@ -122,29 +124,90 @@ static void log_cause(const tepal_req *req, int error, int status)
         tepal_logf(TEPAL_LOG_ERROR, "%s %s: the handler returned no response",
                    tepal_req_method(req), tepal_req_target(req));
     else if (error != req->told && status >= 500 && error != -ECANCELED && error != TEPAL_ENOBODY &&
-             error != -ENOBUFS)
+             error != -ENOBUFS && error != TEPAL_EREJECTED)
         tepal_logf(TEPAL_LOG_ERROR, "%s %s: %s", tepal_req_method(req), tepal_req_target(req),
                    tepal_code_text(error));
 }
 
-tepal_res *response_for_error(tepal_req *req, int error)
+/* What would be answered for this error. */
+static tepal_failure failure_of(const tepal_req *req, int error)
 {
+    if (error == TEPAL_EREJECTED && req->error == TEPAL_EREJECTED)
+        return (tepal_failure){ .error = error, .status = req->rejected, .detail = req->rejection };
     int status = status_of(error);
     /* The client's own silence, not that of somebody behind us. */
     if (error == -ETIMEDOUT && req->body.error == -ETIMEDOUT)
         status = 408;
-    log_cause(req, error, status);
     bool of_client = status < 500 && error != -ETIMEDOUT;
-    tepal_res *res = tepal_error(req, status, of_client ? tepal_code_text(error) : NULL);
+    return (tepal_failure){
+        .error = error,
+        .status = status,
+        .detail = of_client ? tepal_code_text(error) : NULL,
+    };
+}
+
+tepal_failure tepal_req_failure(const tepal_req *req)
+{
+    tepal_failure failure = { 0 };
+    if (req->error < 0)
+        failure = failure_of(req, req->error);
+    if (req->error < 0 && !failure.detail)
+        failure.detail = http_status_reason(failure.status);
+    return failure;
+}
+
+tepal_res *response_for_error(tepal_req *req, int error)
+{
+    tepal_failure failure = failure_of(req, error);
+    log_cause(req, error, failure.status);
+    tepal_res *res = tepal_error(req, failure.status, failure.detail);
     if (!res)
-        res = response_last_resort(req, status);
+        res = response_last_resort(req, failure.status);
     else if (error == -ENOBUFS)
         tepal_res_set_header(res, "Retry-After", "1");
     return res;
 }
 
+/* Records the answer of this call. detail lives with the request; NULL is the phrase. */
+static void reject(tepal_req *req, const char *call, int status, const char *detail)
+{
+    if (status < 200 || status > 999) {
+        mistake(req, -EINVAL, call, "status %d is not 200 to 999", status);
+        return;
+    }
+    req->rejected = status;
+    req->rejection = detail;
+    request_fail(req, TEPAL_EREJECTED);
+}
+
+void *tepal_reject(tepal_req *req, int status, const char *detail)
+{
+    const char *copy = detail ? tepal_req_strdup(req, detail) : NULL;
+    if (copy || !detail) /* else it is recorded that memory is short */
+        reject(req, "tepal_reject", status, copy);
+    return NULL;
+}
+
+void *tepal_rejectf(tepal_req *req, int status, const char *format, ...)
+{
+    static const struct caller caller = { .call = "tepal_rejectf" };
+    if (!format) {
+        mistake_null(req, caller.call, "the format");
+        return NULL;
+    }
+    va_list args;
+    va_start(args, format);
+    const char *detail = request_vprintf(req, &caller, NULL, format, args);
+    va_end(args);
+    if (detail)
+        reject(req, caller.call, status, detail);
+    return NULL;
+}
+
 tepal_res *tepal_fail(tepal_req *req, int error)
 {
+    if (!request_is_given(req, "tepal_fail"))
+        return NULL;
     if (error >= 0)
         error = mistake(req, -EINVAL, "tepal_fail", "error %d is not negative", error);
     return response_for_error(req, error);

@@ -4,7 +4,7 @@
 #include "web/json_owner.h"
 #include "web/json_scan.h"
 #include "web/memory.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <errno.h>
 #include <string.h>
@@ -209,6 +209,8 @@ static int make_json(tepal_req *req, tepal_bytes text)
 
 json_t *tepal_req_json(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_json"))
+        return NULL;
     if (req->json)
         return req->json;
     const tepal_bytes *body = tepal_req_body(req);

@@ -234,7 +234,7 @@ char *markup_vprintf(tepal_req *req, const struct caller *caller, size_t *len, c
 
 const char *tepal_html_escape(tepal_req *req, const char *text)
 {
-    if (!text) {
+    if (!req || !text) {
         mistake_null(req, "tepal_html_escape", "the text");
         return NULL;
     }

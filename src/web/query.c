@@ -20,6 +20,8 @@ struct query {
 
 const char *tepal_req_query_string(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_query_string"))
+        return NULL;
     /* The query is the end of the target, so it is terminated already. */
     return req->target.query ? req->target.query : "";
 }
@@ -117,7 +119,7 @@ static bool is_at(const struct query *query, size_t i, const char *name)
 
 const char *tepal_req_query(tepal_req *req, const char *name)
 {
-    if (!name_is_given(req, "tepal_req_query", name))
+    if (!argument_is_given(req, "tepal_req_query", name, "the name"))
         return NULL;
     const struct query *query = query_of(req);
     if (query && query->sorted) {
@@ -150,7 +152,7 @@ static int make_lists(tepal_req *req, struct query *query)
 const char *const *tepal_req_query_all(tepal_req *req, const char *name)
 {
     static const char *const none[] = { NULL };
-    if (!name_is_given(req, "tepal_req_query_all", name) || !req->target.query)
+    if (!argument_is_given(req, "tepal_req_query_all", name, "the name") || !req->target.query)
         return none;
     struct query *query = query_of(req);
     if (!query)
@@ -165,6 +167,8 @@ const char *const *tepal_req_query_all(tepal_req *req, const char *name)
 
 bool tepal_req_each_query(tepal_req *req, size_t *at, tepal_pair *pair)
 {
+    if (!places_are_given(req, "tepal_req_each_query", at, pair))
+        return false;
     const struct query *query = query_of(req);
     if (!query || *at >= query->n)
         return false;

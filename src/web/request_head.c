@@ -11,27 +11,31 @@
 
 const char *tepal_req_method(const tepal_req *req)
 {
-    return req->data + req->head.method;
+    return request_is_given(req, "tepal_req_method") ? request_method(req) : NULL;
 }
 
 const char *tepal_req_target(const tepal_req *req)
 {
-    return req->data + req->head.target;
+    return request_is_given(req, "tepal_req_target") ? req->data + req->head.target : NULL;
 }
 
 int tepal_req_version(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_version"))
+        return 0;
     return req->head.minor >= 1 ? 11 : 10;
 }
 
 const char *tepal_req_scheme(const tepal_req *req)
 {
-    (void)req; /* no stream below carries TLS yet: whatever is served here is plain */
-    return "http";
+    /* No stream below carries TLS yet: whatever is served here is plain. */
+    return request_is_given(req, "tepal_req_scheme") ? "http" : NULL;
 }
 
 const char *tepal_req_path(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_path"))
+        return NULL;
     if (req->path)
         return req->path;
     char *path = request_alloc_text(req, req->target.path_len + 1);
@@ -150,7 +154,7 @@ static size_t find_first(const tepal_req *req, const struct lookup *what)
 const char *const *tepal_req_header_all(tepal_req *req, const char *name)
 {
     static const char *const none[] = { NULL };
-    if (!name_is_given(req, "tepal_req_header_all", name))
+    if (!argument_is_given(req, "tepal_req_header_all", name, "the name"))
         return none;
     struct lookup what = lookup_of(name);
     size_t first = find_first(req, &what);
@@ -164,7 +168,7 @@ const char *const *tepal_req_header_all(tepal_req *req, const char *name)
 
 const char *tepal_req_header(tepal_req *req, const char *name)
 {
-    if (!name_is_given(req, "tepal_req_header", name))
+    if (!argument_is_given(req, "tepal_req_header", name, "the name"))
         return NULL;
     struct lookup what = lookup_of(name);
     size_t first = find_first(req, &what);
@@ -177,7 +181,7 @@ const char *tepal_req_header(tepal_req *req, const char *name)
 
 bool tepal_req_each_header(tepal_req *req, size_t *at, tepal_pair *pair)
 {
-    if (*at >= req->head.n_fields)
+    if (!places_are_given(req, "tepal_req_each_header", at, pair) || *at >= req->head.n_fields)
         return false;
     *pair =
         (tepal_pair){ .name = req->data + req->head.fields[*at].name, .value = value_at(req, *at) };
@@ -228,7 +232,7 @@ static const struct cookies *cookies_of(tepal_req *req)
 
 const char *tepal_req_cookie(tepal_req *req, const char *name)
 {
-    if (!name_is_given(req, "tepal_req_cookie", name))
+    if (!argument_is_given(req, "tepal_req_cookie", name, "the name"))
         return NULL;
     const struct cookies *cookies = cookies_of(req);
     for (size_t i = 0; cookies && i < cookies->n; i++)
@@ -239,6 +243,8 @@ const char *tepal_req_cookie(tepal_req *req, const char *name)
 
 bool tepal_req_each_cookie(tepal_req *req, size_t *at, tepal_pair *pair)
 {
+    if (!places_are_given(req, "tepal_req_each_cookie", at, pair))
+        return false;
     const struct cookies *cookies = cookies_of(req);
     if (!cookies || *at >= cookies->n)
         return false;
@@ -252,9 +258,9 @@ bool tepal_req_each_cookie(tepal_req *req, size_t *at, tepal_pair *pair)
  * a middleware may ask for what only some patterns have. */
 static const char *match_of(const tepal_req *req, const char *call, const char *name)
 {
-    const struct route *route = req->match.route;
-    if (!name_is_given(req, call, name))
+    if (!argument_is_given(req, call, name, "the name"))
         return NULL;
+    const struct route *route = req->match.route;
     for (size_t i = 0; route && i < route->pattern.n_names; i++)
         if (strcmp(route->pattern.names[i], name) == 0)
             return req->match.values[i].data;
@@ -277,6 +283,8 @@ int64_t tepal_req_match_int(const tepal_req *req, const char *name)
 
 const char *tepal_req_pattern(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_pattern"))
+        return NULL;
     return req->match.route ? req->match.route->pattern.source : NULL;
 }
 
@@ -285,7 +293,7 @@ static const char *local_address(tepal_req *req)
 {
     struct addr addr = { .len = sizeof(addr.storage) };
     char ip[INET6_ADDRSTRLEN];
-    if (getsockname(req->connection->http.stream.io.fd, &addr.sa, &addr.len) < 0)
+    if (getsockname(req->connection->http.conn.io.fd, &addr.sa, &addr.len) < 0)
         return "";
     struct addr_peer local = addr_to_peer(&addr);
     if (local.family == AF_UNIX)
@@ -296,6 +304,8 @@ static const char *local_address(tepal_req *req)
 
 const char *tepal_req_host(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_host"))
+        return NULL;
     if (req->host)
         return req->host;
     /* RFC 9112 section 3.2.2: absolute-form overrides the field. */
@@ -313,6 +323,8 @@ const char *tepal_req_host(tepal_req *req)
 
 const char *tepal_req_remote(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_remote"))
+        return NULL;
     if (!req->remote) {
         char *text = request_alloc_text(req, INET6_ADDRSTRLEN);
         if (!text)
@@ -335,6 +347,8 @@ void request_describe(void *arg, char *text, size_t size)
 
 const char *tepal_req_content_type(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_content_type"))
+        return NULL;
     if (req->content_type)
         return req->content_type;
     const char *value = tepal_req_header(req, "Content-Type");
@@ -356,6 +370,8 @@ const char *tepal_req_content_type(tepal_req *req)
 
 uint64_t tepal_req_content_length(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_content_length"))
+        return 0;
     if (req->head.framing == H1_BODY_CHUNKED)
         return TEPAL_UNKNOWN;
     return req->head.framing == H1_BODY_LENGTH ? req->head.content_length : 0;

@@ -42,7 +42,7 @@ int res_hooks_run(tepal_res *res)
 int tepal_req_on_response(tepal_req *req, tepal_res_hook *fn, const void *arg)
 {
     static const char call[] = "tepal_req_on_response";
-    if (!fn)
+    if (!req || !fn)
         return mistake_null(req, call, "the hook");
     if (req->prepared) {
         mistake_say(req, call, "the hooks of this request have been called already");

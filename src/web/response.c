@@ -62,16 +62,9 @@ bool response_is_of(const tepal_res *res, const tepal_req *req)
     return responses_live(req->connection->server->responses, res) && res->req == req;
 }
 
-/* The request whose handler is the running task; NULL: it is none. */
-static tepal_req *running_request(void)
-{
-    const struct tepal_task *task = loop_current ? loop_current->current : NULL;
-    return task && task->describe == request_describe ? task->describe_arg : NULL;
-}
-
 bool response_is_usable(const tepal_res *res, const char *call, bool other)
 {
-    tepal_req *req = running_request();
+    tepal_req *req = mistake_running();
     if (!res || !loop_current || (req && response_is_of(res, req)))
         return res != NULL;
     const struct responses *responses = responses_find(loop_current);
@@ -99,7 +92,8 @@ tepal_res *response_last_resort(tepal_req *req, int status)
 
 tepal_res *tepal_empty(tepal_req *req, int status)
 {
-    return response_new(req, status, "tepal_empty");
+    static const char call[] = "tepal_empty";
+    return request_is_given(req, call) ? response_new(req, status, call) : NULL;
 }
 
 /* The calls that print, and the type of what they make. */
@@ -112,7 +106,7 @@ struct text_kind {
 static inline tepal_res *make_text(tepal_req *req, int status, const struct text_kind *kind,
                                    const char *text)
 {
-    if (UNLIKELY(!text)) {
+    if (UNLIKELY(!req || !text)) {
         mistake_null(req, kind->caller.call, "the text");
         return NULL;
     }
@@ -189,7 +183,7 @@ tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, cons
                       size_t len)
 {
     static const char call[] = "tepal_data";
-    tepal_res *res = response_new(req, status, call);
+    tepal_res *res = request_is_given(req, call) ? response_new(req, status, call) : NULL;
     if (!res || response_copy_body(res, call, data, len) < 0)
         return NULL;
     set_type(res, call, content_type);
@@ -198,16 +192,21 @@ tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, cons
 
 tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
 {
-    tepal_res *res = response_new(req, status, "tepal_stream");
+    static const char call[] = "tepal_stream";
+    tepal_res *res = request_is_given(req, call) ? response_new(req, status, call) : NULL;
     if (!res)
         return NULL;
-    set_type(res, "tepal_stream", content_type);
+    set_type(res, call, content_type);
     res->stream = true;
     return res;
 }
 
 tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
 {
+    if (UNLIKELY(!req)) {
+        json_drop_given(mistake_no_request("tepal_json"), "tepal_json", value, 0);
+        return NULL;
+    }
     if (!value) {
         mistake_null(req, "tepal_json", "the value (what made it has failed)");
         return NULL;
@@ -238,7 +237,7 @@ tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
 {
     static const char hex[] = "0123456789ABCDEF";
     static const char call[] = "tepal_redirect";
-    if (!location) {
+    if (!req || !location) {
         mistake_null(req, call, "location");
         return NULL;
     }

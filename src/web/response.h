@@ -30,10 +30,11 @@ struct tepal_res {
     tepal_bytes body;       /* of a whole response */
     struct lent_body *lent; /* that it is, and must be given back; or NULL */
     struct res_field *fields, *last;
-    size_t fields_size; /* octets that the fields take in a head */
-    int error;          /* why the response must not be sent as it is, or went wrong */
-    int missing;        /* why the latest piece was not written: it may still be */
-    unsigned n_pieces;
+    size_t fields_size;        /* octets that the fields take in a head */
+    int error;                 /* why the response must not be sent as it is, or went wrong */
+    int missing;               /* why the latest piece was not written: it may still be */
+    uint16_t n_pieces;         /* so far, as far as that counts */
+    uint16_t n_refused;        /* pieces in a row that could not be written */
     bool stream;               /* the body is written piece by piece */
     bool close;                /* the connection ends with it */
     bool own_date, own_server; /* fields that take the place of the server's own */

@@ -56,9 +56,10 @@ static void end_requests(struct server *server, int64_t patience_ms)
 {
     if (server_wait_idle(server, loop_time_in(server->loop, patience_ms)) == 0)
         return;
-    size_t n = server->n_connections;
-    tepal_logf(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
-               n == 1 ? "" : "s", n == 1 ? "is" : "are");
+    size_t n = server->n_connections - server->n_idle;
+    if (n > 0)
+        tepal_logf(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
+                   n == 1 ? "" : "s", n == 1 ? "is" : "are");
     server_cancel_all(server);
     int64_t until = loop_time_in(server->loop, ending_grace_ms(patience_ms));
     if (server_wait_idle(server, until) < 0)

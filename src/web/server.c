@@ -34,7 +34,7 @@ static void set_limits(struct server *server)
         .max_head = (uint32_t)limits->max_head,
         .max_fields = (uint16_t)limits->max_fields,
     };
-    server->conn_limits = (struct conn_limits){
+    server->h1_conn_limits = (struct h1_conn_limits){
         /* A head that is over its limit must fit, to be seen to be. */
         .max_input = (uint32_t)limits->max_head + LOOP_BUFFER_SIZE,
         .read_timeout_ms = limits->body_timeout_ms,
@@ -68,6 +68,7 @@ int server_new(struct server **out, tepal_app *app, const tepal_run_options *opt
     if (rc == 0 && !options->access_log.off)
         rc =
             access_log_new(&server->access_log, options->access_log.format, options->access_log.fd);
+    server->observed = server->access_log || app->n_done_hooks > 0;
     if (rc < 0)
         server_free(server);
     else
@@ -231,7 +232,7 @@ bool server_has_socket(const struct server *server, int fd)
 {
     for (const struct list *node = server->connections.next; node != &server->connections;
          node = node->next)
-        if (CONTAINER_OF(node, struct connection, node)->http.stream.io.fd == fd)
+        if (CONTAINER_OF(node, struct connection, node)->http.conn.io.fd == fd)
             return true;
     return false;
 }

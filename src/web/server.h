@@ -3,7 +3,7 @@
 #define TEPAL_WEB_SERVER_H
 
 #include "base/list.h"
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 #include "http/date.h"
 #include "http/h1_parse.h"
 #include "net/addr.h"
@@ -27,10 +27,11 @@ struct server {
     bool default_memory;       /* max_request_memory is the default, for limits.max_body */
     struct h1_limits head_limits;
     struct h1_known_host known_host;
-    struct conn_limits conn_limits;
+    struct h1_conn_limits h1_conn_limits;
     struct server_site *sites; /* see sites.h; NULL: connections are attached one by one */
     size_t n_sites;
     struct access_log *access_log; /* NULL: none */
+    bool observed;                 /* there is such a log, or somebody else is told of all ends */
     struct memory memory;          /* of all requests */
     struct local *locals;          /* that each request begins with */
     struct responses *responses;   /* of the loop */

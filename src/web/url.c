@@ -66,7 +66,7 @@ static bool check_values(tepal_req *req, const struct route *route, const tepal_
 
 const char *tepal_req_url(tepal_req *req, const char *name, const tepal_pair *variables)
 {
-    if (!name) {
+    if (!req || !name) {
         mistake_null(req, call, "the name of the route");
         return NULL;
     }

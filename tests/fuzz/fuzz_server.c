@@ -383,7 +383,7 @@ static void make_scene(struct scene *scene, const uint8_t *data, size_t size)
 /* --- Sending, and looking at what comes back
  * -------------------------------------------------- */
 
-static void send_cut(tepal_testclient *client, struct scene *scene, unsigned n_cuts)
+static void send_cut(tepal_test *client, struct scene *scene, unsigned n_cuts)
 {
     size_t at = 0;
     int rc = 0;
@@ -391,17 +391,17 @@ static void send_cut(tepal_testclient *client, struct scene *scene, unsigned n_c
         size_t left = scene->len - at;
         size_t most = one_in(&scene->decisions, 3) ? 4 : left;
         size_t len = 1 + decide(&scene->decisions, (unsigned)(most < left ? most : left));
-        rc = tepal_testclient_send(client, scene->octets + at, len);
+        rc = tepal_test_write(client, scene->octets + at, len);
         at += len;
     }
     if (rc == 0 && at < scene->len)
-        tepal_testclient_send(client, scene->octets + at, scene->len - at);
+        tepal_test_write(client, scene->octets + at, scene->len - at);
     /* A server that has refused something may be gone before all is sent. */
 }
 
 /* Shows what was sent and what came back, and aborts. */
 static _Noreturn void show_and_fail(const struct scene *scene, size_t i,
-                                    const tepal_testreply *reply, const char *what)
+                                    const tepal_test_reply *reply, const char *what)
 {
     fprintf(stderr, "---- sent\n%.*s\n---- answer %zu, to a %s: %s\n", (int)scene->len,
             scene->octets, i, i < scene->n_expected ? scene->expected[i].method : "GET", what);
@@ -424,12 +424,12 @@ static bool is_allowed(const struct expected *expected, int status)
 static void compare(struct scene *scene, unsigned n_cuts)
 {
     tepal_app *app = make_app();
-    tepal_testclient *client = tepal_testclient_new(app, &scene->options);
+    tepal_test *client = tepal_test_new(app, &(tepal_test_options){ .run = &scene->options });
     REQUIRE(client);
     send_cut(client, scene, n_cuts);
     for (size_t i = 0; i < scene->n_expected; i++) {
         const struct expected *expected = &scene->expected[i];
-        tepal_testreply *reply = tepal_testclient_receive(client, expected->method);
+        tepal_test_reply *reply = tepal_test_receive(client, expected->method);
         if (!reply || !is_allowed(expected, reply->status))
             show_and_fail(scene, i, reply, "a status that is not allowed");
         if (reply->status == 200 && expected->has_body &&
@@ -437,31 +437,31 @@ static void compare(struct scene *scene, unsigned n_cuts)
              memcmp(reply->body.data, expected->body, expected->len) != 0))
             show_and_fail(scene, i, reply, "another body");
         if (expected->is_last && !expected->may_last) {
-            tepal_testreply *more = tepal_testclient_receive(client, "GET");
+            tepal_test_reply *more = tepal_test_receive(client, "GET");
             if (!more || more->status != 0 || more->raw.len != 0)
                 show_and_fail(scene, i + 1, more, "an answer after the last one");
         }
     }
     if (!scene->over) {
         static const char last[] = "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n";
-        REQUIRE(tepal_testclient_send(client, last, strlen(last)) == 0);
-        tepal_testreply *reply = tepal_testclient_receive(client, "GET");
+        REQUIRE(tepal_test_write(client, last, strlen(last)) == 0);
+        tepal_test_reply *reply = tepal_test_receive(client, "GET");
         REQUIRE(reply && reply->status == 200);
     }
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     tepal_app_close(app);
 }
 
 static void run_short_of_memory(struct scene *scene)
 {
     tepal_app *app = make_app();
-    tepal_testclient *client = tepal_testclient_new(app, &scene->options);
+    tepal_test *client = tepal_test_new(app, &(tepal_test_options){ .run = &scene->options });
     REQUIRE(client);
     mem_fail_nth(1 + decide(&scene->decisions, 60), one_in(&scene->decisions, 2));
     send_cut(client, scene, decide(&scene->decisions, 6));
     for (size_t i = 0; i < scene->n_expected; i++) {
         const struct expected *expected = &scene->expected[i];
-        tepal_testreply *reply = tepal_testclient_receive(client, expected->method);
+        tepal_test_reply *reply = tepal_test_receive(client, expected->method);
         if (!reply || reply->status == 0)
             break;
         REQUIRE(is_allowed(expected, reply->status) || reply->status >= 500 ||
@@ -470,10 +470,10 @@ static void run_short_of_memory(struct scene *scene)
             break;
     }
     mem_fail_nth(0, 0);
-    tepal_testclient_disconnect(client);
-    tepal_testreply *reply = tepal_testclient_get(client, "/plain");
+    tepal_test_disconnect(client);
+    tepal_test_reply *reply = tepal_test_get(client, "/plain");
     REQUIRE(reply && reply->status == 200);
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     tepal_app_close(app);
 }
 

@@ -1,6 +1,7 @@
 /* The sizes of the public structs on 64 bits, which never change: a member that is added takes its
  * place from the room at the end. Compiled as C and as C++, and never run. */
 #include <tepal.h>
+#include <tepal/testing.h>
 
 #include <assert.h>
 
@@ -55,7 +56,7 @@ SIZE(tepal_addr, 24);
 SIZE(tepal_conn_options, 72);
 SIZE(tepal_keepalive, 48);
 SIZE(tepal_credentials, 48);
-SIZE(tepal_listener_options, 64);
+SIZE(tepal_listener_options, 72);
 SIZE(tepal_listener_serve_options, 88);
 
 /* tls.h */
@@ -76,11 +77,13 @@ SIZE(tepal_process_status, 40);
 SIZE(tepal_process_result, 104);
 
 /* app.h */
+SIZE(tepal_done, 64);
 
 /* route.h */
 SIZE(tepal_route, 128);
 
 /* req.h */
+SIZE(tepal_failure, 32);
 
 /* res.h */
 SIZE(tepal_cookie_options, 64);
@@ -92,6 +95,11 @@ SIZE(tepal_access_log, 56);
 SIZE(tepal_argument, 72);
 SIZE(tepal_run_options, 448);
 
+/* fetch.h */
+SIZE(tepal_fetch_options, 264);
+
 /* testing.h */
+SIZE(tepal_test_options, 80);
+SIZE(tepal_test_reply, 88);
 
 #endif

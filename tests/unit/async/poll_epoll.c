@@ -95,7 +95,7 @@ static void edges(void **state)
     assert_int_equal(turn(0), 0);
 }
 
-static void ends_of_streams(void **state)
+static void ends_of_conns(void **state)
 {
     (void)state;
     int ends[2];
@@ -278,7 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(edges),
-        TEST(ends_of_streams),
+        TEST(ends_of_conns),
         TEST(refused_connection_is_an_end),
         TEST(batches_by_descriptors),
         TEST(removed_in_the_batch),

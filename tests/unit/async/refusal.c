@@ -8,8 +8,8 @@
 #include <limits.h>
 
 static struct {
-    int n_named, n_given_up, n_left;
-    char named[600];
+    int n_named, n_given_up, n_left, n_waited;
+    char named[600], waited[600];
 } logged;
 
 static void take_log(tepal_log_level level, const char *text, void *arg)
@@ -23,6 +23,10 @@ static void take_log(tepal_log_level level, const char *text, void *arg)
     logged.n_given_up +=
         strstr(text, " was cancelled and does not end: it is left as it is") != NULL;
     logged.n_left += strstr(text, " did not end in time, and ") != NULL;
+    if (strstr(text, " still waited for; the first is ")) {
+        logged.n_waited++;
+        snprintf(logged.waited, sizeof(logged.waited), "%s", text);
+    }
 }
 
 static int start_log(void **state)
@@ -383,11 +387,45 @@ static int close_with_a_shield(void *arg)
 {
     bool cleaned = false;
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_spawn(group, clean_up_long, &cleaned, NULL), 0);
+    tepal_spawn_options named = { .name = "cleaner" };
+    assert_int_equal(tepal_spawn(group, clean_up_long, &cleaned, &named), 0);
     assert_int_equal(tepal_sleep_ms(10), 0);
     tepal_group_close(group);
     assert_true(cleaned);
     assert_int_equal(logged.n_given_up, 0);
+    /* But it is named. */
+    assert_int_equal(logged.n_waited, 1);
+    assert_non_null(strstr(logged.waited, "a group is closed, and 1 task is still waited for; the "
+                                          "first is \"cleaner\""));
+    (void)arg;
+    return 0;
+}
+
+/* And no longer than it may take: what goes on in a shield whose time is over has no other end. */
+static int clean_up_for_ever(void *arg)
+{
+    (void)tepal_sleep_ms(1000);
+    (void)tepal_shield_begin_ms(1000);
+    return never_ends(arg);
+}
+
+static int close_with_a_shield_that_is_over(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    int64_t before = tepal_now_ms();
+    assert_int_equal(tepal_spawn(group, clean_up_for_ever, NULL, NULL), 0);
+    assert_int_equal(tepal_sleep_ms(10), 0);
+    tepal_group_close(group);
+    assert_in_range(tepal_now_ms() - before, 4000, 4500);
+    assert_int_equal(logged.n_given_up, 1);
+    assert_int_equal(loop_current->n_tasks, 1);
+    (void)arg;
+    return 0;
+}
+
+static int leave_a_shield_that_is_over(void *arg)
+{
+    assert_int_equal(tepal_spawn(tepal_group_new(), clean_up_for_ever, NULL, NULL), 0);
     (void)arg;
     return 0;
 }
@@ -415,6 +453,7 @@ static void closing_a_group_ends(void **state)
     run_in_child(close_a_group, NULL, true);
     run_in_child(close_with_children, NULL, true);
     run_in_child(close_until, NULL, true);
+    run_in_child(close_with_a_shield_that_is_over, NULL, true);
     assert_int_equal(run_fake(close_with_a_shield, NULL), 0);
 }
 
@@ -444,6 +483,7 @@ static void the_loop_ends(void **state)
     run_in_child(leave_behind, NULL, true);
     run_in_child(leave_behind, NULL, false);
     run_in_child(leave_until, NULL, false);
+    run_in_child(leave_a_shield_that_is_over, NULL, true);
 }
 
 int main(void)

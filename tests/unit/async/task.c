@@ -586,6 +586,49 @@ static void twenty_thousand_at_once(void **state)
     assert_int_equal(run_fake(many, NULL), 0);
 }
 
+/* What a task has begun is finished once, when it leaves: by giving way, waiting or ending. */
+static void mark_leaving(struct leaving *leaving)
+{
+    (void)leaving;
+    mark('!');
+}
+
+static struct leaving twice[2];
+
+static int begin_two(void *arg)
+{
+    mark(*(char *)arg);
+    loop_at_leaving(loop_current, &twice[0]);
+    loop_at_leaving(loop_current, &twice[1]);
+    loop_at_leaving(loop_current, &twice[0]);
+    mark('.');
+    return 0;
+}
+
+static int begin_and_leave(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < 2; i++)
+        twice[i] = (struct leaving){ .fn = mark_leaving };
+    begin_two("a");
+    tepal_sleep_ms(0);
+    begin_two("b");
+    tepal_sleep_ms(5);
+    assert_int_equal(tepal_spawn(group, begin_two, "c", NULL), 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    mark('d');
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void what_is_done_at_leaving(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(begin_and_leave, NULL), 0);
+    assert_string_equal(trace, "a.!!b.!!c.!!d");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -603,6 +646,7 @@ int main(void)
         TEST(timers_end_with_their_wait),
         TEST(is_told_before_it_waits),
         TEST(is_woken_before_it_waits),
+        TEST(what_is_done_at_leaving),
         TEST(a_sleeping_task_needs_one_page),
         TEST(at_random),
         TEST(twenty_thousand_at_once),

@@ -156,7 +156,7 @@ static void several_wait_for_one(void **state)
     assert_int_equal(run(wait_together, NULL), 0);
 }
 
-static int wait_beside_a_stream(void *arg)
+static int wait_beside_a_conn(void *arg)
 {
     (void)arg;
     tepal_conn *a, *b;
@@ -170,7 +170,7 @@ static int wait_beside_a_stream(void *arg)
     assert_int_equal(tepal_wait_fd(before, TEPAL_READABLE), -ETIMEDOUT);
     tepal_deadline_restore(TEPAL_NEVER);
     assert_int_equal(tepal_conn_write(b, "y", 1), 0);
-    assert_int_equal(tepal_conn_read(a, &c, 1), 1); /* the stream goes on as before */
+    assert_int_equal(tepal_conn_read(a, &c, 1), 1); /* the connection goes on as before */
     tepal_conn_close(a);
     tepal_conn_close(b);
     return 0;
@@ -179,7 +179,7 @@ static int wait_beside_a_stream(void *arg)
 static void the_library_watches_it_too(void **state)
 {
     (void)state;
-    assert_int_equal(run(wait_beside_a_stream, NULL), 0);
+    assert_int_equal(run(wait_beside_a_conn, NULL), 0);
 }
 
 static int ends_of_waits(void *arg)
@@ -267,7 +267,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         FD_TEST(ready_and_not_yet),          FD_TEST(full_and_drained),
-        FD_TEST(the_other_end_hangs_up),       FD_TEST(several_wait_for_one),
+        FD_TEST(the_other_end_hangs_up),     FD_TEST(several_wait_for_one),
         FD_TEST(the_library_watches_it_too), FD_TEST(cancelled_and_late),
         FD_TEST(bad_arguments_and_files),    FD_TEST(ready_all_the_time_lets_others_run),
     };

@@ -121,6 +121,19 @@ static void cuts_long_lines(void **state)
     assert_int_equal(strlen(last), 4092);
 }
 
+static void texts_that_are_null(void **state)
+{
+    (void)state;
+    static const char *volatile none;
+    const char *format = none;
+    tepal_logf(TEPAL_LOG_ERROR, format, 0);
+    assert_string_equal(last, "tepal_logf: the format is NULL");
+    tepal_log(TEPAL_LOG_ERROR, none);
+    assert_string_equal(last, "tepal_log: the text is NULL");
+    tepal_logf(TEPAL_LOG_ERROR, "of %s", none);
+    assert_string_equal(last, "of (null)");
+}
+
 /* Runs fn with standard error in a pipe. Returns what it wrote. */
 static const char *caught_stderr(void (*fn)(void))
 {
@@ -206,11 +219,8 @@ static void misuse_ends_the_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(levels),
-        TEST(escapes_control_octets),
-        TEST(cuts_long_lines),
-        TEST(standard_error_is_the_default),
-        TEST(misuse_ends_the_program),
+        TEST(levels),          TEST(texts_that_are_null),           TEST(escapes_control_octets),
+        TEST(cuts_long_lines), TEST(standard_error_is_the_default), TEST(misuse_ends_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,13 +67,13 @@ static int accept_in_turns(void *arg)
         fds[KNOCKS] = knock(listener, 1);
         settle();
         for (int i = 0; i < 3; i++) {
-            tepal_conn *stream;
-            assert_int_equal(tepal_listener_open_conn(listener, &stream), 0);
-            assert_int_equal(tepal_conn_local_addr(stream, &local), 0);
+            tepal_conn *conn;
+            assert_int_equal(tepal_listener_open_conn(listener, &conn), 0);
+            assert_int_equal(tepal_conn_local_addr(conn, &local), 0);
             if (i == 0)
                 first = local;
             of_first += local.family == first.family;
-            tepal_conn_close(stream);
+            tepal_conn_close(conn);
         }
         assert_true(of_first < 3); /* the other one has had its turn */
         for (int i = 0; i <= KNOCKS; i++)
@@ -143,10 +143,10 @@ static void mend_socket(tepal_listener *listener, int i)
 
 static int accept_one(void *arg)
 {
-    tepal_conn *stream;
-    int rc = tepal_listener_open_conn(arg, &stream);
+    tepal_conn *conn;
+    int rc = tepal_listener_open_conn(arg, &conn);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 
@@ -210,9 +210,9 @@ static int fail_by_function(void *arg)
     return 0;
 }
 
-static void serve_nothing(tepal_conn *stream, void *arg)
+static void serve_nothing(tepal_conn *conn, void *arg)
 {
-    (void)stream;
+    (void)conn;
     ++*(int *)arg;
 }
 

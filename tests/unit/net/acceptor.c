@@ -40,15 +40,15 @@ struct service {
 };
 
 /* Echoes, and counts. */
-static void echo(tepal_conn *stream, void *arg)
+static void echo(tepal_conn *conn, void *arg)
 {
     struct service *s = arg;
     char buffer[100];
     ssize_t n;
     s->n_now++;
     s->n_most = s->n_now > s->n_most ? s->n_now : s->n_most;
-    while ((n = tepal_conn_read(stream, buffer, sizeof(buffer))) > 0)
-        if (tepal_conn_write(stream, buffer, (size_t)n) < 0)
+    while ((n = tepal_conn_read(conn, buffer, sizeof(buffer))) > 0)
+        if (tepal_conn_write(conn, buffer, (size_t)n) < 0)
             break;
     s->n_cancelled += n == -ECANCELED;
     s->n_now--;
@@ -381,10 +381,10 @@ static void ends_by_signal(void **state)
 
 static int accept_elsewhere(void *arg)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     struct service s = { .deadline_in = 0 };
     start(&s);
-    assert_int_equal(tepal_listener_open_conn(s.listener, &stream), -EBUSY);
+    assert_int_equal(tepal_listener_open_conn(s.listener, &conn), -EBUSY);
     assert_int_equal(tepal_listener_serve(s.listener, echo, &s, NULL), -EBUSY);
     int fd = connect_plain(&s); /* the first one is not disturbed */
     assert_true(is_served(fd));

@@ -1,10 +1,10 @@
 /* Tests of listeners: opening them, accepting, resting when descriptors run out, and pausing. */
+#include "folder.h"
 #include "sockets.h"
 
 #include <sys/stat.h>
 #include <tepal/log.h>
 
-static char folder[] = "/tmp/tepal-listener-XXXXXX", path[200];
 static int n_warnings;
 
 static void count_warnings(tepal_log_level level, const char *text, void *arg)
@@ -17,19 +17,14 @@ static void count_warnings(tepal_log_level level, const char *text, void *arg)
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
     tepal_log_set_fn(count_warnings, NULL);
-    return 0;
+    return make_folder(state);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     tepal_log_set_fn(NULL, NULL);
-    return rmdir(folder);
+    return remove_folder(state);
 }
 
 static tepal_listener *listen_local(void)
@@ -57,14 +52,14 @@ static int connect_plain(const tepal_listener *listener, const char *host)
 static void talk(tepal_listener *listener, const char *host)
 {
     char buffer[10];
-    tepal_conn *stream = NULL;
+    tepal_conn *conn = NULL;
     int peer = connect_plain(listener, host);
-    assert_int_equal(tepal_listener_open_conn(listener, &stream), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &conn), 0);
     assert_int_equal(write(peer, "hello", 5), 5);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 5);
-    assert_int_equal(tepal_conn_write(stream, "hi", 2), 0);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 5);
+    assert_int_equal(tepal_conn_write(conn, "hi", 2), 0);
     assert_int_equal(read(peer, buffer, sizeof(buffer)), 2);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
 }
 
@@ -248,10 +243,10 @@ static void over_unix_sockets(void **state)
 
 static int accept_endless(void *arg)
 {
-    tepal_conn *stream = NULL;
-    int rc = tepal_listener_open_conn(arg, &stream);
+    tepal_conn *conn = NULL;
+    int rc = tepal_listener_open_conn(arg, &conn);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 

@@ -107,19 +107,19 @@ static int call_on_others(void)
 {
     char buffer[4];
     tepal_addr addr = { .family = AF_INET };
-    tepal_conn *stream;
+    tepal_conn *conn;
     tepal_process *process;
     switch (number) {
     case 19:
-        return tepal_listener_open_conn(NULL, &stream);
+        return tepal_listener_open_conn(NULL, &conn);
     case 20:
         return tepal_listener_port(NULL);
     case 21:
         return tepal_listener_serve(NULL, NULL, NULL, NULL);
     case 22:
-        return tepal_conn_open(&stream, NULL, 80, NULL);
+        return tepal_conn_open(&conn, NULL, 80, NULL);
     case 23:
-        return tepal_conn_open_unix(&stream, NULL);
+        return tepal_conn_open_unix(&conn, NULL);
     case 24:
         return tepal_udp_send(NULL, NULL, "x", 1);
     case 25:

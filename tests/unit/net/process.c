@@ -154,7 +154,7 @@ static int talk(void *arg)
     return 0;
 }
 
-static void pipes_are_streams(void **state)
+static void pipes_are_conns(void **state)
 {
     (void)state;
     run_children(talk);
@@ -730,7 +730,7 @@ int main(void)
         TEST(tells_how_it_ended),
         TEST(reaps_by_itself),
         TEST(waiting_can_be_interrupted),
-        TEST(pipes_are_streams),
+        TEST(pipes_are_conns),
         TEST(standard_descriptors),
         TEST(environment_folder_arguments),
         TEST(starts_clean),

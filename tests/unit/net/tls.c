@@ -106,10 +106,10 @@ static int use_a_bad_one(void *arg)
     tepal_conn *ends[2];
     (void)arg;
     tepal_tls *tls = tepal_tls_new(&(tepal_tls_options){ .ca_file = "/nonexistent" });
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     assert_int_equal(tepal_conn_start_tls(ends[0], tls, &(tepal_start_tls_options){ "a" }),
                      -ENOENT);
-    /* Nothing has happened to the stream. */
+    /* Nothing has happened to the connection. */
     assert_int_equal(tepal_conn_write(ends[0], "x", 1), 0);
     assert_null(tepal_conn_tls_error_text(ends[0]));
     tepal_conn_close(ends[0]);
@@ -284,7 +284,7 @@ static int reload(void *arg)
     expect_secure(&new);
     close_pair(&new);
     expect_talk(&old);
-    /* Streams outlive the context. */
+    /* Connections outlive the context. */
     tepal_tls_close(server);
     tepal_tls_close(client);
     expect_talk(&old);

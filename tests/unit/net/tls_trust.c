@@ -63,7 +63,7 @@ static bool resumes(tepal_tls *client, tepal_tls *server)
     struct pair pair;
     open_pair(&pair, client, server, "localhost");
     bool resumed = expect_secure(&pair).resumed;
-    assert_int_equal(info_of(pair.ends[1].stream).resumed, resumed);
+    assert_int_equal(info_of(pair.ends[1].conn).resumed, resumed);
     close_pair(&pair);
     return resumed;
 }
@@ -135,10 +135,10 @@ static int withdraw_meanwhile(void *version)
     tepal_conn *ends[2];
     tepal_tls *server = new_verifying_server(), *client = new_client_with("client");
     speak(client, *(int *)version);
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     /* An address, so that no name chooses a certificate of after the reload. */
-    pair.ends[0] = (struct handshake){ .stream = ends[0], .tls = client, .host = "127.0.0.1" };
-    pair.ends[1] = (struct handshake){ .stream = ends[1], .tls = server };
+    pair.ends[0] = (struct handshake){ .conn = ends[0], .tls = client, .host = "127.0.0.1" };
+    pair.ends[1] = (struct handshake){ .conn = ends[1], .tls = server };
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, handshake_main, &pair.ends[1], NULL), 0);
     settle();

@@ -1,4 +1,4 @@
-/* Tests of several tasks at one stream: writers take turns, readers are refused, and a stream may be
+/* Tests of several tasks at one connection: writers take turns, readers are refused, and a connection may be
  * closed under tasks that are about to leave it. */
 #include "../async/misuse.h"
 #include "sockets.h"
@@ -56,7 +56,7 @@ static int write_from_many_tasks(void *arg)
     static int numbers[WRITERS] = { 0, 1, 2, 3, 4 };
     char message[SIZE];
     int seen[WRITERS] = { 0 };
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     for (int i = 0; i < WRITERS; i++)
         assert_int_equal(tepal_spawn(group, write_messages, &numbers[i], NULL), 0);
@@ -119,7 +119,7 @@ static int shut_down(void *arg)
 static int take_turns(void *arg)
 {
     char rest[10];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     memset(order, 0, sizeof(order));
     tepal_group *group = tepal_group_new(), *impatient = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_large, NULL, NULL), 0);
@@ -156,7 +156,7 @@ static void first_come_first_served(void **state)
 
 static int queue_without_memory(void *arg)
 {
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_large, NULL, NULL), 0);
     settle();
@@ -185,7 +185,7 @@ static int put_large(void *arg)
 static int grow_in_between(void *arg)
 {
     static char buffer[1 << 20];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, put_large, NULL, NULL), 0);
     settle();
@@ -306,7 +306,7 @@ static int close_under_the_woken(void *arg)
     assert_int_equal(tepal_spawn(group, read_exactly, NULL, NULL), 0);
     settle();
     ends[0]->io.state |= IO_READ;
-    stream_on_event(&ends[0]->io);
+    conn_on_event(&ends[0]->io);
     tepal_group_cancel(group);
     tepal_conn_close(ends[0]);
     assert_int_equal(tepal_group_wait(group), -ECANCELED);
@@ -376,7 +376,7 @@ static int abort_under_a_queue(void *arg)
 static int second_reader(void *arg)
 {
     char *line, buffer[10];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, read_some, NULL, NULL), 0);
     settle();
@@ -404,8 +404,8 @@ static void a_second_reader_is_refused(void **state)
 static void closed_under_tasks_that_wait(void **state)
 {
     (void)state;
-    expect_misuse(close_under_a_reader, "tepal_conn_close: a task still waits on the stream");
-    expect_misuse(abort_under_a_queue, "tepal_conn_abort: a task still waits on the stream");
+    expect_misuse(close_under_a_reader, "tepal_conn_close: a task still waits on the connection");
+    expect_misuse(abort_under_a_queue, "tepal_conn_abort: a task still waits on the connection");
 }
 
 /* --- No octets -------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* Tests of datagrams: between two sockets of ours on both families, connected and not, what is
  * refused, and interruptions. */
 #include "../async/misuse.h"
+#include "folder.h"
 #include "sockets.h"
 
 #include <net/if.h>
@@ -224,23 +225,6 @@ static void multicast_groups(void **state)
 }
 
 /* --- Unix datagram sockets -------------------------------------------------------------------- */
-
-static char folder[] = "/tmp/tepal-udp-XXXXXX", path[200];
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rmdir(folder);
-}
 
 static int unix_datagrams(void *arg)
 {
@@ -511,5 +495,5 @@ int main(void)
         cmocka_unit_test(several_tasks),
         cmocka_unit_test(strangers_are_not_heard),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

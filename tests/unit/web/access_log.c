@@ -105,7 +105,7 @@ static void process_time_and_size(void **state)
     char expected[64];
     time_t before = time(NULL);
     serve("%P|%t|%O");
-    tepal_testreply *reply = get("/0");
+    tepal_test_reply *reply = get("/0");
     const char *line = lines();
     char *end;
     assert_int_equal(strtol(line, &end, 10), getpid());
@@ -123,8 +123,10 @@ static void the_default(void **state)
 {
     (void)state;
     serve("%a %t \"%r\" %s %b \"%{Referer}i\" \"%{User-Agent}i\"");
-    const char *const headers[] = { "Referer: http://a/", "User-Agent: test/1.0", NULL };
-    tepal_testclient_request(client, "GET", "/0", headers, NULL);
+    const tepal_pair headers[] = { { "Referer", "http://a/" },
+                                   { "User-Agent", "test/1.0" },
+                                   { 0 } };
+    tepal_test_send(client, "/0", &(tepal_fetch_options){ .headers = headers });
     const char *line = lines();
     assert_memory_equal(line, "127.0.0.1 [", 11);
     assert_string_equal(strchr(line, ']'),
@@ -194,9 +196,9 @@ static void every_response(void **state)
     ask("HEAD", "/0", NULL, NULL);
     get("/stream");
     get("/stream?broken");
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     say("GET /1000 HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_disconnect(client); /* gone before the answer: that is told, too */
+    tepal_test_disconnect(client); /* gone before the answer: that is told, too */
     say("GET /0 HTTP/1.0\r\n\r\n");
     assert_string_equal(lines(), "GET /none HTTP/1.1 404 14\nBAD 400 16\n"
                                  "HEAD /0 HTTP/1.1 201 0\nGET /stream HTTP/1.1 200 5\n"

@@ -61,7 +61,7 @@ static int reset(void **state)
 
 static void stop(void)
 {
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
 }
 
@@ -143,8 +143,8 @@ static void null_arguments(void **state)
     tepal_app_set_error_pages(NULL, NULL);
     tepal_app_stop(NULL);
     assert_null(tepal_app_url(NULL, 0));
-    assert_null(tepal_testclient_new(NULL, NULL));
-    tepal_testclient_close(NULL);
+    assert_null(tepal_test_new(NULL, NULL));
+    tepal_test_close(NULL);
 
     assert_null(tepal_app_error_text(app));
     tepal_use(app, NULL, NULL);
@@ -257,7 +257,7 @@ static void second_client(void *arg)
 {
     (void)arg;
     loop_current = NULL;
-    tepal_testclient_new(app, NULL);
+    tepal_test_new(app, NULL);
 }
 
 static void registration_after_the_start(void **state)
@@ -316,7 +316,7 @@ static void a_closed_application(void **state)
     assert_int_equal(tepal_run(gone, NULL), 1);
     assert_non_null(strstr(logged(), says));
     assert_string_equal(tepal_app_error_text(gone), says);
-    assert_null(tepal_testclient_new(gone, NULL));
+    assert_null(tepal_test_new(gone, NULL));
     assert_null(tepal_app_url(gone, 0));
     char *args[] = { (char[]){ "program" }, (char[]){ "--nonsense" }, NULL };
     assert_int_equal(tepal_run_args(gone, 1, args, NULL), 1);
@@ -391,10 +391,10 @@ static void background_group(void **state)
     tepal_get(app, "/", spawn_from_request);
     assert_null(tepal_app_group(app));
     start(NULL);
-    tepal_testclient_advance(client, 5500);
+    tepal_test_advance(client, 5500);
     assert_int_equal(ticks, 5);
     assert_reply(get("/"), 200, "0");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     assert_int_equal(ticks, 9);
     stop();
     assert_int_equal(ended_with, -ECANCELED);
@@ -424,9 +424,9 @@ static void background_failures(void **state)
     tepal_on_startup(app, spawn_failing, NULL);
     start(NULL);
     log_forget();
-    tepal_testclient_advance(client, 500);
+    tepal_test_advance(client, 500);
     assert_null(strstr(logged(), "failed"));
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_non_null(strstr(logged(), "task \"sync\" failed: "));
     log_forget();
     stop(); /* the other one was cancelled */
@@ -593,7 +593,7 @@ static void memory_shortage(void **state)
                             app ? "out of memory"
                                 : "the application is NULL: none was made, or memory was short "
                                   "then");
-        assert_null(tepal_testclient_new(app, NULL));
+        assert_null(tepal_test_new(app, NULL));
         tepal_app_close(app);
         app = NULL;
     }
@@ -601,7 +601,7 @@ static void memory_shortage(void **state)
     /* Starting: either it says that it could not, or it works. */
     for (size_t n = 1;; n++) {
         mem_fail_nth(n, 0);
-        client = tepal_testclient_new(app, NULL);
+        client = tepal_test_new(app, NULL);
         bool failed = mem_failures() > 0;
         mem_fail_nth(0, 0);
         assert_true(client || failed);

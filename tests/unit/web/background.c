@@ -19,7 +19,7 @@ static int background_setup(void **state)
 
 static void stop(void)
 {
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
 }
 
@@ -50,13 +50,13 @@ static void from_start_to_end(void **state)
     tepal_on_shutdown(app, tell_start, " shutdown ");
     tepal_on_cleanup(app, tell_start, " cleanup");
     start(NULL);
-    tepal_testclient_advance(client, 2500);
+    tepal_test_advance(client, 2500);
     stop();
     assert_string_equal(story, "start ababab shutdown || cleanup");
     assert_string_equal(logged(), "");
     /* Served again, it runs again. */
     start(NULL);
-    tepal_testclient_advance(client, 100);
+    tepal_test_advance(client, 100);
     stop();
     assert_non_null(strstr(story, "cleanupstart ab shutdown || cleanup"));
 }
@@ -76,7 +76,7 @@ static void that_has_ended(void **state)
     (void)state;
     tepal_background(app, run_and_return, NULL);
     start(NULL);
-    tepal_testclient_advance(client, 3600 * 1000);
+    tepal_test_advance(client, 3600 * 1000);
     assert_int_equal(n_runs, 1);
     assert_string_equal(logged(), "");
 }
@@ -89,7 +89,7 @@ static void delays_grow(void **state)
     result = -EIO;
     tepal_background(app, run_and_return, NULL);
     start(NULL);
-    tepal_testclient_advance(client, 190 * 1000);
+    tepal_test_advance(client, 190 * 1000);
     assert_int_equal(n_runs, n + 1);
     for (int i = 0; i < n; i++)
         assert_int_equal(starts[i + 1] - starts[i], delays[i] * 1000);
@@ -108,10 +108,10 @@ static void delay_is_short_again(void **state)
     result = -EIO;
     tepal_background(app, run_and_return, NULL);
     start(NULL);
-    tepal_testclient_advance(client, 10 * 1000);
+    tepal_test_advance(client, 10 * 1000);
     assert_int_equal(n_runs, 4); /* after 0, 1, 3, 7 s; the next at 15 s */
     lasts_ms = 60 * 1000;
-    tepal_testclient_advance(client, 80 * 1000);
+    tepal_test_advance(client, 80 * 1000);
     assert_int_equal(n_runs, 6);
     assert_int_equal(starts[5] - starts[4], 61 * 1000);
 }

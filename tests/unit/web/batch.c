@@ -103,7 +103,7 @@ static void who_waits_keeps_it(void **state)
     inspect_name(CONTAINER_OF(loop_current->tasks.next, struct tepal_task, in_loop), name,
                  sizeof(name));
     assert_non_null(strstr(name, "GET /slow"));
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_answer(1, "1");
     close_all();
 }

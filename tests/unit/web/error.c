@@ -40,8 +40,8 @@ static void error_pages(void **state)
     tepal_get(app, "/{status:int}", make_error);
     start(NULL);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        tepal_testreply *reply = ask("GET", "/404", rows[i].accept, NULL);
-        if (strcmp(tepal_testreply_header(reply, "Content-Type"), rows[i].type) != 0)
+        tepal_test_reply *reply = ask("GET", "/404", rows[i].accept, NULL);
+        if (strcmp(tepal_test_header(reply, "Content-Type"), rows[i].type) != 0)
             print_error("%s\n", rows[i].accept);
         assert_field(reply, "Content-Type", rows[i].type);
     }

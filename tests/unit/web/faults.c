@@ -99,14 +99,14 @@ static void make_request(int id, const char *kind, bool chunked)
 static bool attempt(size_t n, bool sticky)
 {
     size_t len = strlen(request);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     mem_fail_nth(n, sticky);
-    int rc = tepal_testclient_send(client, request, 30);
+    int rc = tepal_test_write(client, request, 30);
     if (rc == 0)
-        rc = tepal_testclient_send(client, request + 30, len - 30 - 100);
+        rc = tepal_test_write(client, request + 30, len - 30 - 100);
     if (rc == 0)
-        tepal_testclient_send(client, request + len - 100, 100);
-    tepal_testreply *reply = tepal_testclient_receive(client, "POST");
+        tepal_test_write(client, request + len - 100, 100);
+    tepal_test_reply *reply = tepal_test_receive(client, "POST");
     bool failed = mem_failures() > 0;
     mem_fail_nth(0, 0);
     if (!failed)
@@ -114,7 +114,7 @@ static bool attempt(size_t n, bool sticky)
     else if (reply && reply->status != 0)
         assert_true(reply->status == 200 || reply->status == 400 || reply->status == 413 ||
                     reply->status >= 500);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_int_equal(app->server->n_connections, 0);
     assert_int_equal(loop_current->n_tasks, 0);
     assert_int_equal(n_called, n_deferred);
@@ -174,12 +174,12 @@ static void connecting(void **state)
     tepal_get(app, "/", ok);
     start(NULL);
     for (size_t n = 1; n < 30; n++) {
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         block_pool_clear(&loop_current->buffers); /* so that they have to be taken anew */
         block_pool_clear(&loop_current->chunks);
         mem_fail_nth(n, 0);
-        tepal_testclient_send(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
-        tepal_testreply *reply = tepal_testclient_receive(client, "GET");
+        tepal_test_write(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+        tepal_test_reply *reply = tepal_test_receive(client, "GET");
         bool failed = mem_failures() > 0;
         mem_fail_nth(0, 0);
         if (!failed) {

@@ -51,9 +51,9 @@ static void removed(void **state)
     for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++)
         assert_int_equal(results[i], expected[i]);
     make = own_date;
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_field(reply, "Server", "tepal");
-    assert_string_not_equal(tepal_testreply_header(reply, "Date"), "never");
+    assert_string_not_equal(tepal_test_header(reply, "Date"), "never");
 }
 
 static tepal_res *go_through(tepal_req *req)
@@ -160,7 +160,7 @@ static void mistakes(void **state)
                  { bad_in_list, TEPAL_EFIELD },
                  { null_in_list, -EINVAL } };
     tepal_get(app, "/", call_make);
-    start(&(tepal_run_options){ .limits.max_request_memory = 1000 * 1000 * 1000 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 1000 * 1000 * 1000 } });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         make = rows[i].make;
         results[0] = 0;
@@ -186,7 +186,7 @@ static void sent(void **state)
     (void)state;
     tepal_get(app, "/", after_head);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 200, "x");
     static const int expected[] = { 0, 1, TEPAL_ESENT, TEPAL_ESENT, 0 };
     for (size_t i = 0; i < 5; i++)

@@ -55,7 +55,7 @@ static void memory(void **state)
                      "413 Content Too Large: memory of the request is used up\n");
         assert_int_equal(last_error, TEPAL_EREQUEST_MEMORY);
         assert_in_range(mem_count() - before, 0, 200);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         free(body);
     }
     char *body = array_of("{\"id\":1,\"name\":\"Item 1\",\"price\":19.99}", 700000, &n);
@@ -79,7 +79,7 @@ static void memory_of_all(void **state)
     char *body = array_of("{}", 30000, &n); /* 2.3 MB */
     assert_reply(ask("POST", "/", NULL, body), 503, NULL);
     assert_int_equal(last_error, -ENOBUFS);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     free(body);
     body = array_of("{}", 10000, &n);
     expect_count(body, n);
@@ -189,7 +189,7 @@ static void long_texts(void **state)
             assert_in_range(turns, 1, 4);
             body[all - 1] = (char)0xff;
             assert_reply(ask("POST", "/", NULL, body), 400, NULL);
-            tepal_testclient_disconnect(client);
+            tepal_test_disconnect(client);
             free(body);
         }
 }

@@ -130,7 +130,7 @@ static void values_of_the_program(void **state)
     assert_non_null(said);
     assert_null(strstr(said + 1, "GET /constant"));
     assert_non_null(strstr(logged(), "GET /format: tepal_jsonf: the value was given away before"));
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     assert_int_equal(constant->refcount, 1); /* it was never the library's */
     json_decref(constant);

@@ -54,16 +54,16 @@ static void expect_status(const char *request, int status)
     for (int way = 0; way < 3; way++) {
         size_t len = strlen(request), cut = way == 1 ? len / 2 : 0;
         if (way == 2 && len < 4000) {
-            for (; cut < len - 1 && tepal_testclient_send(client, request + cut, 1) == 0; cut++)
+            for (; cut < len - 1 && tepal_test_write(client, request + cut, 1) == 0; cut++)
                 continue;
         } else if (cut > 0) {
-            tepal_testclient_send(client, request, cut);
+            tepal_test_write(client, request, cut);
         }
-        tepal_testclient_send(client, request + cut, len - cut);
-        tepal_testreply *reply = hear("GET");
+        tepal_test_write(client, request + cut, len - cut);
+        tepal_test_reply *reply = hear("GET");
         assert_reply(reply, status, NULL);
         assert_field(reply, "Connection", status == 200 ? NULL : "close");
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
 }
 
@@ -133,17 +133,17 @@ static int chunked_status(size_t extension, size_t trailer, int n_trailers)
 {
     say("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;");
     memset(text, 'e', extension);
-    tepal_testclient_send(client, text, extension);
-    tepal_testclient_send(client, "\r\na\r\n0\r\n", 9 - 1);
+    tepal_test_write(client, text, extension);
+    tepal_test_write(client, "\r\na\r\n0\r\n", 9 - 1);
     for (int i = 0; i < n_trailers; i++) {
         size_t n = (size_t)sprintf(text, "T: ");
         memset(text + n, 't', trailer);
         memcpy(text + n + trailer, "\r\n", 2);
-        tepal_testclient_send(client, text, n + trailer + 2);
+        tepal_test_write(client, text, n + trailer + 2);
     }
-    tepal_testclient_send(client, "\r\n", 2);
+    tepal_test_write(client, "\r\n", 2);
     int status = hear("POST")->status;
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     return status;
 }
 
@@ -266,7 +266,7 @@ static int see_options(void *arg)
     int fd = open_client();
     tepal_sleep_ms(50);
     struct connection *c = CONTAINER_OF(app->server->connections.next, struct connection, node);
-    int server_fd = c->http.stream.io.fd;
+    int server_fd = c->http.conn.io.fd;
     socklen_t size = sizeof(int);
     getsockopt(server_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &found[0], &size);
     getsockopt(server_fd, IPPROTO_TCP, TCP_KEEPIDLE, &found[1], &size);
@@ -397,7 +397,7 @@ static void bad_options(void **state)
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
         start(&good[i]);
         assert_reply(get("/"), 200, "ok");
-        tepal_testclient_close(client);
+        tepal_test_close(client);
         client = NULL;
     }
 }
@@ -441,7 +441,7 @@ static void defaults(void **state)
     tepal_post(app, "/", read_it);
     start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024 });
     char *body = octets(64 * 1024 + 1);
-    assert_int_equal(tepal_testclient_post(client, "/", "text/plain", body)->status, 413);
+    assert_int_equal(ask("POST", "/", "Content-Type: text/plain", body)->status, 413);
     free(body);
 }
 
@@ -462,7 +462,7 @@ static void larger_bodies_of_a_route(void **state)
         size_t len = LARGE - 1 + i;
         memset(body, 'x', len);
         body[len] = '\0';
-        tepal_testreply *reply = tepal_testclient_post(client, "/up", "text/plain", body);
+        tepal_test_reply *reply = ask("POST", "/up", "Content-Type: text/plain", body);
         assert_int_equal(reply->status, i < 2 ? 200 : 413);
     }
     free(body);
@@ -493,7 +493,7 @@ static void memory_of_bodies(void **state)
     assert_non_null(piece);
     tepal_post(app, "/", measure);
     start(&(tepal_run_options){ .limits.max_body = SIZE });
-    assert_reply(tepal_testclient_post(client, "/", "text/plain", body), 200, "3000000");
+    assert_reply(ask("POST", "/", "Content-Type: text/plain", body), 200, "3000000");
     assert_in_range(used, SIZE, SIZE + 64 * 1024);
     size_t len = (size_t)sprintf(piece,
                                  "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
@@ -519,7 +519,7 @@ static void memory_for_large_bodies(void **state)
     body[SIZE] = '\0';
     tepal_post(app, "/", read_it);
     start(&(tepal_run_options){ .limits.max_body = SIZE });
-    assert_int_equal(tepal_testclient_post(client, "/", "text/plain", body)->status, 200);
+    assert_int_equal(ask("POST", "/", "Content-Type: text/plain", body)->status, 200);
     free(body);
 }
 

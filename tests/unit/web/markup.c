@@ -59,7 +59,8 @@ static tepal_res *widths(tepal_req *req)
 static tepal_res *numbers(tepal_req *req)
 {
     return tepal_htmlf(req, 200, "%d %5.2f %#x %ld %llu %zu %hhd %Lg %e %s %td %jd", -1, 1.5, 255u,
-                       2L, 3ULL, (size_t)4, 5, 6.5L, 1e10, "<", (ptrdiff_t)7, (intmax_t)8);
+                       2L, 3ULL, (size_t)4, (signed char)5, 6.5L, 1e10, "<", (ptrdiff_t)7,
+                       (intmax_t)8);
 }
 static tepal_res *wide_text(tepal_req *req)
 {
@@ -102,7 +103,7 @@ static void error_pages(void **state)
     tepal_app_set_error_pages(app, "text/html");
     tepal_get(app, "/", error_page);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_int_equal(reply->status, 404);
     assert_non_null(strstr(reply->body.data, "<p>&lt;a&amp;b&gt;</p>"));
 }
@@ -117,7 +118,7 @@ static void octet_zero(void **state)
     (void)state;
     begin();
     make = with_nul;
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_int_equal(reply->body.len, 8);
     assert_memory_equal(reply->body.data, "<i>\0&lt;", 8);
 }
@@ -219,7 +220,7 @@ static void grows(void **state)
     memset(long_text + 500, '"', 50 * 1000);
     begin();
     make = long_texts;
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_int_equal(reply->status, 200);
     assert_int_equal(reply->body.len, 50 * 1000 + 6 * 50 * 1000 + 1 + 29999 + 4 + 2);
     assert_memory_equal(reply->body.data + 500, "&quot;&quot;", 12);
@@ -233,7 +234,7 @@ static void no_memory(void **state)
     (void)state;
     long_text = octets(100 * 1000);
     tepal_get(app, "/", call_make);
-    start(&(tepal_run_options){ .limits.max_request_memory = 300 * 1000 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 300 * 1000 } });
     make = long_texts;
     assert_int_equal(get("/")->status, 200);
     memset(long_text, '"', 100 * 1000);
@@ -365,7 +366,7 @@ static void as_vsnprintf_then_escaped(void **state)
     make = print_drawn;
     for (int i = 0; i < FORMATS; i++) {
         draw();
-        tepal_testreply *reply = get("/");
+        tepal_test_reply *reply = get("/");
         if (reply->status != 200 || strcmp(reply->body.data, drawn.expected) != 0)
             fail_msg("\"%s\" printed: %s\nexpected: %s\n%s", drawn.format, reply->body.data,
                      drawn.expected, logged());

@@ -44,7 +44,7 @@ static void order(void **state)
     tepal_get(app, "/", ok);
     tepal_use(app, third, NULL);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 200, "ok");
     assert_field(reply, "X-Trace", "321");
 }
@@ -73,10 +73,10 @@ static void around_errors(void **state)
         { "\x16\x03\x01", 400 },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        tepal_testreply *reply = talk(rows[i].request);
+        tepal_test_reply *reply = talk(rows[i].request);
         assert_reply(reply, rows[i].status, NULL);
         assert_field(reply, "X-Trace", "1");
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
 }
 
@@ -131,7 +131,7 @@ static void short_circuit(void **state)
     tepal_use(app, second, NULL);
     tepal_get(app, "/", counted);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 401, "401 Unauthorized: who are you\n");
     assert_field(reply, "X-Trace", "1");
     assert_int_equal(calls, 0);
@@ -174,7 +174,7 @@ static void null_responses(void **state)
     tepal_post(app, "/", text_body);
     start(NULL);
     assert_reply(get("/"), 500, NULL);
-    tepal_testreply *reply = ask("POST", "/", NULL, "\xff");
+    tepal_test_reply *reply = ask("POST", "/", NULL, "\xff");
     assert_reply(reply, 400, NULL); /* the cause was recorded inside */
 }
 
@@ -186,7 +186,7 @@ static void called_again(void **state)
     tepal_use(app, first, NULL);
     tepal_get(app, "/", counted);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 200, "in");
     assert_field(reply, "X-Trace", "1");
     assert_int_equal(calls, 2);
@@ -216,7 +216,7 @@ static void responses_that_must_not_be_sent(void **state)
     tepal_get(app, "/bad", bad_field);
     start(NULL);
     assert_field(get("/"), "X-Status", "200");
-    tepal_testreply *reply = get("/bad");
+    tepal_test_reply *reply = get("/bad");
     assert_reply(reply, 500, "500 Internal Server Error\n");
     assert_field(reply, "X-Status", "500");
     assert_reply(ask("GET", "/", "X-Break: 1", NULL), 500, "500 Internal Server Error\n");

@@ -167,6 +167,25 @@ static tepal_res *no_format_of_piece(tepal_req *req)
     written = tepal_writef(res, nothing(req), 0);
     return res;
 }
+static tepal_res *null_in_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%d %s\n", 1, nothing(req));
+    return res;
+}
+static tepal_res *null_in_large_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%600d %s", 1, nothing(req));
+    return res;
+}
+static tepal_res *percent_in_piece(tepal_req *req)
+{
+    static char format[] = "100%";
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, format, 0);
+    return res;
+}
 static tepal_res *status_0(tepal_req *req)
 {
     return tepal_text(req, 0, "x");
@@ -254,6 +273,10 @@ static const struct row wrong[] = {
     { "/jsonf", no_jsonf, "tepal_jsonf: the format is NULL" },
     { "/write", no_piece, "tepal_write: the data is NULL" },
     { "/writef", no_format_of_piece, "tepal_writef: the format is NULL" },
+    { "/writef-null", null_in_piece, "tepal_writef: a text for \"%d %s\\x0a\" is NULL" },
+    { "/writef-large", null_in_large_piece, "tepal_writef: a text for \"%600d %s\" is NULL" },
+    { "/writef-percent", percent_in_piece,
+      "tepal_writef: the format \"100%\" cannot be printed: Invalid argument" },
     { "/0", status_0, "tepal_text: status 0 is not 200 to 999" },
     { "/99", status_99, "tepal_empty: status 99 is not 200 to 999" },
     { "/1200", status_1200, "tepal_error: status 1200 is not 200 to 999" },
@@ -281,7 +304,7 @@ static void expect_500(const char *path, const char *says)
 {
     char line[256];
     log_forget();
-    tepal_testreply *reply = get(path);
+    tepal_test_reply *reply = get(path);
     assert_reply(reply, 500, "500 Internal Server Error\n");
     assert_false(reply->closed);
     snprintf(line, sizeof(line), "GET %s: %s", path, says);
@@ -350,10 +373,10 @@ static void texts_are_no_formats(void **state)
     tepal_get(app, "/markup", markup_as_value);
     start(NULL);
     log_forget();
-    tepal_testreply *reply = get("/text/%25s%25n");
+    tepal_test_reply *reply = get("/text/%25s%25n");
     assert_reply(reply, 200, "/text/%25s%25n");
-    assert_string_equal(tepal_testreply_header(reply, "X-Set"), "/text/%25s%25n");
-    assert_string_equal(tepal_testreply_header(reply, "X-Added"), "/text/%25s%25n");
+    assert_string_equal(tepal_test_header(reply, "X-Set"), "/text/%25s%25n");
+    assert_string_equal(tepal_test_header(reply, "X-Added"), "/text/%25s%25n");
     assert_string_equal(logged(), "/text/%25s%25n\n");
     assert_reply(get("/error/%25s%25n"), 404, "404 Not Found: /error/%25s%25n\n");
     assert_reply(get("/markup"), 200, "<b>100%s</b>");
@@ -432,6 +455,30 @@ static void names_that_are_null(void **state)
         assert_non_null(strstr(logged(), line));
     }
     assert_non_null(strstr(logged(), "GET /: tepal_res_header: the name is NULL"));
+}
+
+/* In the middle of a stream: what has been sent cannot be taken back, so it is broken off. */
+static tepal_res *null_in_second_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    if (tepal_writef(res, "%s", "(null)") == 0)
+        written = tepal_writef(res, "%s", nothing(req));
+    return res;
+}
+
+static void null_in_a_stream(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", null_in_second_piece);
+    start(NULL);
+    written = 0;
+    tepal_test_reply *reply = get("/");
+    assert_int_equal(written, -EINVAL);
+    assert_int_equal(reply->status, 0);
+    assert_non_null(strstr(wire(reply), "(null)\r\n"));
+    assert_null(strstr(wire(reply), "0\r\n\r\n"));
+    assert_true(reply->closed);
+    assert_non_null(strstr(logged(), "GET /: tepal_writef: a text for \"%s\" is NULL\n"));
 }
 
 /* "(null)" that is no NULL. */
@@ -625,12 +672,12 @@ static void a_response_kept_over_requests(void **state)
     start(NULL);
     assert_reply(ask("GET", "/", "X-Who: alice", NULL), 200, "secret of alice\n");
     expect_500("/", "the handler: returned a response that is not to this request");
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     expect_500("/", "the handler: returned a response that is not to this request");
     assert_reply(get("/touch"), 200, "11");
     expect_only("GET /touch: tepal_res_set_header: the response is of a request that has ended");
     expect_only("GET /touch: tepal_res_set_close: the response is of a request that has ended");
-    tepal_testreply *reply = get("/touch");
+    tepal_test_reply *reply = get("/touch");
     assert_field(reply, "X-Mine", NULL);
     assert_false(reply->closed);
 }
@@ -726,18 +773,18 @@ static void a_response_to_another_request(void **state)
     assert_reply(get("/none"), 404, NULL); /* the client has its connection */
     int fd = connect_another();
     assert_int_equal(send(fd, first, strlen(first), 0), strlen(first));
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
     expect_500("/second", "the handler: returned a response that is not to this request");
     assert_reply(get("/touch"), 200, "11");
     expect_only("GET /touch: tepal_res_set_header: the response is one to another request");
     assert_string_equal(received(fd), "");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     const char *text = received(fd);
     assert_non_null(strstr(text, "\r\n\r\nfor the first\n"));
     assert_null(strstr(text, "X-Mine"));
     assert_null(strstr(text, "Connection: close"));
     close(fd);
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
 }
 
 /* A stream may be written to by whoever knows it, as long as it lives. */
@@ -764,13 +811,13 @@ static void a_stream_of_another_request(void **state)
     assert_reply(get("/none"), 404, NULL);
     int fd = connect_another();
     assert_int_equal(send(fd, first, strlen(first), 0), strlen(first));
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
     assert_reply(get("/write"), 200, "0");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     assert_non_null(strstr(received(fd), "by another"));
     assert_string_equal(logged(), "");
     close(fd);
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
 }
 
 /* --- A stream that is written to after its end ------------------------------------------------ */
@@ -953,6 +1000,7 @@ int main(void)
         WEB_TEST(the_pattern_is_named),
         WEB_TEST(a_failure_is_not_hidden),
         WEB_TEST(names_that_are_null),
+        WEB_TEST(null_in_a_stream),
         WEB_TEST(null_as_a_word),
         WEB_TEST(octets_on_a_stack),
         WEB_TEST(octets_on_a_thread_s_stack),

@@ -28,7 +28,7 @@ static void put(int fd, const char *text)
 
 static int attach(const char *text)
 {
-    int fd = testpeer_open(app->server);
+    int fd = testpeer_open(app->server, NULL);
     assert_true(fd >= 0);
     put(fd, text);
     run();
@@ -93,13 +93,13 @@ static void a_held_process(void **state)
     fd = attach("GET / HTTP/1.1\r\nHo");
     put(fd, "st: a\r\n");
     hold(3600 * 1000);
-    tepal_testclient_advance(client, 1);
+    tepal_test_advance(client, 1);
     assert_got(fd, "408", "\r\n\r\n");
     close(fd);
     fd = attach("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
     put(fd, "de");
     hold(3600 * 1000);
-    tepal_testclient_advance(client, 60 * 1000);
+    tepal_test_advance(client, 60 * 1000);
     assert_got(fd, "408", "Timeout\n");
     close(fd);
     run();
@@ -113,11 +113,11 @@ static int trickle(int64_t every_ms, int octets_each, int n)
 {
     char some[1000];
     memset(some, 'x', sizeof(some));
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n");
     for (int i = 0; i < n && app->server->n_connections > 0; i++) {
-        tepal_testclient_advance(client, every_ms);
-        if (tepal_testclient_send(client, some, (size_t)octets_each) < 0)
+        tepal_test_advance(client, every_ms);
+        if (tepal_test_write(client, some, (size_t)octets_each) < 0)
             break;
     }
     return hear("POST")->status;
@@ -170,8 +170,8 @@ static void a_slow_handler(void **state)
     say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
     for (int i = 0; i < 5; i++) {
         say("x");
-        tepal_testclient_advance(client, 3600 * 1000);
-        tepal_testclient_advance(client, 1000);
+        tepal_test_advance(client, 3600 * 1000);
+        tepal_test_advance(client, 1000);
     }
     assert_reply(hear("POST"), 200, "5");
 }
@@ -192,7 +192,7 @@ static int read_slowly(size_t each, int seconds)
     static char got[512 * 1024];
     int fd = attach("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), given_up = 0;
     for (int i = 1; i <= seconds && given_up == 0; i++) {
-        tepal_testclient_advance(client, 1000);
+        tepal_test_advance(client, 1000);
         if (app->server->n_connections == 0)
             given_up = i;
         (void)!recv(fd, got, each, 0);
@@ -249,7 +249,7 @@ static void a_polled_body(void **state)
     tepal_post(app, "/", polls_for_body);
     start(NULL);
     say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
-    tepal_testclient_advance(client, 3500);
+    tepal_test_advance(client, 3500);
     assert_int_equal(polls, 3);
     say("world");
     assert_reply(hear("POST"), 200, "10");
@@ -288,7 +288,7 @@ static void a_polled_write(void **state)
     tepal_get(app, "/", polls_to_write);
     start(NULL);
     int fd = attach("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_advance(client, 5500);
+    tepal_test_advance(client, 5500);
     assert_int_equal(polls, 5);
     size_t n_x = 0;
     ssize_t n;

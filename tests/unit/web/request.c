@@ -63,12 +63,12 @@ static void bad_targets(void **state)
                                            "/%2",  "/%0a",    "/%0D",    "/#x", "*",
                                            "a",    "http:/x", "//%00" };
     for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++) {
-        tepal_testreply *reply = get(targets[i]);
+        tepal_test_reply *reply = get(targets[i]);
         if (reply->status != 400)
             print_error("%s\n", targets[i]);
         assert_reply(reply, 400, "400 Bad Request\n");
         assert_field(reply, "Connection", "close");
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
 }
 
@@ -286,7 +286,7 @@ static void fields(void **state)
                  200, "1, 2, 3, |1|2, 3||a, b");
     assert_reply(talk("GET /list HTTP/1.1\r\nhOsT: a\r\nX-A:  b  c \r\nX-\xff: d\r\n\r\n"), 400,
                  NULL);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_reply(talk("GET /list HTTP/1.1\r\nhOsT: a\r\nX-A:  b  c \r\nX-B: \xff\r\nx-a:\r\n\r\n"),
                  200, "[hOsT: a][X-A: b  c][X-B: \xff][x-a: ]");
 }
@@ -317,7 +317,7 @@ static void cookies(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char request[256];
         sprintf(request, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", rows[i].fields);
-        tepal_testreply *reply = talk(request);
+        tepal_test_reply *reply = talk(request);
         if (strcmp(reply->body.data, rows[i].values) != 0)
             print_error("%s\n", rows[i].fields);
         assert_reply(reply, 200, rows[i].values);
@@ -412,7 +412,7 @@ static void content_type_and_length(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char request[256];
         sprintf(request, "POST / HTTP/1.1\r\nHost: a\r\n%s\r\n", rows[i].fields);
-        tepal_testreply *reply = talk(request);
+        tepal_test_reply *reply = talk(request);
         if (strcmp(reply->body.data, rows[i].shown) != 0)
             print_error("%s\n", rows[i].fields);
         assert_reply(reply, 200, rows[i].shown);
@@ -557,12 +557,12 @@ static tepal_res *show_error(tepal_req *req)
                        tepal_code_name(tepal_req_error(req)));
 }
 
-static void the_first_cause_is_kept(void **state)
+static void causes(void **state)
 {
     (void)state;
     tepal_post(app, "/", show_error);
     start(NULL);
-    assert_reply(ask("POST", "/", NULL, "\xff"), 200, "TEPAL_ECHARSET TEPAL_ECHARSET");
+    assert_reply(ask("POST", "/", NULL, "\xff"), 200, "TEPAL_ECHARSET TEPAL_EJSON");
     assert_reply(ask("POST", "/", NULL, "{"), 200, "0 TEPAL_EJSON");
     assert_reply(ask("POST", "/", NULL, "{}"), 200, "0 0");
 }
@@ -602,24 +602,15 @@ static void says_what_it_is_at(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WEB_TEST(the_head),
-        WEB_TEST(bad_targets),
-        WEB_TEST(route_variables),
-        WEB_TEST(query),
-        WEB_TEST(large_queries),
-        WEB_TEST(odd_queries),
-        WEB_TEST(asked_again),
-        WEB_TEST(fields),
-        WEB_TEST(cookies),
-        WEB_TEST(all_cookies),
-        WEB_TEST(lists_again),
-        WEB_TEST(content_type_and_length),
-        WEB_TEST(lifetimes),
-        WEB_TEST(memory_limit),
-        WEB_TEST(zeroed_memory),
-        WEB_TEST(deferring_without_memory),
-        WEB_TEST(the_first_cause_is_kept),
-        WEB_TEST(says_what_it_is_at),
+        WEB_TEST(the_head),        WEB_TEST(bad_targets),
+        WEB_TEST(route_variables), WEB_TEST(query),
+        WEB_TEST(large_queries),   WEB_TEST(odd_queries),
+        WEB_TEST(asked_again),     WEB_TEST(fields),
+        WEB_TEST(cookies),         WEB_TEST(all_cookies),
+        WEB_TEST(lists_again),     WEB_TEST(content_type_and_length),
+        WEB_TEST(lifetimes),       WEB_TEST(memory_limit),
+        WEB_TEST(zeroed_memory),   WEB_TEST(deferring_without_memory),
+        WEB_TEST(causes),          WEB_TEST(says_what_it_is_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

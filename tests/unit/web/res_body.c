@@ -53,9 +53,9 @@ static void copies(void **state)
     tepal_get(app, "/body", copied_body);
     tepal_get(app, "/none", no_octets);
     tepal_get(app, "/large/{n:int}", too_large);
-    start(&(tepal_run_options){ .limits.max_request_memory = 256 * 1024 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 256 * 1024 } });
     assert_reply(get("/data"), 200, "of the stack");
-    tepal_testreply *reply = get("/body");
+    tepal_test_reply *reply = get("/body");
     assert_field(reply, "Content-Length", "3");
     assert_field(reply, "Content-Type", "text/x");
     assert_memory_equal(reply->body.data, "a\0b", 3);
@@ -129,13 +129,13 @@ static void given_back_late(void **state)
     n_released = 0;
     tepal_get(app, "/", lend_big);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_int_equal(reply->body.len, BIG);
     assert_memory_equal(reply->body.data, big, BIG);
     assert_int_equal(n_released, 1);
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_disconnect(client);
-    tepal_testclient_close(client);
+    tepal_test_disconnect(client);
+    tepal_test_close(client);
     client = NULL;
     assert_int_equal(n_released, 2);
     free(big);
@@ -188,7 +188,7 @@ static void mistakes(void **state)
     };
     tepal_get(app, "/{kind}", lend_wrongly);
     tepal_get(app, "/after/head", set_after_head);
-    start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024 });
+    start(&(tepal_run_options){ .limits = { .max_request_memory = 64 * 1024 } });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char target[32];
         snprintf(target, sizeof(target), "/%s", rows[i].kind);

@@ -43,7 +43,7 @@ static void constructors(void **state)
     assert_string_equal(wire(get("/plain")), HEAD_OF("text/plain; charset=utf-8", "5") "\r\nplain");
     assert_string_equal(wire(get("/empty")), HEAD_OF("text/plain; charset=utf-8", "0") "\r\n");
     assert_string_equal(wire(get("/html")), HEAD_OF("text/html; charset=utf-8", "5") "\r\n<p>5%");
-    tepal_testreply *reply = get("/data");
+    tepal_test_reply *reply = get("/data");
     assert_string_equal(wire(reply), HEAD_OF("application/octet-stream", "3") "\r\na");
     assert_memory_equal(reply->body.data, "a\0b", 4);
     assert_string_equal(wire(get("/typed")), HEAD_OF("image/x", "1") "\r\nx");
@@ -63,18 +63,18 @@ static void date_and_server(void **state)
     char expected[256], day[64];
     tepal_get(app, "/", ok);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     time_t now = time(NULL);
     strftime(day, sizeof(day), "%a, %d %b %Y", gmtime(&now));
-    assert_memory_equal(tepal_testreply_header(reply, "Date"), day, strlen(day));
+    assert_memory_equal(tepal_test_header(reply, "Date"), day, strlen(day));
     int n = sprintf(expected, "HTTP/1.1 200 OK\r\nDate: %s\r\nServer: tepal\r\nContent-Type: ",
-                    tepal_testreply_header(reply, "Date"));
+                    tepal_test_header(reply, "Date"));
     assert_memory_equal(reply->raw.data, expected, (size_t)n);
     again();
     tepal_get(app, "/", ok);
     start(&(tepal_run_options){ .server = "" });
     assert_field(get("/"), "Server", NULL);
-    assert_non_null(tepal_testreply_header(get("/"), "Date"));
+    assert_non_null(tepal_test_header(get("/"), "Date"));
     again();
     tepal_get(app, "/", ok);
     start(&(tepal_run_options){ .server = "mine/1.0" });
@@ -158,7 +158,7 @@ static void fields_that_are_refused(void **state)
         in_stream = i % 2 == 1;
         bad_name = rows[i / 2].name;
         bad_value = rows[i / 2].value;
-        tepal_testreply *reply = get("/");
+        tepal_test_reply *reply = get("/");
         assert_string_equal(
             wire(reply),
             "HTTP/1.1 500 Internal Server Error\r\n"
@@ -231,7 +231,7 @@ static void huge_heads(void **state)
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /ok HTTP/1.1\r\nHost: a\r\n\r\n");
     /* More fields than the client takes: they are counted in the octets. */
     static char text[64 * 1024];
-    tepal_testreply *reply = hear("GET");
+    tepal_test_reply *reply = hear("GET");
     assert_true(reply->raw.len > 500 * 100);
     assert_true(reply->raw.len < sizeof(text));
     memcpy(text, reply->raw.data, reply->raw.len + 1);

@@ -644,7 +644,7 @@ static void served(void **state)
     assert_reply(get("/u/"), 404, "404 Not Found\n");
     assert_reply(get("/u/you/"), 404, NULL);
     assert_reply(ask("DELETE", "/u/you", NULL, NULL), 200, "deleted");
-    tepal_testreply *reply = ask("POST", "/u/you", NULL, "");
+    tepal_test_reply *reply = ask("POST", "/u/you", NULL, "");
     assert_reply(reply, 405, "405 Method Not Allowed\n");
     assert_field(reply, "Allow", "DELETE, GET, HEAD, OPTIONS");
     reply = ask("HEAD", "/u/you", NULL, NULL);

@@ -169,7 +169,7 @@ static void refused(void **state)
         cookie_value = rows[i].value;
         cookie_options = rows[i].options;
         log_forget();
-        tepal_testreply *reply = get("/set");
+        tepal_test_reply *reply = get("/set");
         assert_reply(reply, 500, NULL);
         assert_field(reply, "Set-Cookie", NULL);
         assert_int_equal(result, rows[i].error);

@@ -15,7 +15,7 @@ static int64_t now(void)
 
 static void advance(int64_t ms)
 {
-    tepal_testclient_advance(client, ms);
+    tepal_test_advance(client, ms);
 }
 
 /* --- The head --------------------------------------------------------------------------------- */
@@ -30,7 +30,7 @@ static void head(void **state)
     for (size_t len = 1; len < sizeof(text) - 1; len++) {
         int64_t before = now();
         say_octets(text, len);
-        tepal_testreply *reply = hear("GET");
+        tepal_test_reply *reply = hear("GET");
         assert_string_equal(wire(reply), "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n"
                                          "Connection: close\r\n\r\n");
         assert_true(reply->closed);
@@ -89,7 +89,7 @@ static void idle(void **state)
     assert_int_equal(app->server->n_connections, 0);
     assert_gone(); /* without a word */
     /* One that has never asked for anything has the time of a head, and ends without a word, too. */
-    assert_int_equal(tepal_testclient_send(client, "", 0), 0);
+    assert_int_equal(tepal_test_write(client, "", 0), 0);
     advance(9999);
     assert_int_equal(app->server->n_connections, 1);
     advance(1);
@@ -317,7 +317,7 @@ static void read_all(int fd, char *got, size_t size)
 
 static void stop(void)
 {
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
 }
 

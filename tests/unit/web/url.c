@@ -51,7 +51,7 @@ static void urls(void **state)
         name_ = rows[i].name;
         variable = rows[i].variable;
         value = rows[i].value;
-        tepal_testreply *reply = get("/build");
+        tepal_test_reply *reply = get("/build");
         assert_reply(reply, 200, rows[i].url);
         /* What is built leads back to the route. */
         if (!rows[i].log && strcmp(rows[i].name, "fixed") != 0)
