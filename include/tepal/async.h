@@ -9,6 +9,7 @@
 #include <tepal/inspect.h>
 #include <tepal/log.h>
 #include <tepal/loop.h>
+#include <tepal/path.h>
 #include <tepal/queue.h>
 #include <tepal/signal.h>
 #include <tepal/sync.h>

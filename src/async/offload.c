@@ -199,9 +199,10 @@ static bool look_at_lane(struct lane *lane, int64_t now)
     return n_queued > 0;
 }
 
+/* From this very moment on: a task may have held the loop for longer than that. */
 static void look_later(tepal_pool *pool)
 {
-    timer_set(&pool->loop->timers, &pool->look, loop_time_after(pool->loop->now, STALLED_MS));
+    timer_set(&pool->loop->timers, &pool->look, loop_time_in(pool->loop, STALLED_MS));
 }
 
 static void on_look(struct timer *timer)

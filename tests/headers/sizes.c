@@ -41,6 +41,10 @@ SIZE(tepal_pool_options, 64);
 SIZE(tepal_debug_options, 56);
 SIZE(tepal_stack_use, 64);
 
+/* path.h */
+SIZE(tepal_path_mkdir_options, 40);
+SIZE(tepal_dir_entry, 40);
+
 /* file.h */
 SIZE(tepal_file_save_options, 40);
 SIZE(tepal_file_options, 40);

@@ -404,6 +404,32 @@ static void a_pool_that_stands_still_is_named(void **state)
     assert_int_equal(run(stall, NULL), 0);
 }
 
+/* A call that has only been made waits for no thread, however long the task had held the loop. */
+static int call_after_a_stall(void *arg)
+{
+    (void)arg;
+    report_clear();
+    tepal_log_set_fn(report_log, NULL);
+    loop_current->now -= 4000; /* as if it had been looked at then */
+    loop_current->due = loop_current->polled = loop_current->now;
+    tepal_work *work;
+    the_pool = open_pool(1, 0);
+    assert_int_equal(tepal_work_start(&work, the_pool, block, &seven), 0);
+    await_running(1);
+    tepal_work_close(work, NULL);
+    let_go(1);
+    tepal_pool_close(the_pool);
+    tepal_log_set_fn(NULL, NULL);
+    expect_not_reported("no thread has been free");
+    return 0;
+}
+
+static void held_by_a_task_before(void **state)
+{
+    (void)state;
+    assert_int_equal(run(call_after_a_stall, NULL), 0);
+}
+
 /* --- Misuse ----------------------------------------------------------------------------------- */
 
 static int no_function(void *arg)
@@ -499,6 +525,7 @@ int main(void)
         POOL_TEST(closed_at_all_times),
         POOL_TEST(works_outlive_the_loop),
         POOL_TEST(a_pool_that_stands_still_is_named),
+        POOL_TEST(held_by_a_task_before),
         POOL_TEST(wrong_use_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
