@@ -89,21 +89,22 @@ TEPAL_API void tepal_pool_close(tepal_pool *pool);
 /* --- Calls that are waited for later -------------------------------------------------------------
  *
  *     tepal_work *work;
- *     int result, rc = tepal_work_start(&work, NULL, sum_up, &numbers);
+ *     int result, rc = tepal_work_start(&work, NULL, sum_up, numbers, free);
  *     ...                                     // meanwhile the task does something else
  *     if (rc == 0)
  *         rc = tepal_work_join(work, &result);
- *     tepal_work_close(work, NULL);
+ *     tepal_work_close(work);                 // which frees the numbers, now or later
  */
 
 /* A call that a thread makes while the task that has started it goes on. */
 typedef struct tepal_work tepal_work;
 
 /* Lets a thread of the pool (NULL: the loop's own) call fn(arg), and does not wait for it. The caller
- * must close it. arg must be there until fn has returned: until it is done, or release was called, see
- * below. Does not suspend. Returns 0 and the work, or NULL in *work and an error of tepal_offload(). */
+ * must close it. Once it has been closed, and fn does not use arg any more, release(arg) is called
+ * (NULL: nothing). Does not suspend. Returns 0 and the work; or an error of tepal_offload() with NULL in
+ * *work, and then arg is the caller's as before. */
 TEPAL_API int tepal_work_start(tepal_work **work, tepal_pool *pool, int (*fn)(void *arg),
-                               const void *arg);
+                               const void *arg, void (*release)(void *arg));
 
 /* Whether the work is done, so that joining it does not wait. Does not suspend. */
 TEPAL_API bool tepal_work_is_done(const tepal_work *work);
@@ -113,12 +114,12 @@ TEPAL_API bool tepal_work_is_done(const tepal_work *work);
  * -ECANCELED or -ETIMEDOUT when the wait was cut short (the work goes on, and can be joined later). */
 TEPAL_API int tepal_work_join(tepal_work *work, int *result);
 
-/* Gives the work back, done or not: fn is not called when no thread has begun, and otherwise goes on
- * in its thread, abandoned, as in tepal_offload_abandonable(). release(arg) (NULL: nothing) is called as
- * soon as fn does not use it any more: at once, or later by the loop, outside of any task, and then it
- * must not suspend. No task may wait for it. Does not suspend. NULL is allowed. At the end of the loop
- * what no thread has begun is done with the result -ECANCELED, and may be closed after it. */
-TEPAL_API void tepal_work_close(tepal_work *work, void (*release)(void *arg));
+/* Gives the work back, done or not. When no thread has begun, fn is not called; when one has, fn goes on
+ * there, abandoned, as in tepal_offload_abandonable(). release is called before this returns, or, for
+ * what goes on, by the loop, outside of any task, when fn has returned: then it must not suspend. No
+ * task may wait for the work. Does not suspend. NULL is allowed. At the end of the loop what no thread
+ * has begun is done, with the result -ECANCELED, and what is done may be closed after it. */
+TEPAL_API void tepal_work_close(tepal_work *work);
 
 #ifdef __cplusplus
 }

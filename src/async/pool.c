@@ -65,7 +65,8 @@ static void need_work(const char *call, const tepal_work *work)
         misuse(call, "the work is NULL");
 }
 
-int tepal_work_start(tepal_work **started, tepal_pool *pool, int (*fn)(void *arg), const void *arg)
+int tepal_work_start(tepal_work **started, tepal_pool *pool, int (*fn)(void *arg), const void *arg,
+                     void (*release)(void *arg))
 {
     need_own_pool("tepal_work_start", pool);
     if (!fn)
@@ -75,7 +76,7 @@ int tepal_work_start(tepal_work **started, tepal_pool *pool, int (*fn)(void *arg
     tepal_work *work = rc < 0 ? NULL : mem_alloc(sizeof(*work));
     if (!work)
         return rc < 0 ? rc : -ENOMEM;
-    *work = (tepal_work){ .job = { .fn = fn, .arg = (void *)(uintptr_t)arg } };
+    *work = (tepal_work){ .job = { .fn = fn, .arg = (void *)(uintptr_t)arg, .release = release } };
     rc = offload_begin(pool, &work->job, LANE_PROGRAM);
     if (rc < 0)
         mem_free(work);
@@ -108,14 +109,13 @@ int tepal_work_join(tepal_work *work, int *result)
     return rc;
 }
 
-void tepal_work_close(tepal_work *work, void (*release)(void *arg))
+void tepal_work_close(tepal_work *work)
 {
     if (!work)
         return;
     struct job *job = &work->job; /* and the memory of both is one */
     if (job->task)
         misuse("tepal_work_close", "a task waits for this work");
-    job->release = release;
     if (job->reported || offload_withdraw(job))
         offload_free_job(job);
     else

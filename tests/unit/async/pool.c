@@ -33,6 +33,13 @@ static int return_it(void *arg)
     return *(const int *)arg;
 }
 
+static int n_released;
+
+static void release(void *arg)
+{
+    n_released += *(const int *)arg == 7;
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -121,7 +128,7 @@ static int full_queue(void *arg)
     await_running(1);
     assert_int_equal(tepal_pool_run(the_pool, return_it, &seven), -EBUSY);
     tepal_work *work = NULL;
-    assert_int_equal(tepal_work_start(&work, the_pool, return_it, &seven), -EBUSY);
+    assert_int_equal(tepal_work_start(&work, the_pool, return_it, &seven, NULL), -EBUSY);
     assert_null(work);
     let_go(3);
     assert_int_equal(tepal_group_wait(group), 0);
@@ -145,14 +152,15 @@ static int default_queue(void *arg)
     (void)arg;
     the_pool = open_pool(1, 0);
     for (int i = 0; i < DEFAULT_QUEUE + 1; i++)
-        assert_int_equal(tepal_work_start(&works[i], the_pool, block, NULL), 0);
-    assert_int_equal(tepal_work_start(&works[DEFAULT_QUEUE + 1], the_pool, block, NULL), -EBUSY);
+        assert_int_equal(tepal_work_start(&works[i], the_pool, block, NULL, NULL), 0);
+    assert_int_equal(tepal_work_start(&works[DEFAULT_QUEUE + 1], the_pool, block, NULL, NULL),
+                     -EBUSY);
     await_running(1);
     for (int i = 1; i < DEFAULT_QUEUE + 1; i++)
-        tepal_work_close(works[i], NULL);
+        tepal_work_close(works[i]);
     let_go(1);
     assert_int_equal(tepal_work_join(works[0], NULL), 0);
-    tepal_work_close(works[0], NULL);
+    tepal_work_close(works[0]);
     assert_int_equal(n_called, 1);
     tepal_pool_close(the_pool);
     return 0;
@@ -198,9 +206,9 @@ static int leave_pools(void *arg)
     for (int i = 0; i < 3; i++) {
         tepal_pool *pool = open_pool(2, 0);
         assert_int_equal(tepal_pool_run(pool, return_it, &seven), 7);
-        assert_int_equal(tepal_work_start(&work, pool, return_it, &seven), 0);
+        assert_int_equal(tepal_work_start(&work, pool, return_it, &seven, NULL), 0);
         assert_int_equal(tepal_work_join(work, NULL), 0);
-        tepal_work_close(work, NULL);
+        tepal_work_close(work);
     }
     return 0;
 }
@@ -234,11 +242,13 @@ static int open_without(void *arg)
     assert_int_equal(tepal_pool_open(&pool, NULL), 0);
     tepal_work *work;
     mem_fail_nth(1, 0);
-    assert_int_equal(tepal_work_start(&work, pool, return_it, &seven), -ENOMEM);
+    assert_int_equal(tepal_work_start(&work, pool, return_it, &seven, NULL), -ENOMEM);
     mem_fail_nth(0, 0);
     assert_null(work);
     mem_fail_nth(2, 0); /* that of the first thread */
-    assert_int_equal(tepal_work_start(&work, pool, return_it, &seven), -EAGAIN);
+    n_released = 0;
+    assert_int_equal(tepal_work_start(&work, pool, return_it, &seven, release), -EAGAIN);
+    assert_int_equal(n_released, 0);
     mem_fail_nth(0, 0);
     assert_null(work);
     assert_int_equal(tepal_pool_run(pool, return_it, &seven), 7);
@@ -262,7 +272,7 @@ static int start_and_join(void *arg)
     int result;
     (void)arg;
     for (int i = 0; i < N; i++)
-        assert_int_equal(tepal_work_start(&works[i], NULL, block, &numbers[i]), 0);
+        assert_int_equal(tepal_work_start(&works[i], NULL, block, &numbers[i], NULL), 0);
     await_running(N); /* all at once, while this task goes on */
     for (int i = 0; i < N; i++)
         assert_false(tepal_work_is_done(works[i]));
@@ -272,9 +282,9 @@ static int start_and_join(void *arg)
         assert_int_equal(result, numbers[i]);
         assert_true(tepal_work_is_done(works[i]));
         assert_int_equal(tepal_work_join(works[i], NULL), 0); /* again */
-        tepal_work_close(works[i], NULL);
+        tepal_work_close(works[i]);
     }
-    tepal_work_close(NULL, NULL);
+    tepal_work_close(NULL);
     return 0;
 }
 
@@ -296,12 +306,12 @@ static int cut_short(void *arg)
 {
     int result = 0;
     (void)arg;
-    assert_int_equal(tepal_work_start(&the_work, NULL, block, &seven), 0);
+    assert_int_equal(tepal_work_start(&the_work, NULL, block, &seven, NULL), 0);
     expect_interruptible(join_it, NULL);
     let_go(1);
     assert_int_equal(tepal_work_join(the_work, &result), 0); /* it went on */
     assert_int_equal(result, 7);
-    tepal_work_close(the_work, NULL);
+    tepal_work_close(the_work);
     return 0;
 }
 
@@ -311,29 +321,22 @@ static void a_join_that_is_cut_short(void **state)
     assert_int_equal(run(cut_short, NULL), 0);
 }
 
-static int n_released;
-
-static void release(void *arg)
-{
-    n_released += *(const int *)arg == 7;
-}
-
 static int close_at_all_times(void *arg)
 {
     tepal_work *begun, *queued, *done;
     (void)arg;
     n_released = 0;
     the_pool = open_pool(1, 0);
-    assert_int_equal(tepal_work_start(&done, the_pool, return_it, &seven), 0);
+    assert_int_equal(tepal_work_start(&done, the_pool, return_it, &seven, release), 0);
     assert_int_equal(tepal_work_join(done, NULL), 0);
-    tepal_work_close(done, release);
+    tepal_work_close(done);
     assert_int_equal(n_released, 1);
-    assert_int_equal(tepal_work_start(&begun, the_pool, block, &seven), 0);
+    assert_int_equal(tepal_work_start(&begun, the_pool, block, &seven, release), 0);
     await_running(1);
-    assert_int_equal(tepal_work_start(&queued, the_pool, block, &seven), 0);
-    tepal_work_close(queued, release);
+    assert_int_equal(tepal_work_start(&queued, the_pool, block, &seven, release), 0);
+    tepal_work_close(queued);
     assert_int_equal(n_released, 2); /* at once, and it is never called */
-    tepal_work_close(begun, release);
+    tepal_work_close(begun);
     assert_int_equal(n_released, 2);
     let_go(1);
     tepal_pool_close(the_pool); /* which waits for it */
@@ -353,7 +356,7 @@ static int leave_works(void *arg)
     tepal_work **works = arg;
     the_pool = open_pool(1, 0);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(tepal_work_start(&works[i], the_pool, block, &seven), 0);
+        assert_int_equal(tepal_work_start(&works[i], the_pool, block, &seven, release), 0);
     await_running(1);
     let_go(2); /* the second one may begin, or not */
     return 0;
@@ -368,7 +371,7 @@ static void works_outlive_the_loop(void **state)
     assert_true(tepal_work_is_done(works[0]));
     assert_true(tepal_work_is_done(works[1]));
     for (int i = 0; i < 2; i++)
-        tepal_work_close(works[i], release);
+        tepal_work_close(works[i]);
     assert_int_equal(n_released, 2);
 }
 
@@ -382,7 +385,7 @@ static int stall(void *arg)
     tepal_work *works[2];
     the_pool = open_pool(1, 0);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(tepal_work_start(&works[i], the_pool, block, &seven), 0);
+        assert_int_equal(tepal_work_start(&works[i], the_pool, block, &seven, NULL), 0);
     await_running(1);
     for (int i = 0; i < 100 && !report_has("pool"); i++)
         assert_int_equal(tepal_sleep_ms(100), 0);
@@ -392,7 +395,7 @@ static int stall(void *arg)
     let_go(2);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(tepal_work_join(works[i], NULL), 0);
-        tepal_work_close(works[i], NULL);
+        tepal_work_close(works[i]);
     }
     tepal_pool_close(the_pool);
     return 0;
@@ -414,9 +417,9 @@ static int call_after_a_stall(void *arg)
     loop_current->due = loop_current->polled = loop_current->now;
     tepal_work *work;
     the_pool = open_pool(1, 0);
-    assert_int_equal(tepal_work_start(&work, the_pool, block, &seven), 0);
+    assert_int_equal(tepal_work_start(&work, the_pool, block, &seven, NULL), 0);
     await_running(1);
-    tepal_work_close(work, NULL);
+    tepal_work_close(work);
     let_go(1);
     tepal_pool_close(the_pool);
     tepal_log_set_fn(NULL, NULL);
@@ -441,7 +444,7 @@ static int no_function(void *arg)
 static int start_nothing(void *arg)
 {
     (void)arg;
-    return tepal_work_start(&the_work, NULL, NULL, NULL);
+    return tepal_work_start(&the_work, NULL, NULL, NULL, NULL);
 }
 
 static int join_nothing(void *arg)
@@ -454,7 +457,7 @@ static int close_a_busy_pool(void *arg)
 {
     (void)arg;
     the_pool = open_pool(1, 0);
-    assert_int_equal(tepal_work_start(&the_work, the_pool, block, NULL), 0);
+    assert_int_equal(tepal_work_start(&the_work, the_pool, block, NULL, NULL), 0);
     tepal_pool_close(the_pool);
     return 0;
 }
@@ -462,18 +465,18 @@ static int close_a_busy_pool(void *arg)
 static int close_while_joined(void *arg)
 {
     (void)arg;
-    assert_int_equal(tepal_work_start(&the_work, NULL, block, NULL), 0);
+    assert_int_equal(tepal_work_start(&the_work, NULL, block, NULL, NULL), 0);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, join_it, NULL, NULL), 0);
     settle();
-    tepal_work_close(the_work, NULL);
+    tepal_work_close(the_work);
     return 0;
 }
 
 static int join_twice(void *arg)
 {
     (void)arg;
-    assert_int_equal(tepal_work_start(&the_work, NULL, block, NULL), 0);
+    assert_int_equal(tepal_work_start(&the_work, NULL, block, NULL, NULL), 0);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, join_it, NULL, NULL), 0);
     settle();
