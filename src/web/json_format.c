@@ -277,7 +277,7 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
         request_fail(req, rc);
         return NULL;
     }
-    response_set_type(res, "application/json");
+    response_set_usual_type(res, &usual_types[USUAL_JSON]);
     res->body = text.data;
     res->len = text.len;
     return res;

@@ -91,7 +91,7 @@ tepal_res *response_last_resort(tepal_req *req, int status)
 {
     tepal_res *res = &req->last_resort;
     init(res, req, status);
-    response_set_type(res, "text/plain; charset=utf-8");
+    response_set_usual_type(res, &usual_types[USUAL_TEXT]);
     res->body = http_status_reason(status);
     res->len = strlen(res->body);
     return res;
@@ -105,7 +105,7 @@ tepal_res *tepal_empty(tepal_req *req, int status)
 /* The calls that print, and the type of what they make. */
 struct text_kind {
     struct caller caller;
-    const char *type;
+    const struct usual_type *type;
 };
 
 static inline tepal_res *format_text(tepal_req *req, int status, const struct text_kind *kind,
@@ -118,7 +118,7 @@ static inline tepal_res *format_text(tepal_req *req, int status, const struct te
     tepal_res *res = make(req, status, kind->caller.call);
     if (!res)
         return NULL;
-    response_set_type(res, kind->type);
+    response_set_usual_type(res, kind->type);
     const char *end = strchrnul(format, '%');
     if (*end == '\0') {
         res->len = (size_t)(end - format);
@@ -134,7 +134,7 @@ static inline tepal_res *format_text(tepal_req *req, int status, const struct te
 
 tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
 {
-    static const struct text_kind plain = { { "tepal_text", NULL }, "text/plain; charset=utf-8" };
+    static const struct text_kind plain = { { "tepal_text", NULL }, &usual_types[USUAL_TEXT] };
     va_list args;
     va_start(args, format);
     tepal_res *res = format_text(req, status, &plain, format, args);
@@ -144,7 +144,7 @@ tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
 
 tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
 {
-    static const struct text_kind html = { { "tepal_html", NULL }, "text/html; charset=utf-8" };
+    static const struct text_kind html = { { "tepal_html", NULL }, &usual_types[USUAL_HTML] };
     va_list args;
     va_start(args, format);
     tepal_res *res = format_text(req, status, &html, format, args);
@@ -222,7 +222,7 @@ tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
                     tepal_error_text(w.error));
         return NULL;
     }
-    response_set_type(res, "application/json");
+    response_set_usual_type(res, &usual_types[USUAL_JSON]);
     res->body = w.data;
     res->len = w.len;
     return res;
