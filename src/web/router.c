@@ -386,15 +386,17 @@ int router_match(const struct router *router, struct arena *arena, const char *m
     match->path_exists = false;
     if (len == 0 || path[0] != '/') /* "*", or the target of CONNECT */
         return 0;
+    /* To the node of a whole path the tree would lead first, too. */
+    const struct router_node *whole = map_get(&router->whole, path + 1, len - 1);
+    if (whole && (match->route = route_for(whole->routes, method))) {
+        match->path_exists = true;
+        return 0;
+    }
     struct walk walk = { .arena = arena,
                          .matcher = router->matcher,
                          .method = method,
                          .end = path + len,
                          .match = match };
-    /* To the node of a whole path the tree would lead first, too. */
-    const struct router_node *whole = map_get(&router->whole, path + 1, len - 1);
-    if (whole && arrive(&walk, whole))
-        return 0;
     descend(&walk, router->root, path + 1);
     for (size_t i = 0; i < match->n_values && walk.error == 0; i++) {
         match->values[i].data = arena_strndup(arena, match->values[i].data, match->values[i].len);
