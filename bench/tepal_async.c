@@ -2,10 +2,10 @@
  *
  * Each figure is the median of several repetitions of the CPU time of this thread, so that what
  * else runs on the machine does not count. It looks inside for two things: timers, as nothing
- * public sets one and cancels it without a task, and streams without a descriptor. */
+ * public sets one and cancels it without a task, and connections without a descriptor. */
 #include "async/timer.h"
 #include "base/mem.h"
-#include "net/stream.h"
+#include "net/conn.h"
 
 #include <tepal/async.h>
 #include <tepal/net.h>
@@ -24,7 +24,7 @@ enum { REPEAT = 9, MAX_TIMERS = 1000000, MAX_SLEEPERS = 1000000 };
 
 static void die(const char *what, int error)
 {
-    fprintf(stderr, "tepal-async: %s: %s\n", what, tepal_error_text(error));
+    fprintf(stderr, "tepal-async: %s: %s\n", what, tepal_code_text(error));
     exit(1);
 }
 
@@ -196,7 +196,7 @@ static int send_items(void *arg)
     int rc = 0;
     for (uint64_t i = 0; i < ITEMS && rc == 0; i++)
         rc = tepal_channel_send(arg, &i);
-    tepal_channel_close(arg);
+    tepal_channel_end(arg);
     return rc;
 }
 
@@ -225,7 +225,7 @@ static double send_receive_ns(size_t capacity)
     check("a channel", tepal_group_wait(group));
     double each = (cpu_ns() - begin) / ITEMS;
     tepal_group_close(group);
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
     return each;
 }
 
@@ -359,7 +359,7 @@ static double sleeping_tasks_bytes_each(void *arg)
 enum { MAX_BLOCKED = 100000 };
 
 struct blocked {
-    tepal_conn *stream;
+    tepal_conn *conn;
     int result;
 };
 
@@ -370,7 +370,7 @@ static int read_in_vain(void *arg)
     struct blocked *b = arg;
     char buffer[64];
     n_blocked++;
-    b->result = (int)tepal_conn_read(b->stream, buffer, sizeof(buffer));
+    b->result = (int)tepal_conn_read(b->conn, buffer, sizeof(buffer));
     return b->result;
 }
 
@@ -403,24 +403,24 @@ static int may_open(int n)
     return (int)limit.rlim_cur - OTHERS;
 }
 
-/* A stream without a descriptor, on which nothing ever comes. */
-static ssize_t read_nothing(tepal_conn *stream, void *buffer, size_t size)
+/* A connection without a descriptor, on which nothing ever comes. */
+static ssize_t read_nothing(tepal_conn *conn, void *buffer, size_t size)
 {
-    (void)stream;
+    (void)conn;
     (void)buffer;
     (void)size;
     return -EAGAIN;
 }
 
-static tepal_conn *new_silent_stream(void)
+static tepal_conn *new_silent_conn(void)
 {
-    static const struct stream_ops ops = { .read = read_nothing };
-    tepal_conn *stream = mem_zalloc(sizeof(*stream));
-    if (!stream)
+    static const struct conn_ops ops = { .read = read_nothing };
+    tepal_conn *conn = mem_zalloc(sizeof(*conn));
+    if (!conn)
         die("mem_zalloc", -ENOMEM);
-    stream->io.fd = -1;
-    stream->ops = &ops;
-    return stream;
+    conn->io.fd = -1;
+    conn->ops = &ops;
+    return conn;
 }
 
 /* Connections of this process with itself. A task will wait at each end: there are n tasks. */
@@ -429,10 +429,11 @@ static void connect_all(struct blocked *blocked, int n)
     char path[64];
     snprintf(path, sizeof(path), "@tepal-async-%d", (int)getpid());
     tepal_listener *listener;
-    check("tepal_listen", tepal_listen(&listener, &(tepal_listen_options){ .path = path }));
+    check("tepal_listener_open",
+          tepal_listener_open(&listener, &(tepal_listener_options){ .path = path }));
     for (int i = 0; i < n; i += 2) {
-        check("tepal_connect_unix", tepal_connect_unix(&blocked[i].stream, path));
-        check("tepal_accept", tepal_accept(listener, &blocked[i + 1].stream));
+        check("tepal_conn_open_unix", tepal_conn_open_unix(&blocked[i].conn, path));
+        check("tepal_listener_open_conn", tepal_listener_open_conn(listener, &blocked[i + 1].conn));
     }
     tepal_listener_close(listener);
 }
@@ -464,7 +465,7 @@ static double cancel_100k_ms(void *arg)
     int before = open_descriptors(), n_sockets = may_open(MAX_BLOCKED) & ~1;
     if (n_sockets < MAX_BLOCKED)
         fprintf(stderr,
-                "tepal-async: only %d of %d streams are sockets, as ulimit -n is so low; "
+                "tepal-async: only %d of %d connections are sockets, as ulimit -n is so low; "
                 "the others have no descriptor\n",
                 n_sockets, MAX_BLOCKED);
     struct blocked *blocked = calloc(MAX_BLOCKED, sizeof(*blocked));
@@ -472,10 +473,10 @@ static double cancel_100k_ms(void *arg)
         die("calloc", -ENOMEM);
     connect_all(blocked, n_sockets);
     for (int i = n_sockets; i < MAX_BLOCKED; i++)
-        blocked[i].stream = new_silent_stream();
+        blocked[i].conn = new_silent_conn();
     double ms = cancel_all(blocked, MAX_BLOCKED);
     for (int i = 0; i < MAX_BLOCKED; i++)
-        tepal_conn_close(blocked[i].stream);
+        tepal_conn_close(blocked[i].conn);
     free(blocked);
     if (open_descriptors() != before)
         die("descriptors are left open", -EMFILE);

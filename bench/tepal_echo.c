@@ -9,30 +9,30 @@
 
 static int echo(void *arg)
 {
-    tepal_conn *stream = arg;
+    tepal_conn *conn = arg;
     char buffer[2 * 1024]; /* small: on the page of the stack that the task uses anyway */
     ssize_t n;
     int rc = 0;
-    while (rc == 0 && (n = tepal_conn_read(stream, buffer, sizeof(buffer))) > 0)
-        rc = tepal_conn_write(stream, buffer, (size_t)n);
-    tepal_conn_close(stream);
+    while (rc == 0 && (n = tepal_conn_read(conn, buffer, sizeof(buffer))) > 0)
+        rc = tepal_conn_write(conn, buffer, (size_t)n);
+    tepal_conn_close(conn);
     return 0;
 }
 
 static int serve(void *arg)
 {
     tepal_listener *listener;
-    tepal_listen_options options = { .host = "127.0.0.1", .port = *(int *)arg };
-    int rc = tepal_listen(&listener, &options);
+    tepal_listener_options options = { .host = "127.0.0.1", .port = *(int *)arg };
+    int rc = tepal_listener_open(&listener, &options);
     if (rc < 0) {
-        fprintf(stderr, "tepal-echo: %s\n", tepal_error_text(rc));
+        fprintf(stderr, "tepal-echo: %s\n", tepal_code_text(rc));
         return rc;
     }
     tepal_group *connections = tepal_group_new();
-    tepal_conn *stream;
-    while (connections && (rc = tepal_accept(listener, &stream)) == 0)
-        if (tepal_spawn(connections, echo, stream, NULL) < 0)
-            tepal_conn_close(stream);
+    tepal_conn *conn;
+    while (connections && (rc = tepal_listener_open_conn(listener, &conn)) == 0)
+        if (tepal_spawn(connections, echo, conn, NULL) < 0)
+            tepal_conn_close(conn);
     tepal_group_close(connections);
     tepal_listener_close(listener);
     return rc;

@@ -19,7 +19,7 @@ static tepal_res *json(tepal_req *req)
 
 static tepal_res *hello(tepal_req *req)
 {
-    return tepal_text(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
+    return tepal_textf(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
 }
 
 /* A name and a value into an object; repeated names have their values joined. Octets that are no
@@ -42,12 +42,12 @@ static tepal_res *anything(tepal_req *req)
     const tepal_bytes *body = tepal_req_body(req);
     if (!body)
         return NULL;
-    const char *name, *value;
+    tepal_pair pair;
     json_t *args = json_object(), *headers = json_object();
-    for (size_t at = 0; tepal_req_each_query(req, &at, &name, &value);)
-        put(args, name, value);
-    for (size_t at = 0; tepal_req_each_header(req, &at, &name, &value);)
-        put(headers, name, tepal_req_header(req, name));
+    for (size_t at = 0; tepal_req_each_query(req, &at, &pair);)
+        put(args, pair.name, pair.value);
+    for (size_t at = 0; tepal_req_each_header(req, &at, &pair);)
+        put(headers, pair.name, tepal_req_header(req, pair.name));
     json_t *data = json_stringn(body->data, body->len);
     return tepal_json(req, 200,
                       json_pack("{s:s, s:o, s:o, s:o}", "method", tepal_req_method(req), "args",
@@ -73,11 +73,11 @@ static void add_more_routes(tepal_app *app)
 int main(int argc, char **argv)
 {
     tepal_app *app = tepal_app_new();
-    tepal_use(app, pass_on);
+    tepal_use(app, pass_on, NULL);
     tepal_get(app, "/plaintext", plaintext);
     tepal_get(app, "/json", json);
     tepal_get(app, "/hello/{name}", hello);
     tepal_any(app, "/anything", anything);
     add_more_routes(app);
-    return tepal_run_args(app, argc, argv, &(tepal_run_options){ .no_access_log = true });
+    return tepal_run_args(app, argc, argv, &(tepal_run_options){ .access_log.off = true });
 }

@@ -18,7 +18,7 @@
 enum { MAX_LINE = 4096, PATIENCE_MS = 10000 };
 
 struct server {
-    tepal_listen_options listen;
+    tepal_listener_options listen;
     tepal_tls_options options;
     const char *alpn[2]; /* and the NULL behind it */
     const char *more;
@@ -28,16 +28,16 @@ struct server {
 
 struct connection {
     struct server *server;
-    tepal_conn *stream;
+    tepal_conn *conn;
 };
 
 /* Reads up to the end of a line. Returns 0 or a negative error. */
-static int skip_line(tepal_conn *stream)
+static int skip_line(tepal_conn *conn)
 {
     char line[MAX_LINE];
     size_t len = 0;
     while (len < sizeof(line)) {
-        ssize_t n = tepal_conn_read(stream, line + len, sizeof(line) - len);
+        ssize_t n = tepal_conn_read(conn, line + len, sizeof(line) - len);
         if (n <= 0)
             return n < 0 ? (int)n : TEPAL_ECLOSED;
         len += (size_t)n;
@@ -52,30 +52,30 @@ static const char *or_none(const char *text)
     return text ? text : "-";
 }
 
-static int answer(tepal_conn *stream)
+static int answer(tepal_conn *conn)
 {
     tepal_tls_info info;
     char text[1024];
-    int rc = tepal_conn_tls_info(stream, &info);
+    int rc = tepal_conn_tls_info(conn, &info);
     if (rc < 0)
         return rc;
     int len = snprintf(text, sizeof(text),
                        "HTTP/1.0 200 OK\r\n\r\n%s %s alpn=%s name=%s peer=%s resumed=%d\n",
                        info.version, info.cipher, or_none(info.alpn), or_none(info.server_name),
                        or_none(info.peer_subject), info.resumed);
-    return tepal_conn_write(stream, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text));
+    return tepal_conn_write(conn, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text));
 }
 
 static int serve(void *arg)
 {
     struct connection *c = arg;
-    (void)tepal_deadline_in(PATIENCE_MS);
-    int rc = tepal_conn_start_tls(c->stream, c->server->tls, NULL);
+    (void)tepal_deadline_in_ms(PATIENCE_MS);
+    int rc = tepal_conn_start_tls(c->conn, c->server->tls, NULL);
     if (rc == 0)
-        rc = skip_line(c->stream);
+        rc = skip_line(c->conn);
     if (rc == 0)
-        rc = answer(c->stream);
-    tepal_conn_close(c->stream);
+        rc = answer(c->conn);
+    tepal_conn_close(c->conn);
     free(c);
     return 0; /* what goes wrong on one connection is no failure of the server */
 }
@@ -84,21 +84,21 @@ static int accept_all(void *arg)
 {
     struct server *server = arg;
     tepal_listener *listener;
-    int rc = tepal_listen(&listener, &server->listen);
+    int rc = tepal_listener_open(&listener, &server->listen);
     if (rc < 0)
         return rc;
     while (rc == 0) {
         struct connection *c = malloc(sizeof(*c));
-        tepal_conn *stream;
-        rc = tepal_accept(listener, &stream);
+        tepal_conn *conn;
+        rc = tepal_listener_open_conn(listener, &conn);
         if (rc < 0 || !c) {
             free(c);
             continue;
         }
-        *c = (struct connection){ .server = server, .stream = stream };
+        *c = (struct connection){ .server = server, .conn = conn };
         rc = tepal_spawn(server->tasks, serve, c, NULL);
         if (rc < 0) {
-            tepal_conn_close(stream);
+            tepal_conn_close(conn);
             free(c);
         }
     }
@@ -113,7 +113,7 @@ static void watch_signals(struct server *server)
     tepal_signals *signals = tepal_signals_open(wanted);
     while (signals && tepal_signals_next(signals) == SIGHUP)
         if (tepal_tls_reload(server->tls) < 0)
-            fprintf(stderr, "tls-handshake: %s\n", tepal_tls_error(server->tls));
+            fprintf(stderr, "tls-handshake: %s\n", tepal_tls_error_text(server->tls));
         else
             fprintf(stderr, "tls-handshake: reloaded\n");
     tepal_signals_close(signals);
@@ -123,11 +123,12 @@ static int run(void *arg)
 {
     struct server *server = arg;
     server->tls = tepal_tls_new(&server->options);
-    int rc = server->tls ? tepal_tls_status(server->tls) : -ENOMEM;
+    int rc = server->tls ? tepal_tls_error(server->tls) : -ENOMEM;
     if (rc == 0 && server->more)
         rc = tepal_tls_add_certificate(server->tls, server->more, NULL);
     if (rc < 0)
-        fprintf(stderr, "tls-handshake: %s\n", server->tls ? tepal_tls_error(server->tls) : "");
+        fprintf(stderr, "tls-handshake: %s\n",
+                server->tls ? tepal_tls_error_text(server->tls) : "");
     server->tasks = rc == 0 ? tepal_group_new() : NULL;
     if (server->tasks && (rc = tepal_spawn(server->tasks, accept_all, server, NULL)) == 0)
         watch_signals(server);
@@ -172,6 +173,6 @@ int main(int argc, char **argv)
     server.options.verify_client = server.options.ca_file != NULL;
     int rc = tepal_main(run, &server);
     if (rc < 0)
-        fprintf(stderr, "tls-handshake: %s\n", tepal_error_text(rc));
+        fprintf(stderr, "tls-handshake: %s\n", tepal_code_text(rc));
     return rc < 0;
 }

@@ -36,7 +36,7 @@ static tepal_res *authorized(tepal_req *req, tepal_next *next)
     if (given && strncasecmp(given, "Bearer ", 7) == 0 && is_token(given + 7))
         return tepal_next_call(next, req);
     tepal_res *res = tepal_error(req, 401, "a token is needed");
-    tepal_res_header(res, "WWW-Authenticate", "Bearer");
+    tepal_res_set_header(res, "WWW-Authenticate", "Bearer");
     return res;
 }
 
@@ -50,8 +50,9 @@ static tepal_res *me(tepal_req *req)
     return tepal_jsonf(req, 200, "{s:s}", "name", "whoever has the token");
 }
 
-static int check_token(tepal_app *app)
+static int check_token(tepal_app *app, void *arg)
 {
+    (void)arg;
     (void)app;
     if (token && *token)
         return 0;
@@ -62,12 +63,12 @@ static int check_token(tepal_app *app)
 int main(int argc, char **argv)
 {
     static const tepal_argument arguments[] = {
-        { .name = "token", .help = "what clients have to know (required)", .value = &token },
+        { .name = "token", .help = "what clients have to know (required)", .text = &token },
         { 0 },
     };
     tepal_app *app = tepal_app_new();
-    tepal_on_startup(app, check_token);
-    tepal_use(app, authorized);
+    tepal_on_startup(app, check_token, NULL);
+    tepal_use(app, authorized, NULL);
     tepal_get(app, "/health", health);
     tepal_get(app, "/api/me", me);
     return tepal_run_args(app, argc, argv, &(tepal_run_options){ .arguments = arguments });

@@ -13,21 +13,16 @@
 static int beats;
 static double load;
 
-static int beat(void *arg)
+static int beat(tepal_app *app, void *arg)
 {
-    tepal_interval interval = tepal_interval_start(1000);
+    tepal_interval interval = tepal_interval_start_ms(1000);
     while (tepal_interval_wait(&interval) > 0) {
         getloadavg(&load, 1);
         beats++;
     }
-    tepal_log(TEPAL_LOG_INFO, "the last of %d beats", beats); /* whatever is to be put away */
-    (void)arg;
+    tepal_logf(TEPAL_LOG_INFO, "the last of %d beats", beats); /* whatever is to be put away */
+    (void)app, (void)arg;
     return 0;
-}
-
-static int start_beat(tepal_app *app)
-{
-    return tepal_spawn(tepal_app_group(app), beat, NULL, &(tepal_spawn_options){ .name = "beat" });
 }
 
 static tepal_res *show(tepal_req *req)
@@ -38,7 +33,7 @@ static tepal_res *show(tepal_req *req)
 int main(int argc, char **argv)
 {
     tepal_app *app = tepal_app_new();
-    tepal_on_startup(app, start_beat);
+    tepal_background(app, beat, NULL);
     tepal_get(app, "/", show);
     return tepal_run_args(app, argc, argv, NULL);
 }

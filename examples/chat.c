@@ -44,11 +44,11 @@ static int write_lines(void *arg)
     struct client *client = arg;
     struct line line;
     while (tepal_channel_receive(client->queue, &line) == 0) {
-        int rc = tepal_conn_printf(client->conn, "%s", line.text);
+        int rc = tepal_conn_putf(client->conn, "%s", line.text);
         if (rc == 0 && tepal_channel_length(client->queue) > 0)
             continue;
         if (rc == 0 && client->n_missed > 0)
-            rc = tepal_conn_printf(client->conn, "(%d lines missed)\n", client->n_missed);
+            rc = tepal_conn_putf(client->conn, "(%d lines missed)\n", client->n_missed);
         client->n_missed = 0;
         if (rc == 0)
             rc = tepal_conn_drain(client->conn);
@@ -84,15 +84,16 @@ static void chat(tepal_conn *conn, void *room)
     if (client.queue && group && tepal_spawn(group, write_lines, &client, NULL) == 0)
         read_lines(room, &client);
     tepal_group_close(group);
-    tepal_channel_free(client.queue);
+    tepal_channel_close(client.queue);
 }
 
 static int serve(void *port)
 {
     struct room room = { 0 };
-    tepal_serve_options options = { .max_connections = MAX_CLIENTS, .stop_on_signal = true };
-    return tepal_listen_and_serve(&(tepal_listen_options){ .port = atoi(port) }, chat, &room,
-                                  &options);
+    tepal_listener_serve_options options = { .max_connections = MAX_CLIENTS,
+                                             .stop_on_signal = true };
+    return tepal_listener_open_and_serve(&(tepal_listener_options){ .port = atoi(port) }, chat,
+                                         &room, &options);
 }
 
 int main(int argc, char **argv)

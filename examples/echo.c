@@ -9,17 +9,17 @@
 static void echo(tepal_conn *conn, void *arg)
 {
     char buffer[4096];
-    ssize_t n;
-    while ((n = tepal_conn_read(conn, buffer, sizeof(buffer))) > 0 &&
-           tepal_conn_write(conn, buffer, (size_t)n) == 0)
-        continue;
+    for (ssize_t n; (n = tepal_conn_read(conn, buffer, sizeof(buffer))) > 0;)
+        if (tepal_conn_write(conn, buffer, (size_t)n) < 0)
+            return;
     (void)arg;
 }
 
 static int serve(void *port)
 {
-    return tepal_listen_and_serve(&(tepal_listen_options){ .port = atoi(port) }, echo, NULL,
-                                  &(tepal_serve_options){ .stop_on_signal = true });
+    tepal_listener_options where = { .port = atoi(port) };
+    tepal_listener_serve_options how = { .stop_on_signal = true };
+    return tepal_listener_open_and_serve(&where, echo, NULL, &how);
 }
 
 int main(int argc, char **argv)

@@ -59,26 +59,27 @@ static bool is_text(json_t *object, const char *key, const char *text)
 static int test(void)
 {
     tepal_app *app = new_app();
-    tepal_testclient *client = tepal_testclient_new(app, NULL);
-    const char *type = "application/json";
-    if (!client)
+    tepal_test *test = tepal_test_new(app, NULL);
+    const tepal_fetch_options half = { .text = "{", .content_type = "application/json" };
+    if (!test)
         return 1; /* why is logged */
 
-    tepal_testreply *reply = tepal_testclient_post(client, "/hello", type, "{\"name\": \"Ann\"}");
-    json_t *said = tepal_testreply_json(reply);
+    json_t *ann = json_pack("{s:s}", "name", "Ann");
+    tepal_test_reply *reply = tepal_test_post_json(test, "/hello", ann);
+    json_t *said = tepal_test_json(reply);
     check(reply->status == 200, "a greeting is answered with 200");
     check(is_text(said, "greeting", "hello") && is_text(said, "name", "Ann"), "it is repeated");
 
-    reply = tepal_testclient_post(client, "/hello", type, "{\"name\": 7}");
+    reply = tepal_test_post_json(test, "/hello", json_pack("{s:i}", "name", 7));
     check(reply->status == 422, "a name is text");
-    reply = tepal_testclient_post(client, "/hello", type, "{");
+    reply = tepal_test_send(test, "/hello", &half);
     check(reply->status == 400, "the body is JSON");
-    reply = tepal_testclient_get(client, "/hello");
+    reply = tepal_test_get(test, "/hello");
     check(reply->status == 405, "greetings are sent by POST");
-    reply = tepal_testclient_get(client, "/later");
+    reply = tepal_test_get(test, "/later");
     check(reply->status == 200, "an hour passes at once");
 
-    tepal_testclient_close(client);
+    tepal_test_close(test);
     tepal_app_close(app);
     puts(failures ? "tests failed" : "every test passed");
     return failures ? 1 : 0;

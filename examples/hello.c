@@ -7,7 +7,7 @@
 
 static tepal_res *hello(tepal_req *req)
 {
-    return tepal_text(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
+    return tepal_textf(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
 }
 
 int main(int argc, char **argv)

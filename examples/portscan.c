@@ -19,8 +19,8 @@ static int probe(void *arg)
 {
     struct probe *p = arg;
     tepal_conn *conn;
-    tepal_deadline_in(1000); /* of this task: a port that does not answer is not open */
-    p->open = tepal_connect(&conn, p->host, p->port, NULL) == 0;
+    tepal_deadline_in_ms(1000); /* of this task: a port that does not answer is not open */
+    p->open = tepal_conn_open(&conn, p->host, p->port, NULL) == 0;
     if (p->open)
         tepal_conn_close(conn);
     return 0;
@@ -66,6 +66,6 @@ int main(int argc, char **argv)
     }
     int rc = tepal_main(scan, &s);
     if (rc < 0)
-        fprintf(stderr, "%s: %s\n", argv[0], tepal_error_text(rc));
+        fprintf(stderr, "%s: %s\n", argv[0], tepal_code_text(rc));
     return rc < 0;
 }

@@ -24,12 +24,12 @@ static int run_once(const char *line)
     int rc = tepal_process_open(&process, argv, &options);
     if (rc < 0)
         return rc;
-    tepal_log(TEPAL_LOG_INFO, "%s: started, process %d", line, (int)tepal_process_pid(process));
+    tepal_logf(TEPAL_LOG_INFO, "%s: started, process %d", line, (int)tepal_process_pid(process));
     rc = tepal_process_wait(process, &status);
     if (rc == 0 && status.signal)
-        tepal_log(TEPAL_LOG_WARNING, "%s: ended by signal %d", line, status.signal);
+        tepal_logf(TEPAL_LOG_WARNING, "%s: ended by signal %d", line, status.signal);
     else if (rc == 0)
-        tepal_log(TEPAL_LOG_WARNING, "%s: ended with %d", line, status.exit_code);
+        tepal_logf(TEPAL_LOG_WARNING, "%s: ended with %d", line, status.exit_code);
     tepal_process_close(process);
     return rc;
 }
@@ -42,13 +42,13 @@ static int supervise(void *line)
         int64_t start = tepal_now_ms();
         int rc = run_once(line);
         if (rc < 0 && rc != -ECANCELED)
-            tepal_log(TEPAL_LOG_ERROR, "%s: %s", (char *)line, tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "%s: %s", (char *)line, tepal_code_text(rc));
         if (tepal_now_ms() - start >= GOOD_RUN_MS)
             pause_ms = SHORTEST_PAUSE_MS;
         tepal_sleep_ms(pause_ms);
         pause_ms = pause_ms * 2 < LONGEST_PAUSE_MS ? pause_ms * 2 : LONGEST_PAUSE_MS;
     }
-    tepal_log(TEPAL_LOG_INFO, "%s: stopped", (char *)line);
+    tepal_logf(TEPAL_LOG_INFO, "%s: stopped", (char *)line);
     return 0;
 }
 
@@ -75,6 +75,6 @@ int main(int argc, char **argv)
     }
     int rc = tepal_main(supervise_all, argv + 1);
     if (rc < 0)
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(rc));
     return rc < 0 ? 1 : 0;
 }

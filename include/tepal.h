@@ -6,6 +6,7 @@
 #include <tepal/base.h>
 #include <tepal/log.h>
 #include <tepal/net.h>
+#include <tepal/value.h>
 #include <tepal/web.h>
 
 #endif

@@ -28,7 +28,6 @@
 #define MAX_TITLE 200 /* characters; page/index.html says the same */
 
 static const tepal_key STORE = { "store" };
-static const char *database = "todo.db";
 
 /* --- The page --------------------------------------------------------------------------------- */
 
@@ -48,17 +47,24 @@ static tepal_res *script(tepal_req *req)
 }
 
 /* The browser shall load nothing from elsewhere, and run no script but ours. */
-static int guard(tepal_req *req, tepal_res *res, void *arg)
+static const tepal_pair guards[] = {
+    { "Content-Security-Policy",
+      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+      "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" },
+    { "X-Content-Type-Options", "nosniff" },
+    { "Referrer-Policy", "no-referrer" },
+    { "Cross-Origin-Resource-Policy", "same-origin" },
+    { "Cache-Control", "no-cache" },
+    { 0 },
+};
+
+static int set_fields(tepal_req *req, tepal_res *res, void *arg)
 {
-    tepal_res_header(res, "Content-Security-Policy",
-                     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-                     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
-    tepal_res_header(res, "X-Content-Type-Options", "nosniff");
-    tepal_res_header(res, "Referrer-Policy", "no-referrer");
-    tepal_res_header(res, "Cross-Origin-Resource-Policy", "same-origin");
-    tepal_res_header(res, "Cache-Control", "no-cache");
-    (void)req, (void)arg;
-    return 0;
+    int rc = 0;
+    for (const tepal_pair *field = arg; field->name && rc == 0; field++)
+        rc = tepal_res_set_header(res, field->name, field->value);
+    (void)req;
+    return rc;
 }
 
 /* --- The API ---------------------------------------------------------------------------------- */
@@ -103,9 +109,9 @@ static bool read_change(tepal_req *req, struct store_change *change, tepal_res *
     *change = (struct store_change){ .done = -1 };
     if (json_unpack_ex(body, &error, JSON_STRICT, "{s?s, s?b}", "title", &change->title, "done",
                        &change->done) < 0)
-        *refusal = tepal_error(req, 422, "title is text, done is true or false: %s", error.text);
+        *refusal = tepal_errorf(req, 422, "title is text, done is true or false: %s", error.text);
     else if (change->title && !is_title(change->title))
-        *refusal = tepal_error(req, 422, "title must have 1 to %d characters", MAX_TITLE);
+        *refusal = tepal_errorf(req, 422, "title must have 1 to %d characters", MAX_TITLE);
     return !*refusal;
 }
 
@@ -130,7 +136,7 @@ static tepal_res *create(tepal_req *req)
     json_int_t id = json_integer_value(json_object_get(item, "id"));
     res = answer(req, rc, 201, item);
     if (rc == 0)
-        tepal_res_header(res, "Location", "/api/todos/%lld", (long long)id);
+        tepal_res_set_headerf(res, "Location", "/api/todos/%lld", (long long)id);
     return res;
 }
 
@@ -189,31 +195,38 @@ static const tepal_route routes[] = {
     { 0 },
 };
 
-static int open_store(tepal_app *app)
+static int open_store(tepal_app *app, void *arg)
 {
+    const char **file = arg;
     struct store *store;
-    int rc = store_open(database, &store);
-    tepal_app_set(app, &STORE, store);
+    int rc = store_open(*file, &store);
+    if (rc < 0)
+        return rc;
+    rc = tepal_app_set_state(app, &STORE, store);
+    if (rc < 0)
+        store_close(store);
     return rc;
 }
 
-static int close_store(tepal_app *app)
+static int close_store(tepal_app *app, void *arg)
 {
+    (void)arg;
     store_close(tepal_app_state(app, &STORE));
     return 0;
 }
 
 int main(int argc, char **argv)
 {
+    static const char *database = "todo.db";
     static const tepal_argument arguments[] = {
-        { .name = "db", .help = "file of the database (default: todo.db)", .value = &database },
+        { .name = "db", .help = "file of the database", .text = &database },
         { 0 },
     };
     tepal_app *app = tepal_app_new();
-    tepal_on_response(app, guard, NULL);
-    tepal_context(app, open_store, close_store);
+    tepal_on_response(app, set_fields, guards);
+    tepal_context(app, open_store, close_store, &database);
     tepal_routes(app, routes);
-    tepal_error_pages(app, "application/json");
+    tepal_app_set_error_pages(app, "application/json");
     /* Anybody may change the list, so that it is for this machine only; --host says otherwise. */
     return tepal_run_args(app, argc, argv,
                           &(tepal_run_options){ .host = "127.0.0.1", .arguments = arguments });

@@ -63,7 +63,7 @@ static int failure(sqlite3 *db, int code)
 {
     if (code == SQLITE_OK || code == SQLITE_DONE)
         return 0;
-    tepal_log(TEPAL_LOG_ERROR, "SQLite: %s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+    tepal_logf(TEPAL_LOG_ERROR, "SQLite: %s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
     switch (code & 0xff) {
     case SQLITE_NOMEM:
         return -ENOMEM;
@@ -168,7 +168,7 @@ int store_open(const char *path, struct store **store)
     *store = NULL;
     /* SQLite takes these for a database that is gone with the program. */
     if (!*path || strcmp(path, ":memory:") == 0) {
-        tepal_log(TEPAL_LOG_ERROR, "the database must be a file, not \"%s\"", path);
+        tepal_logf(TEPAL_LOG_ERROR, "the database must be a file, not \"%s\"", path);
         return -EINVAL;
     }
     *store = calloc(1, sizeof(**store));
@@ -178,7 +178,7 @@ int store_open(const char *path, struct store **store)
     struct opening opening = { path, *store };
     int rc = tepal_offload(open_in_thread, &opening);
     if (rc < 0) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot open %s", path);
+        tepal_logf(TEPAL_LOG_ERROR, "cannot open %s", path);
         store_close(*store);
         *store = NULL;
     }
@@ -195,7 +195,7 @@ void store_close(struct store *store)
 /* Runs a job in a thread when its connection is free. */
 static int take_turn(struct job *job)
 {
-    int64_t before = tepal_deadline_in(TURN_MS);
+    int64_t before = tepal_deadline_in_ms(TURN_MS);
     int rc = tepal_mutex_lock(&job->connection->lock);
     tepal_deadline_restore(before);
     if (rc < 0)

@@ -4,10 +4,12 @@
 #define TEPAL_ASYNC_H
 
 #include <tepal/channel.h>
+#include <tepal/fd.h>
 #include <tepal/file.h>
 #include <tepal/inspect.h>
 #include <tepal/log.h>
 #include <tepal/loop.h>
+#include <tepal/queue.h>
 #include <tepal/signal.h>
 #include <tepal/sync.h>
 #include <tepal/task.h>

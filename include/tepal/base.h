@@ -1,14 +1,30 @@
 /* The vocabulary that every room of tepal shares: bytes, errors, "never", and the export mark.
  *
- * Conventions that hold for the whole API:
- *  - A function returns 0 (or a count) on success and a negative number on failure: -errno, or one
- *    of the TEPAL_E codes below. A function that returns a pointer returns NULL on failure. The C
- *    variable errno is not part of the API.
- *  - What a call gives you to close or to free, its comment says. Everything else lives as long as the
- *    first argument it was asked from.
+ * Conventions that hold for the whole API, where a comment says nothing else:
+ *
+ *  - Names: tepal_NOUN(x) gets, tepal_NOUN_set_y() sets, _add_ adds one more, _remove_ takes away,
+ *    _each_ goes through all. A name that ends in f takes a format, the same name without f a value
+ *    as it is: tepal_log(), tepal_logf(). _error is a number, _error_text a text. Times have their
+ *    unit in the name: _ms, _us, _s.
+ *  - Results: 0 (or a count, or what was asked for) on success, and a negative number on failure:
+ *    -errno, or one of the codes below. A function that returns a pointer returns NULL on failure,
+ *    and a getter where there is nothing. The C variable errno is not part of the API.
+ *  - Loops: while ((rc = tepal_X_next(x, &item)) > 0). 0 is the end, and less than 0 a failure.
+ *    What an item lends is valid until the next call.
+ *  - Whose it is: what you get from a call with _new or _open in its name you end with the _close
+ *    of its kind. Everything else that you get is lent: it lives as long as the first argument that
+ *    it was asked from. Options and texts that you give are needed until the call returns.
+ *  - Text is a NUL-terminated const char * without a NUL inside, in UTF-8 where tepal itself writes
+ *    it. Octets are given as a const void * and a size_t, and lent as a tepal_bytes or a pointer.
  *  - Options are plain structs: zero means the default, a NULL pointer means all defaults.
- *  - Text is a NUL-terminated const char *, in UTF-8 where tepal itself writes it. Bytes are a
- *    tepal_bytes. A getter returns NULL where there is nothing.
+ *  - Room for what comes: structs that a program makes, rows of its tables, and structs that are
+ *    filled for it end with words named later. They are zero; a member that is added takes its
+ *    place from them, so the size never changes. A call that is given options, a row or a job with
+ *    other than zero there fails with -EINVAL (what keeps its first error keeps that), and the log
+ *    says that they are not initialised, or made for a newer tepal.
+ *  - Whoever gives a function to tepal gives an argument with it: a const void *, so that a
+ *    constant, a text or a variable needs no cast. The function gets it as a void *, its last
+ *    parameter. It is neither copied nor freed.
  *  - A call that may suspend the calling task says "Suspends" in its comment.
  */
 #ifndef TEPAL_BASE_H
@@ -49,6 +65,15 @@ typedef struct tepal_bytes {
     size_t len;
 } tepal_bytes;
 
+/* A length that is not known. */
+#define TEPAL_UNKNOWN UINT64_MAX
+
+/* A name and a value: of fields, of a query. A list of them ends with a pair whose name is NULL:
+ * (tepal_pair[]){ { "Accept", "text/plain" }, { 0 } }. Never gets another member. */
+typedef struct tepal_pair {
+    const char *name, *value;
+} tepal_pair;
+
 /* The key of a value that the program keeps with an application, a request or a task. A key is a
  * constant of the program; its address is what counts, the name is for people:
  * static const tepal_key DB = { "db" }; */
@@ -56,34 +81,26 @@ typedef struct tepal_key {
     const char *name;
 } tepal_key;
 
-/* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. */
-enum tepal_error_code {
-    TEPAL_ECLOSED = -4097,    /* the peer closed the connection before the message was complete */
-    TEPAL_EMESSAGE = -4098,   /* the peer sent a malformed message */
-    TEPAL_EBODY_SIZE = -4099, /* the body is larger than max_body */
-    TEPAL_EJSON = -4100,      /* the text is not the JSON that was expected */
-    TEPAL_ECHARSET = -4101,   /* the text is not in the charset it says */
-    TEPAL_EREQUEST_MEMORY = -4102, /* the request used more than max_request_memory */
-    TEPAL_ELENGTH = -4103,  /* a response body is not as long as its declared Content-Length */
-    TEPAL_EFIELD = -4104,   /* a field name or value has characters that HTTP forbids */
-    TEPAL_ESENT = -4105,    /* the head of the response has been sent: too late to change it */
-    TEPAL_EPATTERN = -4106, /* a route pattern is malformed or conflicts with another one */
+/* Errors of tepal's own, besides -errno. All are below -4096, where no errno reaches. Those of HTTP
+ * are in tepal/http_error.h. */
+enum tepal_code {
+    TEPAL_ECLOSED = -4097,  /* the peer closed the connection before the message was complete */
+    TEPAL_EMESSAGE = -4098, /* the peer sent a malformed message */
     TEPAL_ENONAME = -4107,  /* there is no such host name, or it has no address of that family */
     TEPAL_EDNS = -4108,     /* the name servers failed, or did not answer in time */
     TEPAL_ETLS = -4109,     /* TLS failed: the peer violates it, refuses us, or does not speak it */
     TEPAL_ECERTIFICATE = -4110, /* a certificate is not accepted, or unusable */
-    TEPAL_ETRUNCATED = -4111,   /* an encrypted stream ended without its proper end */
+    TEPAL_ETRUNCATED = -4111,   /* an encrypted connection ended without its proper end */
     TEPAL_ESILENT = -4112, /* the system has given the peer up, which does not answer (ETIMEDOUT) */
-    TEPAL_ENOBODY = -4130, /* nobody reads this body (HEAD, 304): writing is over, properly */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and
  * positive numbers, "EUNKNOWN" for what has no name. Static storage; never NULL. */
-TEPAL_API const char *tepal_error_name(int error);
+TEPAL_API const char *tepal_code_name(int error);
 
 /* A short English text for an error number, such as "Connection refused". Static storage; never
  * NULL. */
-TEPAL_API const char *tepal_error_text(int error);
+TEPAL_API const char *tepal_code_text(int error);
 
 /* The version of the linked library, such as "0.1.0". Static storage. */
 TEPAL_API const char *tepal_version(void);

@@ -8,8 +8,8 @@
  *
  * Senders are served in the order they came, and so are receivers; one that has just come does not
  * overtake those who wait. A call that need not wait suspends only now and then, to let the others
- * run once: so a task that does nothing but send or receive, or goes on with a channel that is
- * closed, does not have the loop to itself. What must not suspend is called try.
+ * run once: so a task that does nothing but send or receive, or goes on with a channel that has
+ * ended, does not have the loop to itself. What must not suspend is called try.
  */
 #ifndef TEPAL_CHANNEL_H
 #define TEPAL_CHANNEL_H
@@ -26,20 +26,20 @@ typedef struct tepal_channel tepal_channel;
 
 /* A channel for items of item_size octets (at least 1), of which it holds capacity when no
  * receiver waits. Capacity 0: it holds none, and a sender waits until a receiver has taken the item
- * from it. The memory for all items is taken at once. The caller must free it. NULL when memory is
+ * from it. The memory for all items is taken at once. The caller closes it. NULL when memory is
  * short. */
 TEPAL_API tepal_channel *tepal_channel_new(size_t item_size, size_t capacity);
 
-/* Frees the channel and the items in it. No task may wait for it: close it first, which ends their
- * waits. NULL is allowed. Does not suspend. */
-TEPAL_API void tepal_channel_free(tepal_channel *channel);
+/* Closes the channel, and drops the items in it. No task may wait for it: end it first, which ends
+ * their waits. NULL is allowed. Does not suspend. */
+TEPAL_API void tepal_channel_close(tepal_channel *channel);
 
 /* Sends a copy of the item; waits while the channel is full. Suspends. Returns 0, -EPIPE when the
- * channel is or becomes closed, -ECANCELED or -ETIMEDOUT. */
+ * channel has ended or ends, -ECANCELED or -ETIMEDOUT. */
 TEPAL_MUST_CHECK TEPAL_API int tepal_channel_send(tepal_channel *channel, const void *item);
 
 /* Receives the oldest item; waits while there is none. Suspends. Returns 0, -EPIPE when the channel
- * is closed and empty, -ECANCELED or -ETIMEDOUT; *item is written with 0 only. */
+ * has ended and is empty, -ECANCELED or -ETIMEDOUT; *item is written with 0 only. */
 TEPAL_MUST_CHECK TEPAL_API int tepal_channel_receive(tepal_channel *channel, void *item);
 
 /* The same without waiting: -EAGAIN when the channel is full, or empty. They do not suspend, and
@@ -48,12 +48,13 @@ TEPAL_MUST_CHECK TEPAL_API int tepal_channel_try_send(tepal_channel *channel, co
 TEPAL_MUST_CHECK TEPAL_API int tepal_channel_try_receive(tepal_channel *channel, void *item);
 
 /* Says that no more items come. Those that are in the channel can still be received; those of
- * senders that wait are not sent. Closing again does nothing. Does not suspend, and needs no task.
+ * senders that wait are not sent. Ending it again does nothing. Does not suspend, and needs no
+ * task.
  */
-TEPAL_API void tepal_channel_close(tepal_channel *channel);
+TEPAL_API void tepal_channel_end(tepal_channel *channel);
 
-/* Whether tepal_channel_close() has been called. */
-TEPAL_API bool tepal_channel_is_closed(const tepal_channel *channel);
+/* Whether tepal_channel_end() has been called. */
+TEPAL_API bool tepal_channel_has_ended(const tepal_channel *channel);
 
 /* How many items are in the channel; those of senders that wait are not counted. */
 TEPAL_API size_t tepal_channel_length(const tepal_channel *channel);
@@ -66,8 +67,9 @@ typedef struct tepal_select_case {
     tepal_channel *channel;     /* NULL: this case never happens */
     const void *send;           /* the item to send */
     void *receive;              /* where to put the item that is received */
-    int result;                 /* once it has happened: 0, or -EPIPE for a closed channel */
+    int result;                 /* once it has happened: 0, or -EPIPE for one that has ended */
     struct tepal_waiter waiter; /* private */
+    uint64_t later[4];
 } tepal_select_case;
 
 /* Waits until one of n cases can happen, and lets that one happen and no other. When several can,

@@ -25,6 +25,7 @@ extern "C" {
 
 typedef struct tepal_resolve_options {
     int family; /* AF_INET or AF_INET6: addresses of this family only; default both */
+    uint64_t later[4];
 } tepal_resolve_options;
 
 /* Writes the addresses of a host to addrs, max of them at most, in the order in which they should
@@ -64,6 +65,7 @@ typedef struct tepal_dns_options {
      * such name for negative_ttl_ms, default 5 seconds each. A failure is not kept. */
     int64_t max_ttl_ms, hosts_ttl_ms, negative_ttl_ms;
     bool no_cache; /* keep nothing */
+    uint64_t later[4];
 } tepal_dns_options;
 
 /* Sets how this loop looks names up from now on (NULL: the defaults), reads the system's files

@@ -33,6 +33,7 @@ typedef struct tepal_file_save_options {
                       less the umask when there is none */
     bool no_sync;  /* do not wait until the disk has it: faster, but after a power failure the file
                       may be empty */
+    uint64_t later[4];
 } tepal_file_save_options;
 
 /* Writes a whole file so that a reader, or a crash at any moment, sees the old content or the new
@@ -56,6 +57,7 @@ typedef struct tepal_file_options {
     int flags;     /* as for open(2): O_RDWR | O_CREAT, ... Default: O_RDONLY. O_CLOEXEC, O_NOCTTY
                       and O_NONBLOCK are added: a FIFO does not wait for its other end */
     unsigned mode; /* permissions of a new file, less the umask. Default 0666 */
+    uint64_t later[4];
 } tepal_file_options;
 
 /* Opens a file. Suspends. Returns 0 and the file, which the caller closes, or a negative error. */

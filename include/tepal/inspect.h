@@ -18,7 +18,7 @@ extern "C" {
 /* --- All tasks -------------------------------------------------------------------------------- */
 
 /* Receives one line of a report, without line end and control octets. Must not suspend. */
-typedef void tepal_line_fn(void *arg, const char *line);
+typedef void tepal_line_fn(const char *line, void *arg);
 
 /* Reports all tasks of this thread's loop, in the order of their start: name, what it is at, state
  * (running; ready to run; not begun; waiting; shielded: waiting for something that cancelling does
@@ -38,7 +38,7 @@ typedef void tepal_line_fn(void *arg, const char *line);
  * With fn NULL the lines go to the log, as warnings. Takes some 10 microseconds a task, during
  * which no task runs. From a task, it needs 12 KiB of stack beside what fn needs; 24 KiB when that
  * is NULL. Does not suspend. */
-TEPAL_API void tepal_dump_tasks(tepal_line_fn *fn, void *arg);
+TEPAL_API void tepal_dump_tasks(tepal_line_fn *fn, const void *arg);
 
 /* From now on, until the loop ends, it writes that report to the log whenever the signal comes. May
  * be called for several signals. It is a receiver of the signal beside those of tepal_signals_open()
@@ -61,6 +61,7 @@ typedef struct tepal_debug_options {
     /* How many names of tasks the census of stacks tells apart; the others are counted as one.
      * Default 1000. */
     size_t max_names;
+    uint64_t later[4];
 } tepal_debug_options;
 
 /* Switches debug mode on for this thread's loop, until it ends; the environment variable
@@ -70,7 +71,7 @@ typedef struct tepal_debug_options {
  *    time it has computed; and while it still does so, at slow_ms and at 10, 100, ... times of it,
  *    where it is: its back-trace;
  *  - when the loop ends: the census of stacks; groups that were not closed, with who made them and
- *    where; streams, listeners and the like that were not closed, by their descriptors; receivers of
+ *    where; connections, listeners and the like that were not closed, by their descriptors; receivers of
  *    signals.
  * And the memory of a request that has ended is overwritten with 0xdd, so that what was kept of it is
  * seen to be gone.
@@ -89,15 +90,16 @@ typedef struct tepal_stack_use {
     size_t n_tasks;
     size_t max_used; /* octets, of the task that used the most */
     size_t size;     /* that this one had */
+    uint64_t later[4];
 } tepal_stack_use;
 
-typedef void tepal_stack_use_fn(void *arg, const tepal_stack_use *use);
+typedef void tepal_stack_use_fn(const tepal_stack_use *use, void *arg);
 
 /* Calls fn for each name of a task, those with the highest use first: of all tasks that have ended
  * since debug mode was switched on, and of those that live, for which the figures without debug
  * mode are as in tepal_dump_tasks(). What use points to is valid in the call; fn must not suspend.
  * With fn NULL it goes to the log. Does not suspend. */
-TEPAL_API void tepal_stack_census(tepal_stack_use_fn *fn, void *arg);
+TEPAL_API void tepal_stack_census(tepal_stack_use_fn *fn, const void *arg);
 
 #ifdef __cplusplus
 }

@@ -6,7 +6,7 @@
 #include <tepal/addr.h>
 #include <tepal/dns.h>
 #include <tepal/process.h>
-#include <tepal/stream.h>
+#include <tepal/conn.h>
 #include <tepal/tls.h>
 #include <tepal/udp.h>
 

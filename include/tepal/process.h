@@ -11,14 +11,14 @@
  * in between, so nothing in an argument is special; to have one, run "/bin/sh", "-c", "the line".
  * A program starts with no signal blocked or ignored, and of this program's descriptors it has only
  * the standard ones; the limit of descriptors is what this program was given, though tepal_run() has
- * raised its own. The clock of a test client (testing.h) does not wait for a program, as it does
+ * raised its own. The clock of a test (testing.h) does not wait for a program, as it does
  * for a call in a thread: a deadline comes before its end.
  */
 #ifndef TEPAL_PROCESS_H
 #define TEPAL_PROCESS_H
 
 #include <tepal/base.h>
-#include <tepal/stream.h>
+#include <tepal/conn.h>
 
 #include <sys/types.h>
 
@@ -27,16 +27,16 @@ extern "C" {
 #endif
 
 /* Where a standard descriptor of the program leads. */
-enum tepal_process_stdio {
+typedef enum tepal_process_stdio {
     TEPAL_STDIO_DEFAULT = 0, /* tepal_process_open(): inherited. tepal_process_run(): a pipe */
     TEPAL_STDIO_INHERIT,     /* to where that of this program does */
     TEPAL_STDIO_PIPE,        /* to this program */
     TEPAL_STDIO_NULL,        /* to /dev/null */
     TEPAL_STDIO_OUTPUT,      /* for err: to where its standard output does */
-};
+} tepal_process_stdio;
 
 typedef struct tepal_process_options {
-    enum tepal_process_stdio in, out, err;
+    tepal_process_stdio in, out, err;
     const char *const *env; /* "NAME=value", ..., NULL. Default: this program's environment */
     const char *cwd;        /* the folder that it starts in. Default: this program's; a relative
                                argv[0] with a slash is relative to it */
@@ -52,12 +52,14 @@ typedef struct tepal_process_options {
 
     int death_signal; /* that it gets when this thread of the loop ends without having closed it,
                          even by SIGKILL; not what it has started itself. Default 0: none */
+    uint64_t later[4];
 } tepal_process_options;
 
 /* How a program has ended. */
 typedef struct tepal_process_status {
     int exit_code; /* 0 to 255; -1 when a signal has ended it */
     int signal;    /* that has ended it, or 0 */
+    uint64_t later[4];
 } tepal_process_status;
 
 /* --- A program from beginning to end ---------------------------------------------------------- */
@@ -66,6 +68,7 @@ typedef struct tepal_process_result {
     tepal_process_status status;
     tepal_bytes output, errors; /* what it wrote to standard output and standard error, with a NUL
                                    behind; empty where there was no pipe */
+    uint64_t later[4];
 } tepal_process_result;
 
 /* Runs a program: writes the input to it, takes what it writes, and waits for its end and for that

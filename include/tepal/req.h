@@ -7,7 +7,11 @@
  * (make sanitize) names the line that does it; with TEPAL_DEBUG=1 what has ended is overwritten with
  * 0xdd.
  *
- * A name that is NULL is nowhere: the getters return NULL, and the log says so. */
+ * A name that is NULL is nowhere: the getters return NULL or an empty list, and the log says so. The
+ * same holds for a key, and for the places that a tepal_req_each_ call is given. A request that is NULL
+ * is a mistake of the handler that runs: the log says so with that handler's request and the call, the
+ * call returns NULL, false, 0 or -EINVAL, and the handler's answer is a 500 unless it returns another
+ * one. Where the calling task is no handler's, the program ends with a message that names the call. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 
@@ -42,27 +46,25 @@ TEPAL_API const char *tepal_req_target(const tepal_req *req);
 /* The query as it was sent, without '?'; "" when there is none. */
 TEPAL_API const char *tepal_req_query_string(tepal_req *req);
 
-/* The first value of a name in the query, decoded, or NULL. With n, the n-th value (from 0) of a
- * name that is repeated. */
+/* The first value of a name in the query, decoded, or NULL; and a list of all its values, which ends
+ * with NULL: the list is empty when there is none, and NULL itself only when memory is short (which is
+ * recorded). */
 TEPAL_API const char *tepal_req_query(tepal_req *req, const char *name);
-TEPAL_API const char *tepal_req_query_nth(tepal_req *req, const char *name, size_t n);
-
-/* Goes through the query: size_t at = 0; while (tepal_req_each_query(req, &at, &name, &value))
- * ... */
-TEPAL_API bool tepal_req_each_query(tepal_req *req, size_t *at, const char **name,
-                                    const char **value);
+TEPAL_API const char *const *tepal_req_query_all(tepal_req *req, const char *name);
 
 /* The value of a header field (any case), or NULL. A field that is repeated has its values joined
- * by ", " (RFC 9110 section 5.3), Cookie by "; ". With n, the n-th of them alone, from 0. */
+ * by ", " (RFC 9110 section 5.3), Cookie by "; ". And the list of them, one for each field. */
 TEPAL_API const char *tepal_req_header(tepal_req *req, const char *name);
-TEPAL_API const char *tepal_req_header_nth(const tepal_req *req, const char *name, size_t n);
+TEPAL_API const char *const *tepal_req_header_all(tepal_req *req, const char *name);
 
-/* Goes through all fields in order, like tepal_req_each_query(). Names are as they were sent. */
-TEPAL_API bool tepal_req_each_header(const tepal_req *req, size_t *at, const char **name,
-                                     const char **value);
-
-/* The value of a cookie, or NULL. */
+/* The value of a cookie, the first of several with the name; or NULL. */
 TEPAL_API const char *tepal_req_cookie(tepal_req *req, const char *name);
+
+/* Goes through the query, the fields or the cookies, in order; names are as they were sent:
+ * size_t at = 0; while (tepal_req_each_header(req, &at, &pair)) ... */
+TEPAL_API bool tepal_req_each_query(tepal_req *req, size_t *at, tepal_pair *pair);
+TEPAL_API bool tepal_req_each_header(tepal_req *req, size_t *at, tepal_pair *pair);
+TEPAL_API bool tepal_req_each_cookie(tepal_req *req, size_t *at, tepal_pair *pair);
 
 /* What a variable of the route's pattern matched, decoded, or NULL when the pattern has none of
  * that name; the log says so once for each route, when it is the handler that asks. */
@@ -74,6 +76,9 @@ TEPAL_API int64_t tepal_req_match_int(const tepal_req *req, const char *name);
 /* The pattern of the route, such as "/hello/{name}"; NULL where none matched. Good as a label in
  * metrics. */
 TEPAL_API const char *tepal_req_pattern(const tepal_req *req);
+
+/* The argument of the route, NULL where it has none, or no route matched. */
+TEPAL_API void *tepal_req_arg(const tepal_req *req);
 
 /* The Host the client asked for, with its port if it sent one; the address of the server when it
  * sent none (HTTP/1.0). */
@@ -93,15 +98,16 @@ TEPAL_API int tepal_req_version(const tepal_req *req);
  * or it is malformed. NULL when memory is short. */
 TEPAL_API const char *tepal_req_content_type(tepal_req *req);
 
-/* The declared length of the body; -1 when it is not known (chunked). */
-TEPAL_API int64_t tepal_req_content_length(const tepal_req *req);
+/* The declared length of the body, 0 when there is none; TEPAL_UNKNOWN when it is chunked. */
+TEPAL_API uint64_t tepal_req_content_length(const tepal_req *req);
 
 TEPAL_API tepal_app *tepal_req_app(const tepal_req *req);
 
 /* --- State ------------------------------------------------------------------------------------ */
 
-/* Keeps value under the key for this request; returns 0 or a negative error. */
-TEPAL_API int tepal_req_set(tepal_req *req, const tepal_key *key, void *value);
+/* Keeps value under the key for this request; returns 0 or a negative error: -EINVAL, recorded, for a
+ * key that is NULL. */
+TEPAL_API int tepal_req_set_state(tepal_req *req, const tepal_key *key, const void *value);
 
 /* The request's value of the key, else the application's, else NULL. */
 TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
@@ -119,7 +125,7 @@ TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
  * or a negative error. max_body does not apply: the handler decides what is too much. A read that the
  * task's own deadline has ended (-ETIMEDOUT), or that found another task reading (-EBUSY), can be made
  * again, and then takes back what was recorded; a client that was silent for too long is -ETIMEDOUT
- * once, and TEPAL_ECLOSED from then on. A client that waits for 100 (Continue) gets it when its body is
+ * once, and TEPAL_ECLOSED from then on. -EINVAL, recorded, when piece is NULL. A client that waits for 100 (Continue) gets it when its body is
  * waited for, unless a response has begun. */
 TEPAL_API int tepal_req_read(tepal_req *req, tepal_bytes *piece);
 
@@ -139,7 +145,7 @@ TEPAL_API json_t *tepal_req_json(tepal_req *req);
 
 /* --- What lives with the request -------------------------------------------------------------- */
 
-/* Memory that is freed with the request: aligned for any type, not zeroed. NULL when
+/* Memory that is freed with the request: aligned for any type, and zeroed. NULL when
  * max_request_memory or the system's memory is used up; that is recorded. */
 TEPAL_API void *tepal_req_alloc(tepal_req *req, size_t size);
 
@@ -151,7 +157,7 @@ TEPAL_API char *tepal_req_printf(tepal_req *req, const char *format, ...) TEPAL_
 /* Calls fn(arg) when the request ends, whatever happens; the latest first: after the handler has
  * returned, so arg is no variable on its stack (-EINVAL). Returns 0, or a negative error, and then fn
  * has been called already. */
-TEPAL_API int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg);
+TEPAL_API int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), const void *arg);
 
 /* tepal_on_response() for this request alone; called before those of the application. Returns 0,
  * -ENOMEM or TEPAL_EREQUEST_MEMORY, or TEPAL_ESENT when they have been called already. */
@@ -161,15 +167,35 @@ TEPAL_API int tepal_req_on_response(tepal_req *req, tepal_res_hook *hook, const 
  * NULL when memory is short. */
 TEPAL_API tepal_group *tepal_req_group(tepal_req *req);
 
-/* The URL path of the route with this name; the values of its variables follow as pairs of name and
- * value, and NULL: tepal_req_url(req, "user", "id", "7", NULL). Values are encoded. NULL when the
- * name or a value is missing or NULL: logged, and recorded. A value that the pattern has no variable
- * for is left out, and logged once. */
-TEPAL_API const char *tepal_req_url(tepal_req *req, const char *name, ...)
-    __attribute__((sentinel));
+/* The URL path of the route with this name. The values of its variables are a list of pairs that ends
+ * with { 0 }; NULL is none: tepal_req_url(req, "user", (tepal_pair[]){ { "id", "7" }, { 0 } }). Values
+ * are encoded. NULL when the name or a value is missing or NULL: logged, and recorded. A value that the
+ * pattern has no variable for is left out, and logged once. */
+TEPAL_API const char *tepal_req_url(tepal_req *req, const char *name, const tepal_pair *variables);
 
-/* The cause that a failed call recorded, or 0. */
+/* --- Failures ------------------------------------------------------------------------------------
+ *
+ * A call that fails records the cause on the request: a handler that returns NULL is answered with it. A
+ * later cause replaces an earlier one, so that what is tried in place of what has failed has the last
+ * word. But -ECANCELED replaces none, and a call that fails only because it was given NULL leaves the
+ * cause of that NULL alone: tepal_text(req, 200, tepal_req_text(req)) is a 400 or 413 if need be. */
+
+/* Records an answer, an error page as by tepal_error(), and returns NULL, whatever pointer the caller is
+ * to return: return tepal_reject(req, 403, "not yours"); for helpers deep below a handler. In C++ it
+ * needs a cast. detail NULL is the phrase of the status. */
+TEPAL_API void *tepal_reject(tepal_req *req, int status, const char *detail);
+TEPAL_API void *tepal_rejectf(tepal_req *req, int status, const char *format, ...)
+    TEPAL_PRINTF(3, 4);
+
+/* The cause that is recorded (0: none); with the status that it would be answered with, and the detail of
+ * that page. TEPAL_EREJECTED is that of tepal_reject(). */
+typedef struct tepal_failure {
+    int error, status;
+    const char *detail;
+    uint64_t later[2];
+} tepal_failure;
 TEPAL_API int tepal_req_error(const tepal_req *req);
+TEPAL_API tepal_failure tepal_req_failure(const tepal_req *req);
 
 #ifdef __cplusplus
 }

@@ -9,29 +9,30 @@
 extern "C" {
 #endif
 
-/* A command line option of the program's own: --NAME VALUE or --NAME=VALUE. */
-typedef struct tepal_argument {
-    const char *name;   /* without the dashes */
-    const char *help;   /* a line for --help */
-    const char **value; /* what is given goes there; it points into argv */
-} tepal_argument;
-
 /* All sizes are in octets, all times in milliseconds. Zero is the default; TEPAL_NEVER switches a
  * timeout off, TEPAL_UNLIMITED a limit, unless a highest value is said. What is beyond a highest or
  * least value, or does not fit another option, keeps the server from starting; the log has its name
  * and value. */
-typedef struct tepal_run_options {
-    /* --- Where to listen --- */
 
+/* --- Where to listen -------------------------------------------------------------------------- */
+
+/* A place to listen at: a socket that is there already, a Unix socket, or a TCP port. */
+typedef struct tepal_site {
     const char *host; /* an address or a name; default: all addresses, for everybody to reach */
     /* 1 to 65535; default 8080. TEPAL_ANY_PORT: one that is free. (On the command line that is
      * --port 0; here 0 is the default.) */
     int port;
-    const char *path; /* a Unix socket instead of a port; see tepal_listen_options */
-    int backlog;      /* default 1024 */
-    bool reuse_port;  /* several processes share the port */
+    const char *path; /* a Unix socket instead of a port; see tepal_listener_options */
+    int fd;          /* a socket that listens already, instead of all that: see the same; 0: none */
+    int backlog;     /* default 1024 */
+    bool reuse_port; /* several processes share the port */
+    uint64_t later[8];
+} tepal_site;
 
-    /* --- What a request may be --- */
+/* --- What clients may cost -------------------------------------------------------------------- */
+
+typedef struct tepal_limits {
+    /* What a request may be. */
 
     /* The request line. Default 8192, or max_head if that is less; TEPAL_UNLIMITED is as long as
      * max_head. Longer is answered with 414, or with 501 when all of it is a method. */
@@ -62,7 +63,7 @@ typedef struct tepal_run_options {
      * control groups, divided among its servers; at least 1 MiB. */
     size_t max_memory;
 
-    /* --- How long things may take --- */
+    /* How long things may take. */
 
     /* From a request's first octet to the end of its head; and from a connection's beginning to the
      * first octet. Default 10 s; then 408, or the connection is closed if it never asked. */
@@ -82,13 +83,8 @@ typedef struct tepal_run_options {
     size_t min_write_rate;
     /* Reading and dropping what a client still sends after its last answer. Default 10 s. */
     int64_t lingering_timeout_ms;
-    /* For all that is under way when the server ends: running requests, heads of which a part has come,
-     * clients that still send or read after their answer. Default 60 s; then requests are cancelled, and
-     * the other connections closed. What does not end even so, such as a request that waits for a thread
-     * that is stuck, is left as it is after a tenth of that time, 1 s at least and 10 s at most. */
-    int64_t shutdown_timeout_ms;
 
-    /* --- How many --- */
+    /* How many. */
 
     /* Connections at once. Default 100000. For more, the connection that has been idle for longest is
      * closed, as also when the process is out of descriptors; one that has not asked for anything yet
@@ -106,34 +102,72 @@ typedef struct tepal_run_options {
     /* A client that ends its side of the connection (a TCP FIN) and still reads is not taken for one
      * that goes away: see tepal_handler. */
     bool half_closed_clients;
+    uint64_t later[8];
+} tepal_limits;
 
-    /* --- The rest --- */
+/* --- What is written down --------------------------------------------------------------------- */
+
+/* The access log: a line for each answer, also for those that the server gives without a
+ * handler (a head that was refused, a 408 when its time is over), with as much of the request
+ * as has come. It is written to a descriptor (default standard error), of which the server
+ * keeps a duplicate unless it is 1 or 2, in the way of tepal_log(): lines go out together, some
+ * milliseconds after the answer at most, and never hold up the server.
+ *
+ * The format is one of aiohttp's atoms: %% a percent sign, %a the client's address, %t the
+ * time, %P the process, %r the request line, %s the status, %b the octets of the body that were
+ * sent, %O all octets of the response, %T seconds, %Tf seconds with a fraction, %D microseconds,
+ * %X how the response ended (as Apache has it: X: it was broken off, +: the connection goes on,
+ * -: it ends), %{NAME}i a request field, %{NAME}o a response field, %{NAME}e an environment
+ * variable. What is not there is "-". Octets that are not plain ASCII are written as \xNN,
+ * quotes and backslashes with a backslash; no locale changes anything. Lines over 8 KiB are
+ * cut. Default: %a %t "%r" %s %b "%{Referer}i" "%{User-Agent}i" */
+typedef struct tepal_access_log {
+    int fd;             /* default: standard error */
+    const char *format; /* as above */
+    bool off;           /* no line for any */
+    uint64_t later[4];
+} tepal_access_log;
+
+/* --- Serving ---------------------------------------------------------------------------------- */
+
+/* A command line option of the program's own, for tepal_run_args(). It sets one of the three, and what
+ * is there before is the default, which --help shows. */
+typedef struct tepal_argument {
+    const char *name;  /* without the dashes */
+    const char *help;  /* a line for --help */
+    const char **text; /* --NAME VALUE or --NAME=VALUE; it points into argv then. May be empty */
+    int64_t *number;   /* the same for a decimal integer, with an optional '-' */
+    bool *flag;        /* --NAME makes it true; it has no value */
+    uint64_t later[4];
+} tepal_argument;
+
+typedef struct tepal_run_options {
+    /* One place to listen at, as in tepal_site; or several, n_sites of them, and then none of these
+     * three. All are served alike, and the server starts only if it can listen at all of them. */
+    const char *host;
+    int port;
+    const char *path;
+    const tepal_site *sites;
+    size_t n_sites;
+
+    tepal_limits limits;
+    tepal_access_log access_log;
 
     size_t stack_size;  /* of the tasks that run handlers; default 256 KiB, at least 32 KiB */
     const char *server; /* the Server field; default "tepal"; "": none */
 
-    /* The access log: a line for each answer, also for those that the server gives without a
-     * handler (a head that was refused, a 408 when its time is over), with as much of the request
-     * as has come. It is written to a descriptor (default standard error), of which the server
-     * keeps a duplicate unless it is 1 or 2, in the way of tepal_log(): lines go out together, some
-     * milliseconds after the answer at most, and never hold up the server.
-     *
-     * The format is one of aiohttp's atoms: %% a percent sign, %a the client's address, %t the
-     * time, %P the process, %r the request line, %s the status, %b the octets of the body that were
-     * sent, %O all octets of the response, %T seconds, %Tf seconds with a fraction, %D microseconds,
-     * %X how the response ended (as Apache has it: X: it was broken off, +: the connection goes on,
-     * -: it ends), %{NAME}i a request field, %{NAME}o a response field, %{NAME}e an environment
-     * variable. What is not there is "-". Octets that are not plain ASCII are written as \xNN,
-     * quotes and backslashes with a backslash; no locale changes anything. Lines over 8 KiB are
-     * cut. Default: %a %t "%r" %s %b "%{Referer}i" "%{User-Agent}i" */
-    bool no_access_log;
-    int access_log_fd;
-    const char *access_log_format;
+    /* For all that is under way when the server ends: running requests, heads of which a part has come,
+     * clients that still send or read after their answer. Default 60 s; then requests are cancelled, and
+     * the other connections closed. What does not end even so, such as a request that waits for a thread
+     * that is stuck, is left as it is after a tenth of that time, 1 s at least and 10 s at most. */
+    int64_t shutdown_timeout_ms;
 
-    /* For tepal_run_args(): more command line options. The list ends with one without a name. */
-    const struct tepal_argument *arguments;
+    /* --- tepal_run() and tepal_run_args() only --- */
 
+    /* More command line options. The list ends with one without a name. */
+    const tepal_argument *arguments;
     bool no_signals; /* SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGPIPE are left to the program */
+    uint64_t later[12];
 } tepal_run_options;
 
 /* Serves the application until SIGINT or SIGTERM, then ends gracefully: see "Start and end" in
@@ -155,10 +189,17 @@ TEPAL_API int tepal_run(tepal_app *app, const tepal_run_options *options);
 
 /* The same, with options from the command line: --host HOST, --port PORT (0: one that is free),
  * --path PATH (a Unix socket), --no-access-log, --help or -h, and those in options->arguments. A
- * value may follow as a word of its own, or after "=". What is not given is as in options. Returns
- * 2 for a bad command line, with a line on standard error that says what is wrong with it. */
+ * value may follow as a word of its own, or after "=". What is not given is as in options; with one of
+ * the first three there is one place, whatever sites has. Returns 2 for a bad command line, with a line
+ * on standard error that says what is wrong with it; and 1, as tepal_run() does, when argv, a word of it
+ * or the place for an argument's value is NULL. */
 TEPAL_API int tepal_run_args(tepal_app *app, int argc, char **argv,
                              const tepal_run_options *options);
+
+/* Reads the command line as tepal_run_args() does, and sets the program's own options: for a program
+ * that builds its application by them. It then calls tepal_run_args() with the same. Returns -1 to go
+ * on, or what main() returns: 0 for --help, 2 for a bad command line, 1 for bad arguments. */
+TEPAL_API int tepal_read_args(int argc, char **argv, const tepal_run_options *options);
 
 /* Serves the application in the calling task until that is cancelled or its deadline has come, or
  * tepal_app_stop() is called; then ends gracefully, and returns. Several applications may be served
@@ -169,9 +210,9 @@ TEPAL_API int tepal_serve(tepal_app *app, const tepal_run_options *options);
 /* Lets tepal_serve() or tepal_run() end gracefully. Does not suspend. */
 TEPAL_API void tepal_app_stop(tepal_app *app);
 
-/* The URL that the application is served on, such as "http://127.0.0.1:8080", or
- * "unix:/run/x.sock"; NULL before it listens. Lives until it stops. */
-TEPAL_API const char *tepal_app_url(const tepal_app *app);
+/* The URL of the n-th site, from 0, such as "http://127.0.0.1:8080", or "unix:/run/x.sock"; with one
+ * place only that is 0. NULL when there is none, and before it listens. Lives until it stops. */
+TEPAL_API const char *tepal_app_url(const tepal_app *app, size_t n);
 
 #ifdef __cplusplus
 }

@@ -47,6 +47,7 @@ struct tepal_waiters {
 typedef struct tepal_mutex {
     struct tepal_task *owner;
     struct tepal_waiters waiters;
+    uint64_t later[4];
 } tepal_mutex;
 
 /* Takes the mutex, which the calling task must not hold. Suspends. Returns 0, -ECANCELED or
@@ -67,6 +68,7 @@ TEPAL_API void tepal_mutex_unlock(tepal_mutex *mutex);
 typedef struct tepal_semaphore {
     size_t n; /* permits that are free */
     struct tepal_waiters waiters;
+    uint64_t later[4];
 } tepal_semaphore;
 
 /* Takes a permit. Suspends. Returns 0, -ECANCELED or -ETIMEDOUT. */
@@ -85,6 +87,7 @@ TEPAL_API void tepal_semaphore_release(tepal_semaphore *semaphore);
 typedef struct tepal_event {
     bool happened;
     struct tepal_waiters waiters;
+    uint64_t later[4];
 } tepal_event;
 
 /* Says that it has happened: all that wait go on, also if it is cleared before they run. Does not
@@ -105,6 +108,7 @@ TEPAL_MUST_CHECK TEPAL_API int tepal_event_wait(tepal_event *event);
 /* Where tasks wait, with a mutex, for others to change what it protects. */
 typedef struct tepal_condition {
     struct tepal_waiters waiters;
+    uint64_t later[4];
 } tepal_condition;
 
 /* Unlocks the mutex, which the calling task must hold, waits for a signal, and locks it again: so
@@ -131,6 +135,7 @@ typedef struct tepal_barrier {
     int n_waiting;
     bool broken;
     struct tepal_waiters waiters;
+    uint64_t later[4];
 } tepal_barrier;
 
 /* Waits until all parties have come; the last one does not wait, and the next to come begin a

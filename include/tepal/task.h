@@ -9,10 +9,10 @@
  * task to end then. One that goes on and on all the same is no harm to the others: after a few such
  * results in a row its calls let the others run, then pause, for a tenth of a second in the end,
  * and the log names it once as a warning. When its group is being closed or the loop ends, a task
- * that was cancelled and goes on so for 3 seconds is given up: it does not run any more, what it
- * holds is not given back, and the log says so as an error. What must be done although the task is
- * cancelled stands in a shield, see tepal_shield_begin(). (-ETIMEDOUT is also what the system tells
- * of a peer that does not answer: see stream.h. A deadline has passed when tepal_sleep_ms(0)
+ * that was cancelled and goes on so for 3 seconds, be it in a shield whose time is over, is given up:
+ * it does not run any more, what it holds is not given back, and the log says so as an error. What must be done although the task is
+ * cancelled stands in a shield, see tepal_shield_begin_ms(). (-ETIMEDOUT is also what the system tells
+ * of a peer that does not answer: see conn.h. A deadline has passed when tepal_sleep_ms(0)
  * returns it.)
  *
  * fork(): the child may exec, or leave by _exit(). It has no loop: to close what it has inherited
@@ -38,12 +38,12 @@ typedef int tepal_task_fn(void *arg);
  * cancels and joins what else still runs, and returns the first task's result. When that takes long,
  * the log says what is waited for. Returns -EBUSY when this thread runs a loop already, or the error
  * that kept the loop from starting (-ENOMEM, -EMFILE). */
-TEPAL_API int tepal_main(tepal_task_fn *fn, void *arg);
+TEPAL_API int tepal_main(tepal_task_fn *fn, const void *arg);
 
 /* --- Time ------------------------------------------------------------------------------------- */
 
 /* A monotonic clock, in milliseconds and microseconds from an arbitrary beginning. Works without a
- * loop, too. In a test client, and after tepal_clock_fake(), it is the test's clock. */
+ * loop, too. In a test (testing.h), and after tepal_clock_fake(), it is the test's clock. */
 TEPAL_API int64_t tepal_now_ms(void);
 TEPAL_API int64_t tepal_now_us(void);
 
@@ -51,28 +51,55 @@ TEPAL_API int64_t tepal_now_us(void);
  * -ECANCELED or -ETIMEDOUT. */
 TEPAL_API int tepal_sleep_ms(int64_t ms);
 
+/* Sleeps for at least us microseconds; 0 lets the other tasks run once. For pauses of less than a
+ * millisecond, and for those that must not last a millisecond longer: it costs a system call more than
+ * tepal_sleep_ms(), and ends some 10 to 100 us late, or when the other tasks let it. The deadline of
+ * the task still counts in milliseconds. The first one in a loop takes memory and a descriptor for it;
+ * while there are none, a sleep lasts whole milliseconds.
+ * Suspends. Returns 0, -ECANCELED or -ETIMEDOUT. */
+TEPAL_API int tepal_sleep_us(int64_t us);
+
 /* Limits all that this task waits for from now on to ms milliseconds from now. Deadlines only
  * shrink: an earlier one that is in force stays in force. Returns the deadline that was in force
  * before, for tepal_deadline_restore(). Does not suspend. */
-TEPAL_API int64_t tepal_deadline_in(int64_t ms);
+TEPAL_API int64_t tepal_deadline_in_ms(int64_t ms);
 
-/* Moves the deadline that the task has set by tepal_deadline_in() to ms milliseconds from now,
+/* Moves the deadline that the task has set by tepal_deadline_in_ms() to ms milliseconds from now,
  * earlier or later, but not beyond before, which is what that call returned; TEPAL_NEVER puts it
  * there. For what may go on as long as it makes progress. One that has passed is in the future
  * again; tasks that were spawned meanwhile keep the one they have. Does not suspend. */
-TEPAL_API void tepal_deadline_move(int64_t before, int64_t ms);
+TEPAL_API void tepal_deadline_move_ms(int64_t before, int64_t ms);
 
-/* Puts the deadline back that tepal_deadline_in() returned. */
+/* Puts the deadline back that tepal_deadline_in_ms() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
+
+/* Runs fn(arg) in the calling task, and limits all that it waits for to ms milliseconds from now, as
+ * tepal_deadline_in_ms() does; then the deadline is what it was before. So what fn waits for returns
+ * -ETIMEDOUT when the time is over, and fn returns that to its caller:
+ *
+ *     rc = tepal_timeout_ms(500, ask_the_cache, &question);
+ *     if (rc == -ETIME)
+ *         rc = ask_the_database(&question);
+ *
+ * fn is called in any case, and the first thing that it waits for tells when its time is over already
+ * (ms is 0 or less) or the task cancelled; TEPAL_NEVER gives it no time of its own. Timeouts nest, and
+ * an earlier deadline that is in force stays in force. A shield that fn begins must end within it, and
+ * a deadline that it moves or leaves behind ends with it.
+ *
+ * Suspends where fn does. Returns what fn returned; but -ETIME in place of -ETIMEDOUT when this time
+ * has passed, and the deadline that was in force before has not. So -ETIMEDOUT is what the calls of the
+ * caller are told, too, and for it to pass on. */
+TEPAL_API int tepal_timeout_ms(int64_t ms, tepal_task_fn *fn, const void *arg);
 
 /* Moments at equal distances. The members are tepal's own. */
 typedef struct tepal_interval {
     int64_t period_ms, next_ms;
+    uint64_t later[4];
 } tepal_interval;
 
 /* An interval whose first moment is ms milliseconds from now, and each other one ms after the one
  * before; ms is at least 1. Does not suspend, and works without a loop, too. */
-TEPAL_API tepal_interval tepal_interval_start(int64_t ms);
+TEPAL_API tepal_interval tepal_interval_start_ms(int64_t ms);
 
 /* Waits for the next moment of the interval. Suspends; when that moment has passed already it only
  * lets the other tasks run now and then. The moments do not drift, however late the task comes to
@@ -86,9 +113,9 @@ TEPAL_API int64_t tepal_interval_wait(tepal_interval *interval);
  * its own time, and the cancellation is told after the outermost one. A task or a handler must not
  * return within one. Returns the deadline that was in force before, for tepal_shield_end(). Does
  * not suspend. */
-TEPAL_API int64_t tepal_shield_begin(int64_t ms);
+TEPAL_API int64_t tepal_shield_begin_ms(int64_t ms);
 
-/* Ends the shield, with what tepal_shield_begin() returned: the next call that suspends tells of
+/* Ends the shield, with what tepal_shield_begin_ms() returned: the next call that suspends tells of
  * the cancellation, or that the time is over. Does not suspend. */
 TEPAL_API void tepal_shield_end(int64_t before);
 
@@ -104,6 +131,7 @@ typedef struct tepal_spawn_options {
     size_t stack_size; /* octets; default that of the loop, 256 KiB; at least 16 KiB. See below */
     size_t arg_size;   /* octets of *arg that the task gets a copy of, at most half of its stack, on
                           which they lie; default 0: it gets arg itself. See tepal_spawn() */
+    uint64_t later[4];
 } tepal_spawn_options;
 
 /* While a loop runs, a handler of tepal for SIGSEGV is in place, which reports overflows and then
@@ -148,7 +176,7 @@ TEPAL_API tepal_group *tepal_group_new(void);
  *
  * Does not suspend. Returns 0, -ENOMEM, -ECANCELED when the group has been cancelled, or -EINVAL when
  * arg_size is too large for the stack, or there is one and arg is NULL. */
-TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, const void *arg,
                           const tepal_spawn_options *options);
 
 /* Waits until all tasks of the group have ended. Suspends. Returns the first negative result of a
@@ -161,6 +189,7 @@ TEPAL_API void tepal_group_cancel(tepal_group *group);
 
 /* Cancels all tasks of the group, waits until they have ended, and frees the group. Suspends, and
  * cannot itself be cancelled or time out; tasks that go on though cancelled are given up, see above.
+ * One that takes longer than 5 seconds, as in a shield it may, is named in the log, and waited for.
  * Not for groups that tepal itself closes, those of a request or an application. NULL is allowed. */
 TEPAL_API void tepal_group_close(tepal_group *group);
 
@@ -177,7 +206,7 @@ TEPAL_API bool tepal_is_cancelled(void);
 
 typedef struct tepal_job {
     tepal_task_fn *fn;
-    void *arg;
+    const void *arg;
     const char *name;  /* of the task, in reports; must stay as long as the job. Default "job" */
     size_t stack_size; /* as in tepal_spawn_options */
     int result;        /* what fn returned, once it is done */
@@ -188,6 +217,7 @@ typedef struct tepal_job {
         struct tepal_job *next, *previous;
         bool failed;
     } inside;
+    uint64_t later[4];
 } tepal_job;
 
 /* Starts a job as a task of the group, as tepal_spawn() does, and with the same results. */
@@ -212,6 +242,7 @@ TEPAL_API int tepal_group_next(tepal_group *group, tepal_job **job);
 typedef struct tepal_gather_options {
     bool collect;       /* an error of one job does not cancel the others */
     size_t max_at_once; /* how many run at once; default 0: all */
+    uint64_t later[4];
 } tepal_gather_options;
 
 /* Runs n jobs and waits until all have ended. Afterwards each is done and has its result; one that
@@ -238,11 +269,11 @@ TEPAL_API int tepal_race(tepal_job *jobs, size_t n);
 
 /* Sets the value of the key for the calling task; NULL is as good as none. Does not suspend.
  * Returns 0 or -ENOMEM. */
-TEPAL_API int tepal_local_set(const tepal_key *key, void *value);
+TEPAL_API int tepal_task_set_local(const tepal_key *key, const void *value);
 
 /* The value of the key for the calling task, NULL when there is none. Takes time by the number of
  * keys that are set. Does not suspend. */
-TEPAL_API void *tepal_local_get(const tepal_key *key);
+TEPAL_API void *tepal_task_local(const tepal_key *key);
 
 #ifdef __cplusplus
 }

@@ -18,12 +18,12 @@ extern "C" {
 
 /* Runs fn(arg) in a thread of the loop's pool, while other tasks go on; for calls that block: a
  * database, a file system, a long computation. fn must not call tepal, but for what any thread may:
- * tepal_log(), tepal_call_soon(), and what tells the time.
+ * tepal_log(), tepal_loop_call(), the calls of queue.h, and what tells the time.
  * Suspends. Returns what fn returned. A task that is cancelled or out of time before a thread has
  * begun gets -ECANCELED or -ETIMEDOUT, and fn is not called; once it has begun the call waits for
  * it in any case, since fn uses the caller's memory. -EAGAIN when no thread could be started,
  * -EBUSY when the queue is full, -ENOMEM or -EMFILE when the pool could not be made. */
-TEPAL_API int tepal_offload(int (*fn)(void *arg), void *arg);
+TEPAL_API int tepal_offload(int (*fn)(void *arg), const void *arg);
 
 /* The same with a wait that can be cut short: cancelled or out of time, the call returns at once,
  * and fn goes on in its thread. So arg belongs to the call, until it is given back:
@@ -42,12 +42,13 @@ TEPAL_API int tepal_offload(int (*fn)(void *arg), void *arg);
  * be gone. An abandoned call counts as one that runs, for max_threads and max_queue, and
  * tepal_main() returns only when it has ended; tepal_run(), and a program in which a server had to
  * leave requests behind, do not wait for it beyond shutdown_timeout_ms and some: see run.h. */
-TEPAL_API int tepal_offload_abandonable(int (*fn)(void *arg), void *arg, void (*release)(void *arg),
-                                        int *result);
+TEPAL_API int tepal_offload_abandonable(int (*fn)(void *arg), const void *arg,
+                                        void (*release)(void *arg), int *result);
 
 typedef struct tepal_offload_options {
     unsigned max_threads; /* default: the number of CPUs + 4, but 32 at most; no more than 4096 */
     size_t max_queue;     /* calls that wait for a thread; default 10000 */
+    uint64_t later[4];
 } tepal_offload_options;
 
 /* Sets the bounds of this loop's pool, from now on; calls that run already go on. The operations of
@@ -56,6 +57,68 @@ typedef struct tepal_offload_options {
  * wait and for 3 s no thread has taken one, the log says so, once in a minute. Does not suspend.
  * Returns 0, -ENOMEM or -EMFILE. */
 TEPAL_API int tepal_offload_configure(const tepal_offload_options *options);
+
+/* --- Pools of one's own --------------------------------------------------------------------------
+ *
+ * Calls that share something that has room for a few only, such as a database with four connections,
+ * have a pool of their own: its bound is theirs, and no other call waits behind them. */
+
+typedef struct tepal_pool tepal_pool;
+
+typedef struct tepal_pool_options {
+    const char *name;     /* in the log, up to 40 octets; it is copied. Default "pool" */
+    unsigned max_threads; /* default: as in tepal_offload_options */
+    size_t max_queue;     /* calls that wait for a thread; default 10000 */
+    uint64_t later[5];
+} tepal_pool_options;
+
+/* Makes a pool for the tasks of this loop; NULL: all defaults. Its threads start when they are needed,
+ * and end after 10 s without work. What the log says of calls that wait long is said of it, too. Does
+ * not suspend. Returns 0 and the pool, which the caller must close; -EINVAL, -ENOMEM or -EMFILE. */
+TEPAL_API int tepal_pool_open(tepal_pool **pool, const tepal_pool_options *options);
+
+/* Runs fn(arg) in a thread of the pool, as tepal_offload() does in one of the loop's own, with the same
+ * results. NULL is the loop's own. Suspends. */
+TEPAL_API int tepal_pool_run(tepal_pool *pool, int (*fn)(void *arg), const void *arg);
+
+/* Waits until the calls of the pool that were abandoned have returned, ends its threads and frees it.
+ * No other call of it may be under way. Suspends, and cannot itself be cancelled or time out. NULL is
+ * allowed. A pool that is still there at the end of the loop goes with it. */
+TEPAL_API void tepal_pool_close(tepal_pool *pool);
+
+/* --- Calls that are waited for later -------------------------------------------------------------
+ *
+ *     tepal_work *work;
+ *     int result, rc = tepal_work_start(&work, NULL, sum_up, &numbers);
+ *     ...                                     // meanwhile the task does something else
+ *     if (rc == 0)
+ *         rc = tepal_work_join(work, &result);
+ *     tepal_work_close(work, NULL);
+ */
+
+/* A call that a thread makes while the task that has started it goes on. */
+typedef struct tepal_work tepal_work;
+
+/* Lets a thread of the pool (NULL: the loop's own) call fn(arg), and does not wait for it. The caller
+ * must close it. arg must be there until fn has returned: until it is done, or release was called, see
+ * below. Does not suspend. Returns 0 and the work, or NULL in *work and an error of tepal_offload(). */
+TEPAL_API int tepal_work_start(tepal_work **work, tepal_pool *pool, int (*fn)(void *arg),
+                               const void *arg);
+
+/* Whether the work is done, so that joining it does not wait. Does not suspend. */
+TEPAL_API bool tepal_work_is_done(const tepal_work *work);
+
+/* Waits until the work is done. One task at a time may wait for it; one that is done may be joined any
+ * number of times. Suspends. Returns 0 when it is, with what fn returned in *result (NULL is allowed);
+ * -ECANCELED or -ETIMEDOUT when the wait was cut short (the work goes on, and can be joined later). */
+TEPAL_API int tepal_work_join(tepal_work *work, int *result);
+
+/* Gives the work back, done or not: fn is not called when no thread has begun, and otherwise goes on
+ * in its thread, abandoned, as in tepal_offload_abandonable(). release(arg) (NULL: nothing) is called as
+ * soon as fn does not use it any more: at once, or later by the loop, outside of any task, and then it
+ * must not suspend. No task may wait for it. Does not suspend. NULL is allowed. At the end of the loop
+ * what no thread has begun is done with the result -ECANCELED, and may be closed after it. */
+TEPAL_API void tepal_work_close(tepal_work *work, void (*release)(void *arg));
 
 #ifdef __cplusplus
 }

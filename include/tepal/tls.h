@@ -1,8 +1,8 @@
-/* TLS on streams: TLS 1.2 and 1.3, client and server, by OpenSSL.
+/* TLS on connections: TLS 1.2 and 1.3, client and server, by OpenSSL.
  *
  * A context (tepal_tls) holds what all connections of one kind share: certificates, whom to trust,
- * protocols, sessions. tepal_conn_start_tls() turns a live stream into an encrypted one; after that
- * it is read and written by the same calls as before.
+ * protocols, sessions. tepal_conn_start_tls() turns a live connection into an encrypted one; after
+ * that it is read and written by the same calls as before.
  *
  * Nothing older than TLS 1.2 is ever spoken; with TLS 1.2 only forward-secret, authenticated
  * ciphers (ECDHE with AES-GCM or ChaCha20-Poly1305). There is no compression, no renegotiation, no
@@ -12,7 +12,7 @@
 #define TEPAL_TLS_H
 
 #include <tepal/base.h>
-#include <tepal/stream.h>
+#include <tepal/conn.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,7 +20,7 @@ extern "C" {
 
 /* --- Contexts --------------------------------------------------------------------------------- */
 
-enum tepal_tls_version { TEPAL_TLS_1_2 = 12, TEPAL_TLS_1_3 = 13 };
+typedef enum tepal_tls_version { TEPAL_TLS_1_2 = 12, TEPAL_TLS_1_3 = 13 } tepal_tls_version;
 
 typedef struct tepal_tls_options {
     bool server; /* default: a client */
@@ -39,17 +39,18 @@ typedef struct tepal_tls_options {
     bool verify_client;        /* a server: clients must show a certificate */
     bool verify_client_if_any; /* a server: a client may show none, but not a wrong one */
 
-    enum tepal_tls_version min_version; /* default TEPAL_TLS_1_2 */
-    const char *const *alpn; /* names of application protocols, best first, NULL at the end:
+    tepal_tls_version min_version; /* default TEPAL_TLS_1_2 */
+    const char *const *alpn;       /* names of application protocols, best first, NULL at the end:
                                 { "h2", "http/1.1", NULL }. Default: none. The server chooses; it
                                 refuses a client that offers others only */
-    bool no_resumption;      /* no session tickets: every handshake is a full one */
-    size_t max_sessions;     /* a client: hosts whose last sessions are kept to be resumed; default
+    bool no_resumption;            /* no session tickets: every handshake is a full one */
+    size_t max_sessions; /* a client: hosts whose last sessions are kept to be resumed; default
                                 256. The least recently used one goes */
     int64_t session_lifetime_ms; /* how long after its full handshake a session may be resumed,
                                     and not beyond the end of a certificate that was verified then.
                                     A server changes the keys of its tickets each time this has
                                     passed. Default 2 hours; at least 1 minute, at most 7 days */
+    uint64_t later[4];
 } tepal_tls_options;
 
 /* A new context; NULL options: a client with all defaults. The options are copied, the files read,
@@ -57,29 +58,29 @@ typedef struct tepal_tls_options {
  * serves all connections. No file is read at any other time but by the two calls below. A
  * certificate of our own that has expired, or is not valid yet, is used, with a warning in the log
  * that names its file and date. NULL only when memory is short. Anything else that fails is kept:
- * tepal_tls_status() and each further use of the context return it. A context belongs to the thread
+ * tepal_tls_error() and each further use of the context return it. A context belongs to the thread
  * that uses it; processes that are forked later share its ticket keys, and change them alike. The
  * caller closes it. */
 TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
 
 /* 0, or why the context cannot be used: -ENOENT, -EACCES, ... for a file that cannot be read;
- * TEPAL_ECERTIFICATE for one that has no certificate or key, or when the two do not belong together;
- * -EINVAL for a server without certificate, a server that must verify without ca_file and ca_dir, a
- * bad protocol name or version, a session_lifetime_ms out of its range; -ENOMEM; -EAGAIN when the
- * system has no random numbers. For NULL, which tepal_tls_new() returns for want of memory,
- * -ENOMEM. */
-TEPAL_API int tepal_tls_status(const tepal_tls *tls);
+ * TEPAL_ECERTIFICATE for one that has no certificate or key, or when the two do not belong
+ * together; -EINVAL for a server without certificate, a server that must verify without ca_file and
+ * ca_dir, a bad protocol name or version, a session_lifetime_ms out of its range; -ENOMEM; -EAGAIN
+ * when the system has no random numbers. For NULL, which tepal_tls_new() returns for want of
+ * memory, -ENOMEM. */
+TEPAL_API int tepal_tls_error(const tepal_tls *tls);
 
 /* A text about what last failed on this context, or in a handshake with it: "server.pem: No such
  * file or directory", "certificate has expired", "hostname mismatch". NULL if nothing did; valid
  * until the next call that uses the context. */
-TEPAL_API const char *tepal_tls_error(const tepal_tls *tls);
+TEPAL_API const char *tepal_tls_error_text(const tepal_tls *tls);
 
 /* Adds a certificate and its key (PEM files, as in the options; key NULL: in the same file) to a
  * server: it is shown to clients that ask for one of its names, and sessions with it are its own.
  * The first certificate of all is shown to the others. One with the names of an earlier one and
  * another kind of key (RSA, ECDSA) joins it, and what the client can do decides. Does not suspend.
- * Returns 0 or as tepal_tls_status(), and then the context goes on with what it had; -EINVAL for a
+ * Returns 0 or as tepal_tls_error(), and then the context goes on with what it had; -EINVAL for a
  * client, or without a file. */
 TEPAL_API int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate,
                                         const char *key) TEPAL_MUST_CHECK;
@@ -87,7 +88,7 @@ TEPAL_API int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate,
 /* Reads all files again, for new connections; those that exist live on with what they have. When
  * any certificate has changed, of an authority or our own, no session of before is resumed: who is
  * not trusted any more does not come in by an old ticket, on either side. If nothing has changed,
- * sessions live on. Does not suspend. Returns 0 or as tepal_tls_status(); after a failure the
+ * sessions live on. Does not suspend. Returns 0 or as tepal_tls_error(); after a failure the
  * context goes on with what it had. */
 TEPAL_API int tepal_tls_reload(tepal_tls *tls);
 
@@ -100,31 +101,32 @@ typedef struct tepal_start_tls_options {
     const char *host; /* a client: whom it wants to talk to, a DNS name (A-labels) or an IP address.
                          The server's certificate must be for it, and the server is told the name.
                          Must be given unless insecure_no_verify */
+    uint64_t later[4];
 } tepal_start_tls_options;
 
-/* Makes a stream encrypted: the handshake, as client or server by the context. At once after
+/* Makes a connection encrypted: the handshake, as client or server by the context. At once after
  * connect or accept, or later (STARTTLS): then the caller sees to it that the peer knows where the
- * plain text ends. No other task may use the stream meanwhile. A task with a stack of its own size
- * needs 48 KiB for it.
+ * plain text ends. No other task may use the connection meanwhile. A task with a stack of its own
+ * size needs 48 KiB for it.
  *
- * Suspends; to limit its time use tepal_deadline_in(). Returns 0, and from then on all calls on the
- * stream are encrypted. Otherwise a negative error, and the stream can only be closed:
+ * Suspends; to limit its time use tepal_deadline_in_ms(). Returns 0, and from then on all calls on
+ * the connection are encrypted. Otherwise a negative error, and the connection can only be closed:
  *   TEPAL_ECERTIFICATE  the peer's certificate was not accepted, or there was none
  *   TEPAL_ETLS          the peer speaks no TLS, none that is secure enough, or refused us
  *   TEPAL_ECLOSED       the peer closed the connection
  *   -ECONNRESET, ...    errors of the connection; -ETIMEDOUT, -ECANCELED, -ENOMEM
- * tepal_conn_tls_error() says more. A server's failures are told in the log, with the peer and the
- * reason: one line in 10 s at most, which says how many there were besides; not those of peers that
- * close without a word. These are returned before anything was sent, and leave the
- * stream as it was: what tepal_tls_status() says; -EINVAL for a client without a host or with a
- * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the stream, or
- * what was put into it has not been drained; TEPAL_EMESSAGE when plain octets have been read from
- * the peer that nobody asked for: they could be an attacker's, to be taken for the peer's encrypted
+ * tepal_conn_tls_error_text() says more. A server's failures are told in the log, with the peer and
+ * the reason: one line in 10 s at most, which says how many there were besides; not those of peers
+ * that close without a word. These are returned before anything was sent, and leave the connection
+ * as it was: what tepal_tls_error() says; -EINVAL for a client without a host or with a malformed
+ * one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the connection, or what
+ * was put into it has not been drained; TEPAL_EMESSAGE when plain octets have been read from the
+ * peer that nobody asked for: they could be an attacker's, to be taken for the peer's encrypted
  * ones. */
-TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
+TEPAL_API int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls,
                                    const tepal_start_tls_options *options);
 
-/* What the other calls do on an encrypted stream:
+/* What the other calls do on an encrypted connection:
  *
  *  - tepal_conn_read() returns 0 when the peer has said that it ends (close_notify), and
  *    TEPAL_ETRUNCATED when the connection ended without that: then octets may be missing, by an
@@ -137,14 +139,14 @@ TEPAL_API int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls,
  *    slow.
  *  - tepal_conn_close() says so, too, but does not wait. What was written before arrives, and the
  *    end behind it, although the peer's tickets or its own end have not been read: the socket lives
- *    on by itself, without the stream. It ends this side, drops what comes, and is closed when the
+ *    on by itself, without the tepal_conn. It ends this side, drops what comes, and is closed when the
  *    peer has ended its side; when nothing has moved for 10 s, after a minute, or after 256 KiB; the
  *    oldest of more than 1000 in a loop; and with the loop, which waits up to a second for the
  *    peer's system to get what is under way.
  *  - tepal_conn_sendfile() reads the file, and encrypts it.
  */
 
-/* What is known about an encrypted stream. Texts live as long as the stream. */
+/* What is known about an encrypted connection. Texts live as long as the connection. */
 typedef struct tepal_tls_info {
     const char *version;      /* "TLSv1.2", "TLSv1.3" */
     const char *cipher;       /* as OpenSSL calls it: "TLS_AES_128_GCM_SHA256" */
@@ -155,14 +157,16 @@ typedef struct tepal_tls_info {
     bool verified;            /* the certificate leads to a trusted authority; with a client also:
                                  it is for the host */
     bool resumed;             /* by an earlier session */
+    uint64_t later[4];
 } tepal_tls_info;
 
-/* Does not suspend. Returns 0, -ENOTCONN when the stream is not encrypted (or not yet), -ENOMEM. */
-TEPAL_API int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info);
+/* Does not suspend. Returns 0, -ENOTCONN when the connection is not encrypted (or not yet),
+ * -ENOMEM. */
+TEPAL_API int tepal_conn_tls_info(const tepal_conn *conn, tepal_tls_info *info);
 
-/* A text about the TLS failure of a stream: "certificate has expired", "wrong version number". NULL
- * if there was none. Lives as long as the stream. */
-TEPAL_API const char *tepal_conn_tls_error(const tepal_conn *stream);
+/* A text about the TLS failure of a connection: "certificate has expired", "wrong version number".
+ * NULL if there was none. Lives as long as the connection. */
+TEPAL_API const char *tepal_conn_tls_error_text(const tepal_conn *conn);
 
 #ifdef __cplusplus
 }

@@ -31,6 +31,7 @@ typedef struct tepal_udp_options {
                          socket is closed, unless the path leads to another one by then */
     const char *peer_path; /* a Unix datagram socket instead, connected to this path; with or
                               without a path of its own */
+    uint64_t later[4];
 } tepal_udp_options;
 
 /* Opens a socket. NULL: all defaults. Does not suspend. Returns 0 and the socket, which the caller

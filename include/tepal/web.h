@@ -3,9 +3,11 @@
 #define TEPAL_WEB_H
 
 #include <tepal/app.h>
+#include <tepal/http_error.h>
 #include <tepal/log.h>
 #include <tepal/req.h>
 #include <tepal/res.h>
+#include <tepal/route.h>
 #include <tepal/run.h>
 
 #endif

@@ -6,6 +6,7 @@
 #include "async/wakeup.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -42,8 +43,7 @@ static void on_wakeup(struct io *io)
     CONTAINER_OF(wakeup, struct tepal_loop, wakeup)->loop->calls_due = true;
 }
 
-/* Makes the loop's queue if there is none. Returns 0 or a negative errno. */
-static int calls_open(struct loop *loop)
+int calls_open(struct loop *loop)
 {
     if (loop->calls)
         return 0;
@@ -60,6 +60,11 @@ static int calls_open(struct loop *loop)
     pthread_mutex_init(&calls->mutex, NULL);
     loop->calls = calls;
     return 0;
+}
+
+struct loop *calls_loop(const tepal_loop *calls)
+{
+    return calls->loop;
 }
 
 void calls_close(tepal_loop *calls)
@@ -143,20 +148,20 @@ static int append(struct call_queue *queue, struct call call)
     return rc;
 }
 
-int tepal_call_soon(tepal_loop *loop, void (*fn)(void *arg), void *arg)
+int tepal_loop_call(tepal_loop *loop, void (*fn)(void *arg), const void *arg)
 {
     if (!loop || !fn)
-        misuse("tepal_call_soon", loop ? "the function is NULL" : "the loop is NULL");
+        misuse("tepal_loop_call", loop ? "the function is NULL" : "the loop is NULL");
     bool own = loop_current == loop->loop, ring = false;
     pthread_mutex_lock(&loop->mutex);
     int rc = loop->ended ? -ECANCELED : loop->queue.n >= loop->max ? -EAGAIN : 0;
     if (rc == 0)
-        rc = append(&loop->queue, (struct call){ .fn = fn, .arg = arg });
+        rc = append(&loop->queue, (struct call){ .fn = fn, .arg = (void *)arg });
     if (rc == 0 && !own && !loop->rung)
         ring = loop->rung = true;
     /* Still under the mutex: the loop that has run the call may end, and close the descriptor. */
     if (ring)
-        wakeup_ring(&loop->wakeup, "tepal_call_soon");
+        wakeup_ring(&loop->wakeup, "tepal_loop_call");
     pthread_mutex_unlock(&loop->mutex);
     if (own) {
         loop->loop->calls_due = true;
@@ -174,7 +179,10 @@ tepal_loop *tepal_loop_current(void)
 int tepal_loop_configure(const tepal_loop_options *options)
 {
     struct loop *loop = loop_need("tepal_loop_configure");
-    int rc = calls_open(loop);
+    int rc =
+        options ? room_check("tepal_loop_configure", options->later, sizeof(options->later)) : 0;
+    if (rc == 0)
+        rc = calls_open(loop);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&loop->calls->mutex);

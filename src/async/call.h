@@ -1,4 +1,4 @@
-/* The loop's side of tepal_call_soon(). */
+/* The loop's side of tepal_loop_call(). */
 #ifndef TEPAL_ASYNC_CALL_H
 #define TEPAL_ASYNC_CALL_H
 
@@ -7,6 +7,12 @@
 #include <stdbool.h>
 
 struct loop;
+
+/* Makes the loop's queue if there is none. Returns 0 or a negative errno. */
+int calls_open(struct loop *loop);
+
+/* Whose it is. */
+struct loop *calls_loop(const tepal_loop *calls);
 
 /* Runs the calls that are queued, but not more than a turn has room for, nor those that they queue
  * themselves. Returns whether there were any. */

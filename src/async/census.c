@@ -88,13 +88,13 @@ static struct census_entry *highest(const struct census *census)
     return found;
 }
 
-static void log_use(void *arg, const tepal_stack_use *use)
+static void log_use(const tepal_stack_use *use, void *arg)
 {
     (void)arg;
     const char *quote = use->name ? "\"" : "";
-    tepal_log(TEPAL_LOG_INFO, "stacks of %s%s%s: %zu task%s, at most %zu of %zu octets used", quote,
-              use->name ? use->name : "all other names", quote, use->n_tasks,
-              use->n_tasks == 1 ? "" : "s", use->max_used, use->size);
+    tepal_logf(TEPAL_LOG_INFO, "stacks of %s%s%s: %zu task%s, at most %zu of %zu octets used",
+               quote, use->name ? use->name : "all other names", quote, use->n_tasks,
+               use->n_tasks == 1 ? "" : "s", use->max_used, use->size);
 }
 
 void census_tell(struct census *census, tepal_stack_use_fn *fn, void *arg)
@@ -103,13 +103,13 @@ void census_tell(struct census *census, tepal_stack_use_fn *fn, void *arg)
     fn = fn ? fn : log_use;
     while ((entry = highest(census))) {
         entry->told = true;
-        fn(arg, &entry->use);
+        fn(&entry->use, arg);
     }
     if (census->others.n_tasks > 0)
-        fn(arg, &census->others);
+        fn(&census->others, arg);
 }
 
-void tepal_stack_census(tepal_stack_use_fn *fn, void *arg)
+void tepal_stack_census(tepal_stack_use_fn *fn, const void *arg)
 {
     struct loop *loop = loop_need("tepal_stack_census");
     struct census census;
@@ -118,6 +118,6 @@ void tepal_stack_census(tepal_stack_use_fn *fn, void *arg)
         census_add_all(&census, &loop->debug->census);
     for (struct list *node = loop->tasks.next; node != &loop->tasks; node = node->next)
         census_add_task(&census, CONTAINER_OF(node, struct tepal_task, in_loop));
-    census_tell(&census, fn, arg);
+    census_tell(&census, fn, (void *)arg);
     census_clear(&census);
 }

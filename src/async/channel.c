@@ -35,10 +35,10 @@ bool channel_is_awaited(tepal_channel *channel)
            (waiters_first(&channel->senders) || waiters_first(&channel->receivers));
 }
 
-void tepal_channel_free(tepal_channel *channel)
+void tepal_channel_close(tepal_channel *channel)
 {
     if (channel && channel_is_awaited(channel))
-        misuse("tepal_channel_free", "a task still waits for the channel");
+        misuse("tepal_channel_close", "a task still waits for the channel");
     mem_free(channel);
 }
 
@@ -163,17 +163,17 @@ static void refuse_all(struct tepal_waiters *waiters)
     }
 }
 
-void tepal_channel_close(tepal_channel *channel)
+void tepal_channel_end(tepal_channel *channel)
 {
-    need_channel("tepal_channel_close", channel);
+    need_channel("tepal_channel_end", channel);
     channel->closed = true;
     refuse_all(&channel->senders);
     refuse_all(&channel->receivers);
 }
 
-bool tepal_channel_is_closed(const tepal_channel *channel)
+bool tepal_channel_has_ended(const tepal_channel *channel)
 {
-    need_channel("tepal_channel_is_closed", channel);
+    need_channel("tepal_channel_has_ended", channel);
     return channel->closed;
 }
 

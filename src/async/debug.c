@@ -7,6 +7,7 @@
 #include "async/watchdog.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -47,8 +48,8 @@ static void watch(struct debug *debug, const tepal_debug_options *options)
     int rc =
         watchdog_open(&debug->watchdog, debug->slow_us, options->signal ? options->signal : SIGURG);
     if (rc < 0)
-        tepal_log(TEPAL_LOG_WARNING, "debug mode reports slow tasks only at their end: %s",
-                  rc == -EBUSY ? "the program handles the signal itself" : tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_WARNING, "debug mode reports slow tasks only at their end: %s",
+                   rc == -EBUSY ? "the program handles the signal itself" : tepal_code_text(rc));
 }
 
 int tepal_debug(const tepal_debug_options *options)
@@ -56,6 +57,9 @@ int tepal_debug(const tepal_debug_options *options)
     static const tepal_debug_options defaults;
     struct loop *loop = loop_need("tepal_debug");
     options = options ? options : &defaults;
+    int rc = room_check("tepal_debug", options->later, sizeof(options->later));
+    if (rc < 0)
+        return rc;
     struct debug *debug = loop->debug;
     if (!debug) {
         debug = mem_zalloc(sizeof(*debug));
@@ -87,8 +91,8 @@ static void report(const struct tepal_task *task, int64_t held_us, int64_t compu
 {
     char name[512];
     inspect_name(task, name, sizeof(name));
-    tepal_log(TEPAL_LOG_WARNING, "task %s held the loop for %lld ms, %lld of them computing", name,
-              (long long)(held_us / 1000), (long long)(computed_us / 1000));
+    tepal_logf(TEPAL_LOG_WARNING, "task %s held the loop for %lld ms, %lld of them computing", name,
+               (long long)(held_us / 1000), (long long)(computed_us / 1000));
 }
 
 void debug_run(struct loop *loop, struct tepal_task *task)
@@ -116,8 +120,8 @@ static void report_group(const tepal_group *group)
     if (group->made_at == 0) /* debug mode was off then */
         return;
     trace_describe(group->made_at, place, sizeof(place));
-    tepal_log(TEPAL_LOG_WARNING, "a group that task \"%s\" made at %s was not closed",
-              group->made_by, place);
+    tepal_logf(TEPAL_LOG_WARNING, "a group that task \"%s\" made at %s was not closed",
+               group->made_by, place);
 }
 
 static void report_groups(const struct loop *loop)
@@ -128,8 +132,8 @@ static void report_groups(const struct loop *loop)
         if (n++ < MOST)
             report_group(CONTAINER_OF(node, struct tepal_group, node));
     if (n > 0)
-        tepal_log(TEPAL_LOG_WARNING, "%zu group%s not closed when the loop ended", n,
-                  n == 1 ? " was" : "s were");
+        tepal_logf(TEPAL_LOG_WARNING, "%zu group%s not closed when the loop ended", n,
+                   n == 1 ? " was" : "s were");
 }
 
 /* What is still registered with the poller now belongs to somebody who did not close it. */
@@ -143,10 +147,10 @@ static void report_descriptors(const struct loop *loop)
     int fd;
     while (fgets(line, sizeof(line), f))
         if (sscanf(line, "tfd: %d", &fd) == 1)
-            tepal_log(TEPAL_LOG_WARNING,
-                      "what waits on fd %d was not closed when the loop ended (a stream or a "
-                      "listener)",
-                      fd);
+            tepal_logf(TEPAL_LOG_WARNING,
+                       "what waits on fd %d was not closed when the loop ended (a connection or a "
+                       "listener)",
+                       fd);
     fclose(f);
 }
 

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <tepal/file.h>
 
@@ -64,6 +65,8 @@ int tepal_file_open(tepal_file **file, const char *path, const tepal_file_option
     if (options && options->mode)
         opening.mode = options->mode;
     int rc = task_check(loop_current, task_need("tepal_file_open"));
+    if (rc == 0 && options)
+        rc = room_check("tepal_file_open", options->later, sizeof(options->later));
     if (rc < 0)
         return rc;
     tepal_file *f = mem_zalloc(sizeof(*f));

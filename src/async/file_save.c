@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/platform.h"
+#include "base/room.h"
 
 #include <tepal/file.h>
 
@@ -243,6 +244,8 @@ int tepal_file_save(const char *path, const void *data, size_t len,
     if (options)
         s.options = *options;
     int rc = task_check(loop_current, task_need("tepal_file_save"));
+    if (rc == 0)
+        rc = room_check("tepal_file_save", s.options.later, sizeof(s.options.later));
     if (rc < 0)
         return rc;
     const char *slash = strrchr(path, '/');

@@ -14,8 +14,9 @@ static void in_child(void)
 {
     struct loop *loop = loop_current;
     signal_source_forked(loop);
-    /* A loop that stands still, that of a test client, may be used by the child in its place. */
-    if (!loop || loop->forked || (!loop->current && !loop->in_call))
+    /* A loop that stands still, that of a test, may be used by the child in its place. That of
+     * a program that has a loop of its own is the parent's. */
+    if (!loop || loop->forked || (!loop->current && !loop->in_call && !loop->guest))
         return;
     loop->forked = true;
     if (loop->current)

@@ -2,6 +2,7 @@
  * the first has ended (race). */
 #include "async/group.h"
 #include "base/log.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -38,6 +39,8 @@ int tepal_gather(tepal_job *jobs, size_t n, const tepal_gather_options *options)
     struct tepal_task *task = task_need("tepal_gather");
     reset("tepal_gather", jobs, n);
     int rc = task_check(loop_current, task);
+    if (rc == 0)
+        rc = room_check("tepal_gather", options->later, sizeof(options->later));
     if (rc < 0)
         return rc;
     tepal_group group;

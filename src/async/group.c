@@ -1,8 +1,10 @@
 /* Groups: the owner of tasks. A group never outlives the tasks in it. */
 #include "async/group.h"
 
+#include "async/inspect.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -60,7 +62,10 @@ int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
     if (group->cancelled)
         return -ECANCELED;
     static const tepal_spawn_options defaults;
-    options = options ? options : &defaults;
+    if (!options)
+        options = &defaults;
+    else if (UNLIKELY(!room_is_empty(options->later, sizeof(options->later))))
+        return room_refuse("tepal_spawn");
     if (UNLIKELY(options->arg_size > 0) && !arg_fits(loop, arg, options))
         return -EINVAL;
     const char *name = options->name ? options->name : "task";
@@ -80,11 +85,11 @@ int group_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
     return 0;
 }
 
-int tepal_spawn(tepal_group *group, tepal_task_fn *fn, void *arg,
+int tepal_spawn(tepal_group *group, tepal_task_fn *fn, const void *arg,
                 const tepal_spawn_options *options)
 {
     struct tepal_task *task;
-    return group_spawn(group, fn, arg, options, &task);
+    return group_spawn(group, fn, (void *)arg, options, &task);
 }
 
 /* A task has failed, which is no job. What tepal_group_wait() may still return has time. */
@@ -92,7 +97,7 @@ static NO_INLINE void note_failure(tepal_group *group, const struct tepal_task *
 {
     bool is_first = group->first_error == 0 || group->first_error == error;
     if (group->reports_at_once || (!is_first && error != group->told_error))
-        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", task->name, tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", task->name, tepal_code_text(error));
     else if (is_first && group->n_failed++ == 0)
         snprintf(group->failed, sizeof(group->failed), "%s", task->name);
 }
@@ -101,12 +106,12 @@ static void report_untold(const tepal_group *group)
 {
     if (group->first_error == group->told_error)
         return;
-    const char *text = tepal_error_text(group->first_error);
+    const char *text = tepal_code_text(group->first_error);
     if (group->n_failed == 1)
-        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", group->failed, text);
+        tepal_logf(TEPAL_LOG_WARNING, "task \"%s\" failed: %s", group->failed, text);
     else if (group->n_failed > 1)
-        tepal_log(TEPAL_LOG_WARNING, "task \"%s\" and %zu more of its group failed: %s",
-                  group->failed, group->n_failed - 1, text);
+        tepal_logf(TEPAL_LOG_WARNING, "task \"%s\" and %zu more of its group failed: %s",
+                   group->failed, group->n_failed - 1, text);
 }
 
 void group_task_ended(tepal_group *group, struct tepal_task *task, int result)
@@ -197,6 +202,32 @@ void group_abandon(tepal_group *group)
         task_abandon(loop_current, CONTAINER_OF(group->tasks.next, struct tepal_task, in_group));
 }
 
+/* Who shields himself may take as long as he likes, and whoever wonders why nothing goes on wants to
+ * know who that is. */
+static void name_the_first(const tepal_group *group)
+{
+    char name[512];
+    size_t n = list_length(&group->tasks);
+    inspect_name(CONTAINER_OF(group->tasks.next, struct tepal_task, in_group), name, sizeof(name));
+    tepal_logf(TEPAL_LOG_WARNING,
+               "a group is closed, and %zu task%s still waited for; the first is %s", n,
+               n == 1 ? " is" : "s are", name);
+}
+
+/* Waits for all tasks of the group. Returns 0, or -ETIMEDOUT. */
+static int wait_for_tasks(tepal_group *group, int64_t until)
+{
+    enum { LONG_MS = 5000 };
+    static const char what[] = "tasks of a group to end";
+    struct loop *loop = loop_current;
+    int64_t long_after = loop_time_in(loop, LONG_MS);
+    int rc = task_wait_shielded_until(loop, what, until < long_after ? until : long_after);
+    if (rc == 0 || until <= long_after)
+        return rc;
+    name_the_first(group);
+    return task_wait_shielded_until(loop, what, until);
+}
+
 void group_finish(tepal_group *group, bool report, int64_t until)
 {
     group->closing = true;
@@ -205,7 +236,7 @@ void group_finish(tepal_group *group, bool report, int64_t until)
         struct tepal_task *task = task_need("tepal_group_close");
         need_other_group("tepal_group_close", group, task);
         group->waiter = task;
-        if (task_wait_shielded_until(loop_current, "tasks of a group to end", until) < 0) {
+        if (wait_for_tasks(group, until) < 0) {
             group->waiter = NULL;
             group_abandon(group);
         }

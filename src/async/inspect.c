@@ -54,13 +54,13 @@ static void end_line(struct dump *dump)
     log_escape(text, sizeof(text), dump->line, dump->len);
     dump->len = 0;
     dump->line[0] = '\0';
-    dump->fn(dump->arg, text);
+    dump->fn(text, dump->arg);
 }
 
-static void line_to_log(void *arg, const char *line)
+static void line_to_log(const char *line, void *arg)
 {
     (void)arg;
-    tepal_log(TEPAL_LOG_WARNING, "%s", line);
+    tepal_log(TEPAL_LOG_WARNING, line);
 }
 
 /* --- Tasks ------------------------------------------------------------------------------------ */
@@ -162,12 +162,12 @@ static NO_INLINE void dump_task(struct dump *dump, const struct tepal_task *task
     dump_trace(dump);
 }
 
-void tepal_dump_tasks(tepal_line_fn *fn, void *arg)
+void tepal_dump_tasks(tepal_line_fn *fn, const void *arg)
 {
     struct loop *loop = loop_need("tepal_dump_tasks");
     struct dump dump = {
         .fn = fn ? fn : line_to_log,
-        .arg = arg,
+        .arg = (void *)arg,
         .loop = loop,
         .now = loop_clock_us(loop) / 1000,
     };

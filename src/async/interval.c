@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-tepal_interval tepal_interval_start(int64_t ms)
+tepal_interval tepal_interval_start_ms(int64_t ms)
 {
     if (ms < 1)
-        misuse("tepal_interval_start", "the period is less than a millisecond");
+        misuse("tepal_interval_start_ms", "the period is less than a millisecond");
     return (tepal_interval){ .period_ms = ms, .next_ms = loop_time_in(loop_current, ms) };
 }
 

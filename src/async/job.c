@@ -2,6 +2,7 @@
  * of a job's end first, by joining it or as the group's next one, has taken it. */
 #include "async/group.h"
 #include "base/log.h"
+#include "base/room.h"
 
 #include <errno.h>
 
@@ -51,8 +52,11 @@ int tepal_job_start(tepal_group *group, tepal_job *job)
     tepal_spawn_options options = { .name = job->name ? job->name : "job",
                                     .stack_size = job->stack_size };
     struct tepal_task *task;
+    int rc = room_check("tepal_job_start", job->later, sizeof(job->later));
+    if (rc < 0)
+        return rc;
     job->done = false;
-    int rc = group_spawn(group, job->fn, job->arg, &options, &task);
+    rc = group_spawn(group, job->fn, (void *)job->arg, &options, &task);
     if (rc < 0)
         return rc;
     task->job = job;
@@ -87,8 +91,8 @@ void jobs_release(tepal_group *group, bool report)
     while (group->ended_jobs.first) {
         tepal_job *job = group->ended_jobs.first;
         if (report && job->inside.failed && job->result != group->told_error)
-            tepal_log(TEPAL_LOG_WARNING, "job \"%s\" failed: %s", job->name ? job->name : "job",
-                      tepal_error_text(job->result));
+            tepal_logf(TEPAL_LOG_WARNING, "job \"%s\" failed: %s", job->name ? job->name : "job",
+                       tepal_code_text(job->result));
         take(job);
     }
 }

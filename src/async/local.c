@@ -17,17 +17,17 @@ void locals_drop(struct local *locals)
     }
 }
 
-static struct local *local_new(const tepal_key *key, void *value)
+static struct local *local_new(const tepal_key *key, const void *value)
 {
     struct local *local = mem_alloc(sizeof(*local));
     if (local)
-        *local = (struct local){ .n_users = 1, .key = key, .value = value };
+        *local = (struct local){ .n_users = 1, .key = key, .value = (void *)value };
     return local;
 }
 
 /* The list with another value in place of old, and its own copies of what is before it. Returns
  * NULL when memory is short. */
-static struct local *replaced(const struct local *list, const struct local *old, void *value)
+static struct local *replaced(const struct local *list, const struct local *old, const void *value)
 {
     struct local *first = NULL, **end = &first;
     for (;; list = list->next) {
@@ -44,9 +44,9 @@ static struct local *replaced(const struct local *list, const struct local *old,
     return first;
 }
 
-int tepal_local_set(const tepal_key *key, void *value)
+int tepal_task_set_local(const tepal_key *key, const void *value)
 {
-    struct tepal_task *task = task_need("tepal_local_set");
+    struct tepal_task *task = task_need("tepal_task_set_local");
     bool shared = false;
     struct local *old = task->locals;
     while (old && old->key != key) {
@@ -54,7 +54,7 @@ int tepal_local_set(const tepal_key *key, void *value)
         old = old->next;
     }
     if (old && old->n_users == 1 && !shared) {
-        old->value = value;
+        old->value = (void *)value;
         return 0;
     }
     struct local *list = old ? replaced(task->locals, old, value) : local_new(key, value);
@@ -68,9 +68,9 @@ int tepal_local_set(const tepal_key *key, void *value)
     return 0;
 }
 
-void *tepal_local_get(const tepal_key *key)
+void *tepal_task_local(const tepal_key *key)
 {
-    const struct local *local = task_need("tepal_local_get")->locals;
+    const struct local *local = task_need("tepal_task_local")->locals;
     while (local && local->key != key)
         local = local->next;
     return local ? local->value : NULL;

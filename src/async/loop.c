@@ -5,6 +5,7 @@
 #include "async/debug.h"
 #include "async/fork.h"
 #include "async/inspect.h"
+#include "async/microtimer.h"
 #include "async/offload.h"
 #include "async/overflow.h"
 #include "async/signal_source.h"
@@ -35,7 +36,7 @@ static int64_t clock_us(void)
     return (int64_t)ts.tv_sec * 1000000 + (int64_t)((uint64_t)ts.tv_nsec / 1000);
 }
 
-static void look_at_clock(struct loop *loop)
+void loop_look_at_clock(struct loop *loop)
 {
     if (loop->fake_time)
         return;
@@ -45,7 +46,7 @@ static void look_at_clock(struct loop *loop)
 
 int64_t loop_clock_us(const struct loop *loop)
 {
-    return loop && loop->fake_time ? loop->now * 1000 : clock_us();
+    return loop && loop->fake_time ? loop->now * 1000 + loop->fake_us : clock_us();
 }
 
 int64_t tepal_now_us(void)
@@ -61,6 +62,8 @@ int64_t tepal_now_ms(void)
 void tepal_clock_fake(void)
 {
     struct loop *loop = loop_need("tepal_clock_fake");
+    if (loop->guest)
+        misuse("tepal_clock_fake", "the time of a loop of tepal_loop_open() is that of its host");
     if (loop->fake_time)
         return;
     /* Time goes on from what a call may have told already. */
@@ -133,12 +136,14 @@ int loop_open(struct loop *loop, size_t stack_size)
     if (rc < 0)
         return rc;
     ctx_init_thread(&loop->ctx);
+    list_init(&loop->leaving);
     list_init(&loop->ready);
     list_init(&loop->tasks);
     list_init(&loop->groups);
     list_init(&loop->parts);
+    list_init(&loop->pools);
     loop->end_until = TEPAL_NEVER;
-    look_at_clock(loop);
+    loop_look_at_clock(loop);
     loop->polled = loop->due = loop->now;
     timers_init(&loop->timers, loop->now);
     timer_init(&loop->logs, on_logs);
@@ -162,7 +167,8 @@ void loop_close(struct loop *loop)
         list_remove(&part->node);
         part->close(part);
     }
-    offload_close(loop->offload, loop->leave_threads ? 0 : loop->end_until);
+    offload_close_all(loop, loop->leave_threads ? 0 : loop->end_until);
+    microtimers_close(loop->microtimers);
     calls_close(loop->calls);
     dump_signal_close(loop);
     signal_source_close(loop);
@@ -226,13 +232,13 @@ static NO_INLINE void run_for_a_while(struct loop *loop)
     loop->turn_over = false;
     while (run_ready(loop, n) && !loop->turn_over) {
         int64_t before_us = loop->now_us;
-        look_at_clock(loop);
+        loop_look_at_clock(loop);
         if (loop->now_us >= end_us)
             return;
         if (n < MOST && loop->now_us - before_us < QUICK_US)
             n *= 2;
     }
-    look_at_clock(loop);
+    loop_look_at_clock(loop);
 }
 
 /* What happens to a descriptor happens at a time that is known: a wait may have taken long. */
@@ -244,7 +250,7 @@ static bool poll_until(struct loop *loop, int timeout_ms)
     bool more = poller_is_full(&loop->poller) && loop->n_full < poller_max_batches(&loop->poller);
     loop->n_full = more ? loop->n_full + 1 : 0;
     if (timeout_ms != 0)
-        look_at_clock(loop);
+        loop_look_at_clock(loop);
     if (n > 0)
         poller_dispatch(&loop->poller);
     return n > 0;
@@ -261,15 +267,38 @@ static void let_time_pass(struct loop *loop)
     timers_advance(&loop->timers, loop->due);
 }
 
+static int in_poller_time(int64_t ms)
+{
+    return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
 static int timeout_of(struct loop *loop, bool wait)
 {
     if (!wait || !list_is_empty(&loop->ready) || loop->n_full > 0)
         return 0;
     int64_t next = timers_next(&loop->timers);
-    if (next == INT64_MAX)
-        return -1;
-    int64_t ms = next - loop->now;
-    return ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+    return next == INT64_MAX ? -1 : in_poller_time(next - loop->now);
+}
+
+static void fire_all(struct loop *loop)
+{
+    timers_fire(&loop->timers, loop->now);
+    microtimers_advance(loop->microtimers, loop_clock_us(loop));
+}
+
+/* What is due fires here, so that the time of a timer that was cancelled is none. */
+int64_t loop_next_us(struct loop *loop)
+{
+    fire_all(loop);
+    int64_t ms = timers_next(&loop->timers), us = microtimers_next(loop->microtimers);
+    return ms <= us / 1000 ? ms * 1000 : us;
+}
+
+void loop_move_fake_clock(struct loop *loop, int64_t to_us)
+{
+    loop->now = to_us / 1000;
+    loop->fake_us = to_us % 1000;
+    fire_all(loop);
 }
 
 /* With a fake clock the next timer is due as soon as nothing else is under way. */
@@ -279,15 +308,14 @@ static bool poll_fake(struct loop *loop, bool wait)
         return true;
     if (!wait || !list_is_empty(&loop->ready))
         return false;
-    if (offload_is_busy(loop->offload))
+    if (offload_is_busy(loop))
         return poll_until(loop, -1);
-    timers_fire(&loop->timers, loop->now); /* the time of a cancelled timer must not come */
-    int64_t next = timers_next(&loop->timers);
+    int64_t next = loop_next_us(loop), now = loop_clock_us(loop);
     if (next == INT64_MAX)
         return poll_until(loop, -1);
-    if (loop->n_outside > 0 && poll_until(loop, timeout_of(loop, wait)))
+    if (loop->n_outside > 0 && poll_until(loop, in_poller_time((next - now + 999) / 1000)))
         return true;
-    loop->now = next;
+    loop_move_fake_clock(loop, next);
     return true;
 }
 
@@ -297,7 +325,7 @@ static NO_INLINE bool turn_fake(struct loop *loop, bool wait, bool done)
     done |= !list_is_empty(&loop->ready);
     run_ready(loop, list_length(&loop->ready));
     done |= poll_fake(loop, wait && !done);
-    timers_advance(&loop->timers, loop->now);
+    fire_all(loop);
     return done;
 }
 
@@ -309,7 +337,7 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
             run_for_a_while(loop);
         } else {
             run_ready(loop, list_length(&loop->ready));
-            look_at_clock(loop);
+            loop_look_at_clock(loop);
         }
         let_time_pass(loop);
         /* Then the next turn waits; to ask the poller now would mostly be for nothing. */
@@ -317,7 +345,7 @@ static bool turn_real(struct loop *loop, bool wait, bool done)
             return true;
     }
     done |= poll_until(loop, timeout_of(loop, wait && !done));
-    look_at_clock(loop);
+    loop_look_at_clock(loop);
     if (list_is_empty(&loop->ready)) /* else after those that have been woken */
         let_time_pass(loop);
     return done;
@@ -351,8 +379,8 @@ static int run_root(void *arg)
 
 static void abandon_tasks(struct loop *loop)
 {
-    tepal_log(TEPAL_LOG_ERROR, "%zu task%s did not end in time, and %s left as they are",
-              loop->n_tasks, loop->n_tasks == 1 ? "" : "s", loop->n_tasks == 1 ? "is" : "are");
+    tepal_logf(TEPAL_LOG_ERROR, "%zu task%s did not end in time, and %s left as they are",
+               loop->n_tasks, loop->n_tasks == 1 ? "" : "s", loop->n_tasks == 1 ? "is" : "are");
     while (!list_is_empty(&loop->tasks))
         task_abandon(loop, CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop));
 }
@@ -366,8 +394,8 @@ static void on_long_end(struct timer *timer)
     if (list_is_empty(&loop->tasks))
         return;
     inspect_name(CONTAINER_OF(loop->tasks.next, struct tepal_task, in_loop), name, sizeof(name));
-    tepal_log(TEPAL_LOG_WARNING, "at the end %zu task%s still waited for; the first is %s",
-              loop->n_tasks, loop->n_tasks == 1 ? " is" : "s are", name);
+    tepal_logf(TEPAL_LOG_WARNING, "at the end %zu task%s still waited for; the first is %s",
+               loop->n_tasks, loop->n_tasks == 1 ? " is" : "s are", name);
 }
 
 static void end_tasks(struct loop *loop)
@@ -410,14 +438,14 @@ int loop_run(struct loop *loop, int (*fn)(void *), void *arg)
     return root.result;
 }
 
-int tepal_main(tepal_task_fn *fn, void *arg)
+int tepal_main(tepal_task_fn *fn, const void *arg)
 {
     if (!fn)
         misuse("tepal_main", "the function is NULL");
     struct loop *loop = mem_alloc(sizeof(*loop));
     int rc = loop ? loop_open(loop, 0) : -ENOMEM;
     if (rc == 0) {
-        rc = loop_run(loop, fn, arg);
+        rc = loop_run(loop, fn, (void *)arg);
         loop_close(loop);
     }
     mem_free(loop);

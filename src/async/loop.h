@@ -15,6 +15,7 @@
 #include "base/platform.h"
 
 #include <tepal/loop.h>
+#include <tepal/thread.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@
 struct tepal_task;
 struct debug;
 struct dump_signal;
-struct offload;
+struct microtimers;
 struct signal_source;
 
 /* Something that a higher layer keeps with the loop: made at first use, closed with the loop. Its
@@ -32,6 +33,13 @@ struct loop_part {
     void (*close)(struct loop_part *part); /* frees it; no task is left then */
 };
 
+/* Something that the running task has begun, and that is finished when it leaves: when it waits, gives
+ * way or ends. fn may not suspend. */
+struct leaving {
+    struct list node; /* in the loop's list */
+    void (*fn)(struct leaving *leaving);
+};
+
 /* The size of an I/O buffer, and of the first chunk of a request's arena. */
 enum { LOOP_BUFFER_SIZE = 16 * 1024, LOOP_CHUNK_SIZE = 8 * 1024 };
 
@@ -39,6 +47,7 @@ struct loop {
     struct ctx ctx;             /* of the loop itself, while a task runs */
     struct tepal_task *current; /* the task that runs; NULL while the loop itself does */
     struct list ready;          /* tasks that run in this turn or the next, in order */
+    struct list leaving;        /* what is to be done when the running task leaves */
     size_t n_to_run;            /* how many more of them before the loop looks at the clock */
     bool turn_over;             /* then it ends the turn, however short that was */
     struct timers timers;
@@ -49,10 +58,12 @@ struct loop {
     int64_t due;      /* timers and deadlines up to then are over: what had come by then is read */
     size_t n_full;    /* so often in a row the poller had more to tell than it could */
     bool fake_time;   /* now moves only when nothing else can happen */
+    int64_t fake_us;  /* then it is so many microseconds later than now */
     size_t n_outside; /* waits for something outside of the process that takes its time: a fake
                            clock goes no faster than the real one meanwhile */
     size_t n_tasks;   /* that have not ended */
     bool ending;      /* the first task has: the others are to, too */
+    bool guest;       /* of another loop, that of the program: see guest.c */
     bool forked;      /* this is a copy in a child of fork(): nothing runs in it */
     bool leave_threads; /* tasks were abandoned: the calls they wait for are not waited for */
     int64_t end_until;  /* when those that have not by then are abandoned; TEPAL_NEVER: never */
@@ -62,10 +73,12 @@ struct loop {
     struct timer logs;    /* set while lines of a log wait to be written */
     struct timer cooling; /* set while more is idle than the pools are to keep warm */
     struct block_pool buffers, chunks;
-    struct offload *offload; /* made at first use */
-    tepal_loop *calls;       /* the same */
-    bool calls_due;          /* there may be some to run */
-    bool in_call;            /* one of them runs */
+    tepal_pool *pool;                /* of threads; made at first use */
+    struct microtimers *microtimers; /* the same */
+    tepal_loop *calls;               /* the same */
+    bool calls_due;                  /* there may be some to run */
+    bool in_call;                    /* one of them runs */
+    struct list pools;               /* that one, and those of the program */
     struct list parts;
     uint64_t random;                     /* of select, for being fair */
     struct debug *debug;                 /* NULL: it is off; see debug.h */
@@ -91,6 +104,14 @@ bool loop_turn(struct loop *loop, bool wait);
 static inline bool loop_is_forked(void)
 {
     return loop_current && loop_current->forked;
+}
+
+/* Has the function called once when the running task leaves. leaving is zeroed before the first use,
+ * and stays until then. */
+static inline void loop_at_leaving(struct loop *loop, struct leaving *leaving)
+{
+    if (!leaving->node.next || !list_is_linked(&leaving->node))
+        list_append(&loop->leaving, &leaving->node);
 }
 
 /* Lets this turn end as soon as the running task waits: something has to be done before the next
@@ -125,8 +146,22 @@ static inline bool loop_is_warm(const struct loop *loop)
 /* The loop of the calling thread; misuse, named call, when there is none. */
 struct loop *loop_need(const char *call);
 
+/* Looks at the clock, after something that may have taken its time. */
+void loop_look_at_clock(struct loop *loop);
+
 /* The clock in microseconds: the loop's, when its time is fake. */
 int64_t loop_clock_us(const struct loop *loop);
+
+/* Whether a time is over. After a stall it is not before what had come by then could be read. */
+static inline bool loop_is_past(const struct loop *loop, int64_t at)
+{
+    return at <= loop->now && (loop->fake_time || at <= loop->due);
+}
+/* A time that is not after the first timer's, in microseconds; INT64_MAX when none is set. */
+int64_t loop_next_us(struct loop *loop);
+
+/* Moves a fake clock to that time, and fires what is due by then. */
+void loop_move_fake_clock(struct loop *loop, int64_t to_us);
 
 /* The time ms milliseconds after the time from, or TEPAL_NEVER. */
 static inline int64_t loop_time_after(int64_t from, int64_t ms)

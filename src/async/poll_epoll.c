@@ -48,7 +48,9 @@ static int control(struct poller *poller, int op, struct io *io, uint32_t events
 
 int poller_add(struct poller *poller, struct io *io)
 {
-    return control(poller, EPOLL_CTL_ADD, io, ALL_EVENTS | EPOLLET);
+    int rc = control(poller, EPOLL_CTL_ADD, io, ALL_EVENTS | EPOLLET);
+    poller->n_watched += rc == 0;
+    return rc;
 }
 
 int poller_pause(struct poller *poller, struct io *io)
@@ -98,7 +100,7 @@ static _Noreturn void poller_is_gone(int error)
     char text[160];
     snprintf(text, sizeof(text),
              "the loop's descriptor does not work (epoll_wait: %s); did the program close it?",
-             tepal_error_text(-error));
+             tepal_code_text(-error));
     misuse("loop", text);
 }
 

@@ -3,6 +3,7 @@
 #include "async/channel.h"
 #include "async/waiters.h"
 #include "base/log.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -76,12 +77,22 @@ static int wait_for_one(struct loop *loop, tepal_select_case *cases, int n, int6
     return rc;
 }
 
+static int check_room(const tepal_select_case *cases, size_t n)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = room_check("tepal_select", cases[i].later, sizeof(cases[i].later));
+    return rc;
+}
+
 int tepal_select(tepal_select_case *cases, size_t n, int64_t timeout_ms)
 {
     struct tepal_task *task = task_need("tepal_select");
     struct loop *loop = loop_current;
     check_cases(cases, n);
     int rc = task_may_give_way(loop, task);
+    if (rc == 0)
+        rc = check_room(cases, n);
     if (rc < 0)
         return rc;
     int picked = pick(loop, cases, (int)n);

@@ -22,7 +22,7 @@ enum { CHANNEL_CAPACITY = 1 };
 
 static bool channel_has_room(tepal_channel *channel)
 {
-    return !tepal_channel_is_closed(channel) && channel_can_send(channel);
+    return !tepal_channel_has_ended(channel) && channel_can_send(channel);
 }
 
 /* Moves signals into the channel while there is room. */
@@ -75,7 +75,7 @@ static tepal_signals *signals_new(struct loop *loop)
 
 static void signals_free(tepal_signals *signals)
 {
-    tepal_channel_free(signals->channel);
+    tepal_channel_close(signals->channel);
     mem_free(signals);
 }
 
@@ -93,7 +93,7 @@ tepal_signals *tepal_signals_open(const int *signals)
         rc = signal_receiver_add(loop, &s->receiver, *signals);
     if (rc == 0)
         return s;
-    tepal_log(TEPAL_LOG_WARNING, "signals cannot be received: %s", tepal_error_text(rc));
+    tepal_logf(TEPAL_LOG_WARNING, "signals cannot be received: %s", tepal_code_text(rc));
     if (s) {
         signal_receiver_close(loop, &s->receiver);
         signals_free(s);

@@ -304,8 +304,8 @@ void signal_source_close(struct loop *loop)
         return;
     size_t n_left = list_length(&source->receivers);
     if (n_left > 0 && loop->debug)
-        tepal_log(TEPAL_LOG_WARNING, "%zu receiver%s of signals %s not closed when the loop ended",
-                  n_left, n_left == 1 ? "" : "s", n_left == 1 ? "was" : "were");
+        tepal_logf(TEPAL_LOG_WARNING, "%zu receiver%s of signals %s not closed when the loop ended",
+                   n_left, n_left == 1 ? "" : "s", n_left == 1 ? "was" : "were");
     while (!list_is_empty(&source->receivers))
         signal_receiver_close(loop,
                               CONTAINER_OF(source->receivers.next, struct signal_receiver, node));

@@ -19,7 +19,7 @@ static _Noreturn void no_task(const struct loop *loop, const char *call)
     if (loop && loop->forked)
         misuse(call, "a child of fork() has no loop; it may exec, or _exit()");
     misuse(call, loop && loop->in_call
-                     ? "must be called from a task; what tepal_call_soon() runs cannot suspend"
+                     ? "must be called from a task; what tepal_loop_call() runs cannot suspend"
                      : "must be called from a task");
 }
 
@@ -123,8 +123,20 @@ static NO_INLINE void keep_stack(const struct tepal_task *task)
     ctx_keep_stack(task->stack->low, task->stack->top);
 }
 
+/* Does what is to be done when the running task leaves. */
+static NO_INLINE void finish_leaving(struct loop *loop)
+{
+    while (!list_is_empty(&loop->leaving)) {
+        struct list *node = list_take_first(&loop->leaving);
+        struct leaving *leaving = CONTAINER_OF(node, struct leaving, node);
+        leaving->fn(leaving);
+    }
+}
+
 static void task_end(struct loop *loop, struct tepal_task *task)
 {
+    if (UNLIKELY(!list_is_empty(&loop->leaving)))
+        finish_leaving(loop);
     tepal_group *group = task->group;
     int result = task->result;
     ctx_end(&task->ctx);
@@ -169,6 +181,8 @@ static bool may_hand_over(struct loop *loop, struct tepal_task *task)
 {
     if (task->before_wait)
         task->before_wait(task->before_wait_arg);
+    if (UNLIKELY(!list_is_empty(&loop->leaving)))
+        finish_leaving(loop);
     return loop->n_to_run > 0 && !list_is_empty(&loop->ready) && !task->via_loop;
 }
 
@@ -336,18 +350,18 @@ NO_INLINE int tepal_sleep_ms(int64_t ms)
     return task_check(loop, task);
 }
 
-int64_t tepal_deadline_in(int64_t ms)
+int64_t tepal_deadline_in_ms(int64_t ms)
 {
-    struct tepal_task *task = task_need("tepal_deadline_in");
+    struct tepal_task *task = task_need("tepal_deadline_in_ms");
     int64_t before = task->deadline, at = loop_time_in(loop_current, ms);
     if (at < before)
         task->deadline = at;
     return before;
 }
 
-void tepal_deadline_move(int64_t before, int64_t ms)
+void tepal_deadline_move_ms(int64_t before, int64_t ms)
 {
-    struct tepal_task *task = task_need("tepal_deadline_move");
+    struct tepal_task *task = task_need("tepal_deadline_move_ms");
     int64_t at = loop_time_in(loop_current, ms);
     task->deadline = at < before ? at : before;
 }
@@ -357,9 +371,9 @@ void tepal_deadline_restore(int64_t before)
     task_need("tepal_deadline_restore")->deadline = before;
 }
 
-int64_t tepal_shield_begin(int64_t ms)
+int64_t tepal_shield_begin_ms(int64_t ms)
 {
-    struct tepal_task *task = task_need("tepal_shield_begin");
+    struct tepal_task *task = task_need("tepal_shield_begin_ms");
     int64_t before = task->deadline;
     task->n_shields++;
     task->cancel_held |= task->cancelled;
@@ -389,5 +403,5 @@ void task_left_open(const struct tepal_task *task)
     bool shield = task->n_shields > 0;
     snprintf(text, sizeof(text), "the function ended without %s, in task %s",
              shield ? "tepal_shield_end()" : "tepal_mutex_unlock()", name);
-    misuse(shield ? "tepal_shield_begin" : "tepal_mutex_lock", text);
+    misuse(shield ? "tepal_shield_begin_ms" : "tepal_mutex_lock", text);
 }

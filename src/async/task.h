@@ -109,6 +109,13 @@ int task_check(struct loop *loop, struct tepal_task *task);
  * does not heed it is no harm to the others. Part of refusal.c. */
 int task_refuse(struct loop *loop, struct tepal_task *task, int error);
 
+/* Holds the running task back, of which the n-th call in a row (from 1) is refused for a reason that is
+ * not the task's own: by a pause of most_ms at most, TASK_MOST_PAUSE_MS or less. why: for the log, as in
+ * "it goes on though its time is over". */
+enum { TASK_MOST_PAUSE_MS = 100 };
+void task_hold_back(struct loop *loop, struct tepal_task *task, unsigned n, int64_t most_ms,
+                    const char *why);
+
 /* Lets the others run for so long (0: once). Nothing wakes the task meanwhile: to those in whose
  * queues it may be it is as one that has been woken and did not run yet. */
 void task_pause(struct loop *loop, struct tepal_task *task, int64_t ms);
@@ -166,7 +173,7 @@ static inline void task_restore_cancel(struct tepal_task *task, bool cancelled)
  * stall it has not before the task could read what had come by then. */
 static inline bool task_deadline_passed(const struct loop *loop, const struct tepal_task *task)
 {
-    return task->deadline <= loop->now && (loop->fake_time || task->deadline <= loop->due);
+    return loop_is_past(loop, task->deadline);
 }
 
 /* At the end of a function of the user's: misuse when it has left a shield or a mutex

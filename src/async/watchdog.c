@@ -154,13 +154,13 @@ static void end_watching(int signal)
 
 static void report(const struct watchdog *w)
 {
-    tepal_log(TEPAL_LOG_WARNING,
-              "task \"%s\" has held the loop for %lld ms, and still does, at:", w->name,
-              (long long)(w->held_us / 1000));
+    tepal_logf(TEPAL_LOG_WARNING,
+               "task \"%s\" has held the loop for %lld ms, and still does, at:", w->name,
+               (long long)(w->held_us / 1000));
     for (size_t i = 0; i < w->trace.n; i++) {
         char text[512];
         trace_describe(w->trace.at[i], text, sizeof(text));
-        tepal_log(TEPAL_LOG_WARNING, "  #%zu %s", i, text);
+        tepal_logf(TEPAL_LOG_WARNING, "  #%zu %s", i, text);
     }
 }
 

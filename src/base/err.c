@@ -3,6 +3,7 @@
 #include "base/platform.h"
 
 #include <tepal/base.h>
+#include <tepal/http_error.h>
 
 #include <string.h>
 
@@ -11,7 +12,9 @@ static const struct {
     const char *name, *text;
 } own[] = {
     /* "Connection timed out" would be TEPAL_ESILENT; this is a deadline of the program's. */
-    { -ETIMEDOUT, "ETIMEDOUT", "the time is over" },
+    { -ETIMEDOUT, "ETIMEDOUT", "timed out" },
+    /* "Timer expired": that of tepal_timeout_ms(). */
+    { -ETIME, "ETIME", "the time for this step is over" },
     { TEPAL_ECLOSED, "TEPAL_ECLOSED", "the peer closed the connection" },
     { TEPAL_EMESSAGE, "TEPAL_EMESSAGE", "malformed message" },
     { TEPAL_EBODY_SIZE, "TEPAL_EBODY_SIZE", "body too large" },
@@ -26,12 +29,13 @@ static const struct {
     { TEPAL_EDNS, "TEPAL_EDNS", "the name servers failed or did not answer" },
     { TEPAL_ETLS, "TEPAL_ETLS", "TLS failed" },
     { TEPAL_ECERTIFICATE, "TEPAL_ECERTIFICATE", "certificate not accepted" },
-    { TEPAL_ETRUNCATED, "TEPAL_ETRUNCATED", "encrypted stream was cut off" },
+    { TEPAL_ETRUNCATED, "TEPAL_ETRUNCATED", "encrypted connection was cut off" },
     { TEPAL_ESILENT, "TEPAL_ESILENT", "the peer does not answer" },
     { TEPAL_ENOBODY, "TEPAL_ENOBODY", "nobody reads this body" },
+    { TEPAL_EREJECTED, "TEPAL_EREJECTED", "the request was rejected" },
 };
 
-const char *tepal_error_name(int error)
+const char *tepal_code_name(int error)
 {
     if (error >= 0)
         return "0";
@@ -42,7 +46,7 @@ const char *tepal_error_name(int error)
     return name ? name : "EUNKNOWN";
 }
 
-const char *tepal_error_text(int error)
+const char *tepal_code_text(int error)
 {
     if (error >= 0)
         return "success";

@@ -10,19 +10,19 @@
 
 enum { LOG_LINE_MAX = 4096, HEAD_MAX = 64 };
 
-static enum tepal_log_level threshold = TEPAL_LOG_INFO;
+static tepal_log_level threshold = TEPAL_LOG_INFO;
 static tepal_log_fn *log_fn;
 static void *log_arg;
 
-void tepal_log_set_level(enum tepal_log_level level)
+void tepal_log_set_level(tepal_log_level level)
 {
     threshold = level;
 }
 
-void tepal_log_set(tepal_log_fn *fn, void *arg)
+void tepal_log_set_fn(tepal_log_fn *fn, const void *arg)
 {
     log_fn = fn;
-    log_arg = arg;
+    log_arg = (void *)arg;
 }
 
 void tepal_log_set_max_buffer(size_t octets)
@@ -96,7 +96,7 @@ size_t log_escape(char *out, size_t size, const char *in, size_t len)
 
 /* --- Lines ------------------------------------------------------------------------------------ */
 
-static size_t write_head(char *out, enum tepal_log_level level)
+static size_t write_head(char *out, tepal_log_level level)
 {
     static const char *const names[] = { "?", " debug: ", " info: ", " warning: ", " error: " };
     size_t len = strlen(names[level]);
@@ -105,26 +105,42 @@ static size_t write_head(char *out, enum tepal_log_level level)
     return STAMP_LEN + len;
 }
 
-void tepal_log(enum tepal_log_level level, const char *format, ...)
+static bool is_logged(tepal_log_level level)
 {
-    if (level < threshold || level < TEPAL_LOG_DEBUG || level >= TEPAL_LOG_NONE)
-        return;
-    char raw[LOG_LINE_MAX], line[HEAD_MAX + LOG_LINE_MAX];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(raw, sizeof(raw), format, args);
-    va_end(args);
-    if (n < 0) /* what cannot be printed: the format tells at least where it is said */
-        n = snprintf(raw, sizeof(raw), "%s", format);
-    size_t len = (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1;
+    return level >= threshold && level >= TEPAL_LOG_DEBUG && level < TEPAL_LOG_NONE;
+}
+
+static void log_line(tepal_log_level level, const char *text, size_t len)
+{
+    char line[HEAD_MAX + LOG_LINE_MAX];
     size_t head = log_fn ? 0 : write_head(line, level);
-    len = log_escape(line + head, LOG_LINE_MAX, raw, len);
+    len = log_escape(line + head, LOG_LINE_MAX, text, len);
     if (log_fn) {
-        log_fn(log_arg, level, line);
+        log_fn(level, line, log_arg);
         return;
     }
     line[head + len] = '\n';
     sink_write(sink_of_errors(), line, head + len + 1);
+}
+
+void tepal_log(tepal_log_level level, const char *text)
+{
+    if (is_logged(level))
+        log_line(level, text ? text : "tepal_log: the text is NULL", text ? strlen(text) : 27);
+}
+
+void tepal_logf(tepal_log_level level, const char *format, ...)
+{
+    char text[LOG_LINE_MAX];
+    if (!is_logged(level))
+        return;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof(text), format ? format : "tepal_logf: the format is NULL", args);
+    va_end(args);
+    if (n < 0) /* what cannot be printed: the format tells at least where it is said */
+        n = snprintf(text, sizeof(text), "%s", format);
+    log_line(level, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
 void misuse(const char *call, const char *what)

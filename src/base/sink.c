@@ -238,9 +238,9 @@ static uint64_t take_lost(struct sink *sink)
 
 static void say_lost(int number, uint64_t lost, int why)
 {
-    tepal_log(TEPAL_LOG_WARNING, "%llu line%s of the log on descriptor %d %s lost: %s",
-              (unsigned long long)lost, lost == 1 ? "" : "s", number, lost == 1 ? "was" : "were",
-              why == -EAGAIN ? "its reader was too slow" : tepal_error_text(why));
+    tepal_logf(TEPAL_LOG_WARNING, "%llu line%s of the log on descriptor %d %s lost: %s",
+               (unsigned long long)lost, lost == 1 ? "" : "s", number, lost == 1 ? "was" : "were",
+               why == -EAGAIN ? "its reader was too slow" : tepal_code_text(why));
 }
 
 static void tell(void)

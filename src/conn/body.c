@@ -3,18 +3,19 @@
 
 #include "async/task.h"
 
+#include <tepal/http_error.h>
+
 #include <errno.h>
 #include <sys/ioctl.h>
 
-void body_reader_init(struct body_reader *reader, struct http_conn *conn,
-                      const struct h1_head *head)
+void body_reader_init(struct body_reader *reader, struct h1_conn *http, const struct h1_head *head)
 {
     *reader = (struct body_reader){
-        .conn = conn,
+        .http = http,
         .framing = head->framing,
-        .head_end = conn->in_start,
+        .head_end = http->in_start,
         .left = head->framing == H1_BODY_LENGTH ? head->content_length : 0,
-        .begun = conn->in_start < conn->in_end,
+        .begun = http->in_start < http->in_end,
         .done = head->framing == H1_BODY_NONE,
     };
 }
@@ -23,22 +24,22 @@ void body_reader_init(struct body_reader *reader, struct http_conn *conn,
  * none (the end, or more must be read). */
 static int take_piece(struct body_reader *reader, tepal_bytes *piece)
 {
-    struct http_conn *conn = reader->conn;
-    const char *in = conn->in + conn->in_start;
-    size_t len = conn->in_end - conn->in_start;
+    struct h1_conn *http = reader->http;
+    const char *in = http->in + http->in_start;
+    size_t len = http->in_end - http->in_start;
     *piece = (tepal_bytes){ .data = in };
     if (reader->framing == H1_BODY_CHUNKED) {
         struct chunk_step step;
-        int rc = chunk_decode(&reader->chunks, in, len, &conn->limits->chunks, &step);
+        int rc = chunk_decode(&reader->chunks, in, len, &http->limits->chunks, &step);
         if (rc < 0)
             return reader->error = rc == -413 ? TEPAL_EBODY_SIZE : TEPAL_EMESSAGE;
-        conn->in_start += (uint32_t)step.used;
+        http->in_start += (uint32_t)step.used;
         reader->done = rc == 1;
         *piece = (tepal_bytes){ .data = step.data, .len = step.len };
     } else {
         bool until_close = reader->framing == H1_BODY_UNTIL_CLOSE;
         piece->len = !until_close && reader->left < len ? (size_t)reader->left : len;
-        conn->in_start += (uint32_t)piece->len;
+        http->in_start += (uint32_t)piece->len;
         if (!until_close)
             reader->done = (reader->left -= piece->len) == 0;
     }
@@ -50,8 +51,8 @@ int body_take(struct body_reader *reader, tepal_bytes *piece)
 {
     *piece = (tepal_bytes){ 0 };
     while (reader->error == 0 && !reader->done) {
-        struct http_conn *conn = reader->conn;
-        if (conn->in_start == conn->in_end)
+        struct h1_conn *http = reader->http;
+        if (http->in_start == http->in_end)
             return -EAGAIN;
         int rc = take_piece(reader, piece);
         if (rc != 0)
@@ -71,31 +72,31 @@ static int filled(struct body_reader *reader, int rc)
         reader->done = true;
         return 0;
     }
-    if (rc != -EAGAIN && rc != -ENOMEM && !conn_was_interrupted(rc))
+    if (rc != -EAGAIN && rc != -ENOMEM && !h1_conn_was_interrupted(rc))
         reader->error = rc;
     return rc;
 }
 
 int body_try_fill(struct body_reader *reader)
 {
-    return filled(reader, conn_try_fill_body(reader->conn, reader->head_end));
+    return filled(reader, h1_conn_try_fill_body(reader->http, reader->head_end));
 }
 
 int body_fill(struct body_reader *reader)
 {
-    struct http_conn *conn = reader->conn;
-    const struct conn_limits *limits = conn->limits;
+    struct h1_conn *http = reader->http;
+    const struct h1_conn_limits *limits = http->limits;
     /* Another task reads: its buffer must not be moved away. */
-    if (conn->stream.io.reader)
+    if (http->conn.io.reader)
         return -EBUSY;
     /* What was answered before must not wait for it. */
-    int rc = conn_flush(conn);
+    int rc = h1_conn_flush(http);
     if (rc < 0)
         return filled(reader, rc);
     int64_t before = loop_current->now;
-    rc = conn_fill_body(conn, reader->head_end,
-                        conn_time_left(limits->read_timeout_ms, limits->min_read_rate,
-                                       reader->received, reader->waited_ms));
+    rc = h1_conn_fill_body(http, reader->head_end,
+                           h1_conn_time_left(limits->read_timeout_ms, limits->min_read_rate,
+                                             reader->received, reader->waited_ms));
     reader->waited_ms += loop_current->now - before;
     return filled(reader, rc);
 }
@@ -113,15 +114,14 @@ int body_read(struct body_reader *reader, tepal_bytes *piece)
  * without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
 static int read_ahead(struct body_reader *reader)
 {
-    struct http_conn *conn = reader->conn;
-    if (conn->stream.io.reader)
+    struct h1_conn *http = reader->http;
+    if (http->conn.io.reader)
         return -EBUSY;
-    if (conn->in_end == conn->in_cap || !(conn->stream.io.state & IO_READ))
+    if (http->in_end == http->in_cap || !(http->conn.io.state & IO_READ))
         return 0;
-    ssize_t n =
-        stream_try_read(&conn->stream, conn->in + conn->in_end, conn->in_cap - conn->in_end);
+    ssize_t n = conn_try_read(&http->conn, http->in + http->in_end, http->in_cap - http->in_end);
     if (n > 0) {
-        conn->in_end += (uint32_t)n;
+        http->in_end += (uint32_t)n;
         reader->begun = true;
     }
     return 0;
@@ -130,16 +130,16 @@ static int read_ahead(struct body_reader *reader)
 /* Whether nothing more of it has to be read from the connection. */
 static bool is_all_here(const struct body_reader *reader)
 {
-    const struct http_conn *conn = reader->conn;
-    size_t len = conn->in_end - conn->in_start;
+    const struct h1_conn *http = reader->http;
+    size_t len = http->in_end - http->in_start;
     if (reader->done || reader->framing != H1_BODY_CHUNKED)
         return reader->done || (reader->framing == H1_BODY_LENGTH && reader->left <= len);
-    const char *in = conn->in + conn->in_start;
+    const char *in = http->in + http->in_start;
     struct chunk_decoder chunks = reader->chunks;
     struct chunk_step step;
     int rc = 0;
     while (rc == 0 && len > 0) {
-        rc = chunk_decode(&chunks, in, len, &conn->limits->chunks, &step);
+        rc = chunk_decode(&chunks, in, len, &http->limits->chunks, &step);
         in += step.used;
         len -= step.used;
     }
@@ -152,14 +152,14 @@ bool body_is_over(struct body_reader *reader)
     if (!is_all_here(reader) && read_ahead(reader) < 0)
         return false;
     return is_all_here(reader) ||
-           (ioctl(reader->conn->stream.io.fd, FIONREAD, &unread) == 0 && unread == 0);
+           (ioctl(reader->http->conn.io.fd, FIONREAD, &unread) == 0 && unread == 0);
 }
 
 int body_drop_received(struct body_reader *reader)
 {
-    struct http_conn *conn = reader->conn;
+    struct h1_conn *http = reader->http;
     tepal_bytes piece;
-    while (reader->error == 0 && !reader->done && conn->in_start < conn->in_end)
+    while (reader->error == 0 && !reader->done && http->in_start < http->in_end)
         take_piece(reader, &piece);
     return reader->error < 0 ? reader->error : reader->done;
 }

@@ -2,14 +2,14 @@
 #ifndef TEPAL_CONN_BODY_H
 #define TEPAL_CONN_BODY_H
 
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 #include "http/h1_parse.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct body_reader {
-    struct http_conn *conn;
+    struct h1_conn *http;
     enum h1_framing framing;
     uint32_t head_end; /* where in the input buffer the head ends */
     uint64_t left;     /* octets of a body with a length */
@@ -22,8 +22,7 @@ struct body_reader {
 };
 
 /* A reader for the body that follows a head that has just been taken from the input. */
-void body_reader_init(struct body_reader *reader, struct http_conn *conn,
-                      const struct h1_head *head);
+void body_reader_init(struct body_reader *reader, struct h1_conn *http, const struct h1_head *head);
 
 /* The next piece of what has been read from the connection, valid until the next call. Returns 1, 0 at
  * the end, -EAGAIN when body_fill() must come first, TEPAL_EMESSAGE for malformed chunks,
@@ -37,7 +36,7 @@ int body_take(struct body_reader *reader, tepal_bytes *piece);
 int body_try_fill(struct body_reader *reader);
 int body_fill(struct body_reader *reader);
 
-/* Both: the next piece. An interruption (conn_was_interrupted()) is told once, all other errors for
+/* Both: the next piece. An interruption (h1_conn_was_interrupted()) is told once, all other errors for
  * ever. */
 int body_read(struct body_reader *reader, tepal_bytes *piece);
 

@@ -1,6 +1,6 @@
 /* The output buffer of a connection: several small writes, one system call. */
 #include "async/task.h"
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -10,70 +10,70 @@
 /* Larger pieces are not copied. */
 enum { MAX_COPY = 4096 + 64 }; /* 64: for what frames a piece */
 
-uint64_t conn_message_sent(const struct http_conn *conn)
+uint64_t h1_conn_message_sent(const struct h1_conn *http)
 {
-    const struct conn_work *work = conn->work;
+    const struct h1_conn_work *work = http->work;
     return work->sent > work->message_start ? work->sent - work->message_start : 0;
 }
 
 /* For how long the peer may take nothing more now. What the system holds for it it has not taken. */
-static int64_t write_time_left(const struct http_conn *conn)
+static int64_t write_time_left(const struct h1_conn *http)
 {
-    const struct conn_limits *limits = conn->limits;
+    const struct h1_conn_limits *limits = http->limits;
     int held = 0;
     if (limits->write_timeout_ms == TEPAL_NEVER || limits->min_write_rate == 0)
         return limits->write_timeout_ms;
-    if (ioctl(conn->stream.io.fd, SIOCOUTQ, &held) < 0)
+    if (ioctl(http->conn.io.fd, SIOCOUTQ, &held) < 0)
         return limits->write_timeout_ms;
-    uint64_t sent = conn_message_sent(conn),
+    uint64_t sent = h1_conn_message_sent(http),
              taken = sent > (uint64_t)held ? sent - (uint64_t)held : 0;
-    return conn_time_left(limits->write_timeout_ms, limits->min_write_rate, taken,
-                          conn->work->message_wait_ms);
+    return h1_conn_time_left(limits->write_timeout_ms, limits->min_write_rate, taken,
+                             http->work->message_wait_ms);
 }
 
 /* Waits until the peer may take something. Returns 0, 1 when its time is over, or an interruption. */
-static int wait_to_write(struct http_conn *conn)
+static int wait_to_write(struct h1_conn *http)
 {
     struct loop *loop = loop_current;
-    if (LIKELY(conn->stream.io.state & IO_WRITE))
-        return conn_wait(conn, IO_WRITE, TEPAL_NEVER);
+    if (LIKELY(http->conn.io.state & IO_WRITE))
+        return h1_conn_wait(http, IO_WRITE, TEPAL_NEVER);
     int64_t before = loop->now;
-    int rc = conn_wait(conn, IO_WRITE, loop_time_after(before, write_time_left(conn)));
-    conn->work->message_wait_ms += loop->now - before;
-    return rc == -ETIMEDOUT && !conn_was_interrupted(rc) ? 1 : rc;
+    int rc = h1_conn_wait(http, IO_WRITE, loop_time_after(before, write_time_left(http)));
+    http->work->message_wait_ms += loop->now - before;
+    return rc == -ETIMEDOUT && !h1_conn_was_interrupted(rc) ? 1 : rc;
 }
 
 /* The system takes as much from one connection as it has room for: after so many octets the others have
  * their turn. Returns 0 or an interruption. */
-static int let_others_write(struct http_conn *conn, size_t done)
+static int let_others_write(struct h1_conn *http, size_t done)
 {
     enum { AT_ONCE_BITS = 16 };
-    uint64_t after = conn->work->sent, before = after - done;
-    return after >> AT_ONCE_BITS == before >> AT_ONCE_BITS ? 0 : conn_give_way(conn);
+    uint64_t after = http->work->sent, before = after - done;
+    return after >> AT_ONCE_BITS == before >> AT_ONCE_BITS ? 0 : h1_conn_give_way(http);
 }
 
-static int write_pieces(struct http_conn *conn, struct iovec **pieces, int *n)
+static int write_pieces(struct h1_conn *http, struct iovec **pieces, int *n)
 {
-    struct tepal_conn *stream = &conn->stream;
+    struct tepal_conn *conn = &http->conn;
     pieces_advance(pieces, n, 0);
     while (*n > 0) {
-        int late = wait_to_write(conn);
+        int late = wait_to_write(http);
         if (late < 0)
             return late;
-        ssize_t done = stream->ops->writev(stream, *pieces, *n);
+        ssize_t done = conn->ops->writev(conn, *pieces, *n);
         if (done < 0 && done != -EAGAIN)
             return (int)done;
         if (late && done <= 0) /* nor now: it was not the process that was held */
             return -ETIMEDOUT;
         if (done > 0) {
-            conn->work->sent += (uint64_t)done;
+            http->work->sent += (uint64_t)done;
             pieces_advance(pieces, n, (size_t)done);
-            int rc = let_others_write(conn, (size_t)done);
+            int rc = let_others_write(http, (size_t)done);
             if (rc < 0 && *n > 0)
                 return rc;
         }
     }
-    return stream_is_holding(stream) ? stream_flush(stream, conn->limits->write_timeout_ms) : 0;
+    return conn_is_holding(conn) ? conn_flush(conn, http->limits->write_timeout_ms) : 0;
 }
 
 static size_t length_of(const struct iovec *pieces, int n)
@@ -86,101 +86,113 @@ static size_t length_of(const struct iovec *pieces, int n)
 
 /* Writes the buffer, and then more. An interruption costs nothing as long as only octets of the buffer
  * have gone: what is left of them stays there. */
-static NO_INLINE int write_through(struct http_conn *conn, const struct iovec *more, int n_more)
+static NO_INLINE int write_through(struct h1_conn *http, const struct iovec *more, int n_more)
 {
-    struct iovec all[1 + CONN_MAX_PIECES], *pieces = all;
+    struct iovec all[1 + H1_CONN_MAX_PIECES], *pieces = all;
     int n = 0;
-    if (conn->error < 0)
-        return conn->error;
+    if (http->error < 0)
+        return http->error;
     /* The octets are the writer's now: a task that suspends in the write must not send them again
-     * by conn_flush_some(). */
-    char *out = conn->out;
-    uint32_t out_len = conn->out_len;
-    conn->out = NULL;
-    conn->out_len = 0;
+     * by h1_conn_flush_some(). */
+    char *out = http->out;
+    uint32_t out_len = http->out_len;
+    http->out = NULL;
+    http->out_len = 0;
     if (out_len > 0)
         all[n++] = (struct iovec){ .iov_base = out, .iov_len = out_len };
     for (int i = 0; i < n_more; i++)
         all[n++] = more[i];
-    int rc = write_pieces(conn, &pieces, &n);
+    int rc = write_pieces(http, &pieces, &n);
     size_t left = length_of(pieces, n), more_len = length_of(more, n_more);
-    if (rc < 0 && conn_was_interrupted(rc) && left >= more_len && !conn->out) {
+    if (rc < 0 && h1_conn_was_interrupted(rc) && left >= more_len && !http->out) {
         left -= more_len;
         if (left > 0) {
             memmove(out, out + out_len - left, left);
-            conn->out = out;
-            conn->out_len = (uint32_t)left;
+            http->out = out;
+            http->out_len = (uint32_t)left;
             return rc;
         }
     } else if (rc < 0) {
-        conn->error = rc;
+        http->error = rc;
     }
     block_give(&loop_current->buffers, out);
     return rc;
 }
 
-int conn_flush(struct http_conn *conn)
+int h1_conn_flush(struct h1_conn *http)
 {
-    conn_flush_some(conn); /* mostly the peer takes it all */
-    if (conn->out_len > 0)
-        return write_through(conn, NULL, 0);
-    if (conn->error == 0 && stream_is_holding(&conn->stream))
-        conn->error = stream_flush(&conn->stream, conn->limits->write_timeout_ms);
-    return conn->error;
+    h1_conn_flush_some(http); /* mostly the peer takes it all */
+    if (http->out_len > 0)
+        return write_through(http, NULL, 0);
+    if (http->error == 0 && conn_is_holding(&http->conn))
+        http->error = conn_flush(&http->conn, http->limits->write_timeout_ms);
+    return http->error;
 }
 
-int conn_output(struct http_conn *conn, uint32_t n, char **room)
+int h1_conn_output(struct h1_conn *http, uint32_t n, char **room)
 {
-    if (UNLIKELY(conn->error < 0))
-        return conn->error;
-    if (UNLIKELY(conn->out_len + n > LOOP_BUFFER_SIZE)) {
-        int rc = conn_flush(conn);
+    if (UNLIKELY(http->error < 0))
+        return http->error;
+    if (UNLIKELY(http->out_len + n > LOOP_BUFFER_SIZE)) {
+        int rc = h1_conn_flush(http);
         if (rc < 0)
             return rc;
     }
-    if (!conn->out && !(conn->out = block_take(&loop_current->buffers)))
+    if (!http->out && !(http->out = block_take(&loop_current->buffers)))
         return -ENOMEM;
-    *room = conn->out + conn->out_len;
+    *room = http->out + http->out_len;
     return 0;
 }
 
-int conn_writev(struct http_conn *conn, const struct iovec *pieces, int n)
+int h1_conn_writev(struct h1_conn *http, const struct iovec *pieces, int n)
 {
     size_t len = length_of(pieces, n);
     if (len > MAX_COPY)
-        return write_through(conn, pieces, n);
+        return write_through(http, pieces, n);
     char *room;
-    int rc = conn_output(conn, (uint32_t)len, &room);
+    int rc = h1_conn_output(http, (uint32_t)len, &room);
     if (UNLIKELY(rc < 0))
-        return rc == -ENOMEM ? write_through(conn, pieces, n) : rc;
+        return rc == -ENOMEM ? write_through(http, pieces, n) : rc;
     for (int i = 0; i < n; i++) {
         memcpy(room, pieces[i].iov_base, pieces[i].iov_len);
         room += pieces[i].iov_len;
     }
-    conn_commit(conn, len);
+    h1_conn_commit(http, len);
     return 0;
 }
 
-int conn_write(struct http_conn *conn, const void *data, size_t len)
+int h1_conn_write(struct h1_conn *http, const void *data, size_t len)
 {
     struct iovec piece = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
-    return len > 0 ? conn_writev(conn, &piece, 1) : conn->error;
+    return len > 0 ? h1_conn_writev(http, &piece, 1) : http->error;
 }
 
-NO_INLINE void conn_flushed_part(struct http_conn *conn, ssize_t n)
+NO_INLINE void h1_conn_flushed_part(struct h1_conn *http, ssize_t n)
 {
     if (n > 0) {
-        conn->work->sent += (uint64_t)n;
-        conn->out_len -= (uint32_t)n;
-        memmove(conn->out, conn->out + n, conn->out_len);
+        http->work->sent += (uint64_t)n;
+        http->out_len -= (uint32_t)n;
+        memmove(http->out, http->out + n, http->out_len);
     } else if (n != -EAGAIN) {
-        conn->error = (int)n;
+        http->error = (int)n;
     }
 }
 
-void conn_flush_some(void *arg)
+void h1_conn_flush_some(void *arg)
 {
-    struct http_conn *conn = arg;
-    if (conn->out_len > 0 || stream_is_holding(&conn->stream))
-        conn_flush_here(conn);
+    struct h1_conn *http = arg;
+    if (http->out_len > 0 || conn_is_holding(&http->conn))
+        h1_conn_flush_here(http);
+}
+
+static void flush_unsent(struct leaving *leaving)
+{
+    h1_conn_flush_some(CONTAINER_OF(leaving, struct h1_conn_work, unsent)->http);
+}
+
+void h1_conn_flush_at_leaving(struct h1_conn *http)
+{
+    http->work->unsent.fn = flush_unsent;
+    http->work->http = http;
+    loop_at_leaving(loop_current, &http->work->unsent);
 }

@@ -1,66 +1,66 @@
 /* Waiting for the peer of a connection. */
 #include "async/task.h"
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 
 #include <errno.h>
 
-static bool has_ended(const struct http_conn *conn)
+static bool has_ended(const struct h1_conn *http)
 {
-    return conn->work && conn->work->peer_ended;
+    return http->work && http->work->peer_ended;
 }
 
-bool conn_was_interrupted(int rc)
+bool h1_conn_was_interrupted(int rc)
 {
     return rc == -ECANCELED || rc == -EBUSY ||
            (rc == -ETIMEDOUT && task_deadline_passed(loop_current, loop_current->current));
 }
 
-int conn_wait(struct http_conn *conn, uint32_t state, int64_t until)
+int h1_conn_wait(struct h1_conn *http, uint32_t state, int64_t until)
 {
     struct tepal_task *task = loop_current->current;
     bool told = task->cancel_told;
     int rc;
     /* That the peer has ended its side may become known while this waits. */
     do {
-        bool aside = has_ended(conn) && task_set_aside_cancel(task);
-        rc = state == IO_READ ? stream_wait_read(&conn->stream, until)
-                              : stream_wait_write(&conn->stream, until);
+        bool aside = has_ended(http) && task_set_aside_cancel(task);
+        rc = state == IO_READ ? conn_wait_read(&http->conn, until)
+                              : conn_wait_write(&http->conn, until);
         task_restore_cancel(task, aside);
-    } while (UNLIKELY(rc == -ECANCELED) && has_ended(conn));
+    } while (UNLIKELY(rc == -ECANCELED) && has_ended(http));
     if (rc != -ECANCELED)
         task->cancel_told = told;
     return rc;
 }
 
-int conn_may_wait(struct http_conn *conn)
+int h1_conn_may_wait(struct h1_conn *http)
 {
     struct loop *loop = loop_current;
     struct tepal_task *task = loop->current;
-    bool aside = has_ended(conn) && task_set_aside_cancel(task);
+    bool aside = has_ended(http) && task_set_aside_cancel(task);
     int rc = task_may_wait(loop, task);
     task_restore_cancel(task, aside);
     return rc;
 }
 
-int conn_give_way(struct http_conn *conn)
+int h1_conn_give_way(struct h1_conn *http)
 {
     struct tepal_task *task = loop_current->current;
-    bool aside = has_ended(conn) && task_set_aside_cancel(task);
+    bool aside = has_ended(http) && task_set_aside_cancel(task);
     int rc = tepal_sleep_ms(0);
     task_restore_cancel(task, aside);
     return rc;
 }
 
-int conn_check(struct http_conn *conn)
+int h1_conn_check(struct h1_conn *http)
 {
     struct tepal_task *task = loop_current->current;
-    bool aside = has_ended(conn) && task_set_aside_cancel(task);
+    bool aside = has_ended(http) && task_set_aside_cancel(task);
     int rc = task_check(loop_current, task);
     task_restore_cancel(task, aside);
     return rc;
 }
 
-int64_t conn_time_left(int64_t timeout_ms, uint64_t min_rate, uint64_t octets, int64_t waited_ms)
+int64_t h1_conn_time_left(int64_t timeout_ms, uint64_t min_rate, uint64_t octets, int64_t waited_ms)
 {
     if (timeout_ms == TEPAL_NEVER || min_rate == 0)
         return timeout_ms;

@@ -7,6 +7,7 @@
 #include "async/group.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/listener.h"
 #include "net/place.h"
 
@@ -19,9 +20,9 @@ enum { DEFAULT_MAX_CONNECTIONS = 10000, DEFAULT_HANDSHAKE_MS = 10 * 1000 };
 
 struct acceptor {
     tepal_listener *listener;
-    tepal_serve_fn *fn;
+    tepal_conn_fn *fn;
     void *arg;
-    tepal_serve_options options;
+    tepal_listener_serve_options options;
     tepal_group *accepting;    /* the task that accepts */
     tepal_group *connections;  /* a task for each */
     struct ending ending;      /* the signals, if they end it */
@@ -32,16 +33,16 @@ struct acceptor {
 
 struct served {
     struct acceptor *acceptor;
-    tepal_conn *stream;
+    tepal_conn *conn;
 };
 
 /* The TLS handshake, where there is one. What fails in it is the client's affair. */
-static int secure(const struct acceptor *a, tepal_conn *stream)
+static int secure(const struct acceptor *a, tepal_conn *conn)
 {
     if (!a->options.tls)
         return 0;
-    int64_t before = tepal_deadline_in(a->options.handshake_timeout_ms);
-    int rc = tepal_conn_start_tls(stream, a->options.tls, NULL);
+    int64_t before = tepal_deadline_in_ms(a->options.handshake_timeout_ms);
+    int rc = tepal_conn_start_tls(conn, a->options.tls, NULL);
     tepal_deadline_restore(before);
     return rc;
 }
@@ -51,9 +52,9 @@ static int serve_connection(void *arg)
     struct served served = *(struct served *)arg;
     struct acceptor *a = served.acceptor;
     mem_free(arg);
-    if (secure(a, served.stream) == 0)
-        a->fn(served.stream, a->arg);
-    tepal_conn_close(served.stream);
+    if (secure(a, served.conn) == 0)
+        a->fn(served.conn, a->arg);
+    tepal_conn_close(served.conn);
     a->n_connections--;
     if (a->waiter)
         task_wake(a->waiter, 0);
@@ -61,18 +62,18 @@ static int serve_connection(void *arg)
 }
 
 /* Starts the task of a connection, or ends the connection. */
-static int start(struct acceptor *a, tepal_conn *stream)
+static int start(struct acceptor *a, tepal_conn *conn)
 {
     struct served *served = mem_alloc(sizeof(*served));
     tepal_spawn_options options = { .name = a->options.name, .stack_size = a->options.stack_size };
     int rc = -ENOMEM;
     if (served) {
-        *served = (struct served){ .acceptor = a, .stream = stream };
+        *served = (struct served){ .acceptor = a, .conn = conn };
         rc = tepal_spawn(a->connections, serve_connection, served, &options);
     }
     if (rc < 0) {
         mem_free(served);
-        tepal_conn_abort(stream);
+        tepal_conn_abort(conn);
         return rc;
     }
     a->n_connections++;
@@ -81,7 +82,7 @@ static int start(struct acceptor *a, tepal_conn *stream)
 
 static int accept_next(struct acceptor *a)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     while (a->n_connections >= a->options.max_connections) {
         a->waiter = loop_current->current;
         int rc = task_wait(loop_current, "a connection to end", TEPAL_NEVER);
@@ -89,8 +90,8 @@ static int accept_next(struct acceptor *a)
         if (rc < 0)
             return rc;
     }
-    int rc = tepal_accept(a->listener, &stream);
-    return rc < 0 ? rc : start(a, stream);
+    int rc = tepal_listener_open_conn(a->listener, &conn);
+    return rc < 0 ? rc : start(a, conn);
 }
 
 static int accept_all(void *arg)
@@ -111,7 +112,7 @@ static int accept_all(void *arg)
 static void on_wish_to_end(void *arg, int number)
 {
     struct acceptor *a = arg;
-    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
+    tepal_logf(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
     tepal_group_cancel(a->accepting);
 }
 
@@ -136,9 +137,9 @@ static void end(struct acceptor *a, struct tepal_task *task)
     bool cancelled = task_set_aside_cancel(task);
     tepal_group_close(a->accepting);
     if (a->n_connections > 0 && patience > 0) {
-        tepal_log(TEPAL_LOG_INFO, "waiting for %zu connection%s, at most %lld ms", a->n_connections,
-                  a->n_connections == 1 ? "" : "s", (long long)patience);
-        (void)tepal_deadline_in(patience);
+        tepal_logf(TEPAL_LOG_INFO, "waiting for %zu connection%s, at most %lld ms",
+                   a->n_connections, a->n_connections == 1 ? "" : "s", (long long)patience);
+        (void)tepal_deadline_in_ms(patience);
         (void)tepal_group_wait(a->connections);
     }
     if (patience != TEPAL_NEVER)
@@ -148,9 +149,10 @@ static void end(struct acceptor *a, struct tepal_task *task)
     task_restore_cancel(task, cancelled);
 }
 
-static void set_options(tepal_serve_options *out, const tepal_serve_options *options)
+static void set_options(tepal_listener_serve_options *out,
+                        const tepal_listener_serve_options *options)
 {
-    *out = options ? *options : (tepal_serve_options){ 0 };
+    *out = options ? *options : (tepal_listener_serve_options){ 0 };
     if (out->max_connections == 0)
         out->max_connections = DEFAULT_MAX_CONNECTIONS;
     if (out->handshake_timeout_ms == 0)
@@ -159,8 +161,8 @@ static void set_options(tepal_serve_options *out, const tepal_serve_options *opt
         out->name = "connection";
 }
 
-int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg,
-                         const tepal_serve_options *options)
+int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, const void *arg,
+                         const tepal_listener_serve_options *options)
 {
     struct tepal_task *task = task_need("tepal_listener_serve");
     int rc = task_check(loop_current, task);
@@ -169,9 +171,12 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
     listener_need(listener, "tepal_listener_serve");
     if (!fn)
         misuse("tepal_listener_serve", "the function is NULL");
-    struct acceptor a = { .listener = listener, .fn = fn, .arg = arg };
+    struct acceptor a = { .listener = listener, .fn = fn, .arg = (void *)arg };
     set_options(&a.options, options);
-    rc = a.options.tls ? tepal_tls_status(a.options.tls) : 0;
+    rc = room_check("tepal_listener_serve", a.options.later, sizeof(a.options.later));
+    if (rc < 0)
+        return rc;
+    rc = a.options.tls ? tepal_tls_error(a.options.tls) : 0;
     if (rc < 0)
         return rc;
     /* The tasks must not inherit the deadline: they are to have their time to end after it. */
@@ -189,21 +194,21 @@ int tepal_listener_serve(tepal_listener *listener, tepal_serve_fn *fn, void *arg
     return rc;
 }
 
-int tepal_listen_and_serve(const tepal_listen_options *where, tepal_serve_fn *fn, void *arg,
-                           const tepal_serve_options *options)
+int tepal_listener_open_and_serve(const tepal_listener_options *where, tepal_conn_fn *fn,
+                                  const void *arg, const tepal_listener_serve_options *options)
 {
-    int rc = task_check(loop_current, task_need("tepal_listen_and_serve"));
+    int rc = task_check(loop_current, task_need("tepal_listener_open_and_serve"));
     if (rc < 0)
         return rc;
     char text[300];
     tepal_listener *listener = NULL;
-    rc = tepal_listen(&listener, where);
+    rc = tepal_listener_open(&listener, where);
     if (rc < 0) {
         place_complain(where, rc);
         return rc;
     }
     place_write(text, sizeof(text), where, tepal_listener_port(listener));
-    tepal_log(TEPAL_LOG_INFO, "listening on %s", text);
+    tepal_logf(TEPAL_LOG_INFO, "listening on %s", text);
     rc = tepal_listener_serve(listener, fn, arg, options);
     tepal_listener_close(listener);
     return rc;

@@ -1,4 +1,4 @@
-/* The memory of a stream's buffers. It knows nothing of reading and writing. */
+/* The memory of a connection's buffers. It knows nothing of reading and writing. */
 #include "net/buffers.h"
 
 #include "async/loop.h"
@@ -65,20 +65,20 @@ void octets_release(struct octets *octets)
     *octets = (struct octets){ 0 };
 }
 
-struct stream_buffers *buffers_need(struct tepal_conn *stream)
+struct conn_buffers *buffers_need(struct tepal_conn *conn)
 {
-    if (!stream->buffers) {
-        stream->buffers = mem_zalloc(sizeof(*stream->buffers));
-        if (stream->buffers)
-            stream->buffers->max_out = LOOP_BUFFER_SIZE;
+    if (!conn->buffers) {
+        conn->buffers = mem_zalloc(sizeof(*conn->buffers));
+        if (conn->buffers)
+            conn->buffers->max_out = LOOP_BUFFER_SIZE;
     }
-    return stream->buffers;
+    return conn->buffers;
 }
 
-void buffers_free(struct tepal_conn *stream)
+void buffers_free(struct tepal_conn *conn)
 {
-    struct stream_buffers *b = stream->buffers;
-    stream->buffers = NULL;
+    struct conn_buffers *b = conn->buffers;
+    conn->buffers = NULL;
     b->in.start = b->in.end = b->out.start = b->out.end = 0;
     octets_release(&b->in);
     octets_release(&b->out);

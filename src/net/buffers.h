@@ -1,7 +1,7 @@
-/* What a stream holds for its user: octets that have come and were not asked for yet (reader.c),
+/* What a connection holds for its user: octets that have come and were not asked for yet (reader.c),
  * and octets that were put and have not gone yet (writer.c).
  *
- * Made at first use. Memory for octets is held only while there are some, so that a stream that
+ * Made at first use. Memory for octets is held only while there are some, so that a connection that
  * waits for its peer costs this struct and no more.
  */
 #ifndef TEPAL_NET_BUFFERS_H
@@ -9,7 +9,7 @@
 
 #include "base/platform.h"
 
-#include "net/stream.h"
+#include "net/conn.h"
 #include "net/turns.h"
 
 #include <stddef.h>
@@ -20,7 +20,7 @@ struct octets {
     size_t start, end, cap;
 };
 
-struct stream_buffers {
+struct conn_buffers {
     struct octets in, out;
     struct turns writers; /* while another task is in the middle of writing */
     size_t max_out;       /* octets that may be put without one of them going */
@@ -28,11 +28,11 @@ struct stream_buffers {
     int out_error;        /* of writing: nothing more is written */
 };
 
-/* The stream's buffers; NULL when memory is short. */
-struct stream_buffers *buffers_need(struct tepal_conn *stream);
+/* The connection's buffers; NULL when memory is short. */
+struct conn_buffers *buffers_need(struct tepal_conn *conn);
 
 /* Frees them, with all that is in them. */
-void buffers_free(struct tepal_conn *stream);
+void buffers_free(struct tepal_conn *conn);
 
 static inline size_t octets_len(const struct octets *octets)
 {
@@ -52,25 +52,24 @@ void octets_release(struct octets *octets);
 /* --- writer.c --------------------------------------------------------------------------------- */
 
 /* Whether a task is in the middle of writing. */
-static inline bool writer_is_inside(const struct tepal_conn *stream)
+static inline bool writer_is_inside(const struct tepal_conn *conn)
 {
-    return stream->io.writer ||
-           (stream->buffers && UNLIKELY(stream->buffers->writers.next != NULL));
+    return conn->io.writer || (conn->buffers && UNLIKELY(conn->buffers->writers.next != NULL));
 }
 
 /* Begins a call that writes: waits until no other task is in the middle of one. Misuse, named call,
  * outside of a task. Suspends if there is one. Returns 0, and writer_leave() must follow; or an
- * error, and then the stream must not be touched any more. */
-int writer_enter(struct tepal_conn *stream, const char *call);
+ * error, and then the connection must not be touched any more. */
+int writer_enter(struct tepal_conn *conn, const char *call);
 
 /* Ends it, with this result. */
-int writer_leave(struct tepal_conn *stream, int result);
+int writer_leave(struct tepal_conn *conn, int result);
 
 /* Writes all that was put. Suspends while the peer is slow. Returns 0 or a negative error, the same
  * again for each call after one that has made the output useless. */
-int writer_flush(struct tepal_conn *stream);
+int writer_flush(struct tepal_conn *conn);
 
 /* Writes as much of it as the peer takes at once. Does not suspend. */
-void writer_flush_some(struct tepal_conn *stream);
+void writer_flush_some(struct tepal_conn *conn);
 
 #endif

@@ -5,8 +5,9 @@
 
 #include "async/task.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/dns.h"
-#include "net/stream.h"
+#include "net/conn.h"
 
 #include <tepal/tls.h>
 
@@ -71,7 +72,7 @@ static int begin_socket(const struct race *race, const struct addr *addr, int *r
     int fd = socket_new(family);
     if (fd < 0)
         return fd;
-    socket_set_stream_options(fd, family);
+    socket_set_conn_options(fd, family);
     if (race->nagle && family != AF_UNIX)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof(off));
     *rc = 0;
@@ -96,24 +97,24 @@ static int begin(struct race *race)
     const struct addr *addr = &race->addrs[race->next++];
     if (race->local && race->local->sa.sa_family != addr->sa.sa_family)
         return -EADDRNOTAVAIL;
-    struct tepal_conn *stream = mem_zalloc(sizeof(*stream));
-    if (!stream)
+    struct tepal_conn *conn = mem_zalloc(sizeof(*conn));
+    if (!conn)
         return -ENOMEM;
     int rc, fd = begin_socket(race, addr, &rc);
-    int added = fd < 0 ? fd : stream_open_socket(stream, race->loop, fd);
+    int added = fd < 0 ? fd : conn_open_socket(conn, race->loop, fd);
     if (added < 0) {
         if (fd >= 0)
             close(fd);
-        mem_free(stream);
+        mem_free(conn);
         return added;
     }
     if (rc == 0) {
-        race->winner = stream;
+        race->winner = conn;
         return 0;
     }
-    stream->io.state &= ~(uint32_t)IO_WRITE;
-    stream->io.writer = race->loop->current;
-    race->runners[race->n_runners++] = stream;
+    conn->io.state &= ~(uint32_t)IO_WRITE;
+    conn->io.writer = race->loop->current;
+    race->runners[race->n_runners++] = conn;
     race->next_at = loop_time_after(race->loop->now, race->delay);
     return 0;
 }
@@ -121,12 +122,12 @@ static int begin(struct race *race)
 /* Takes a runner out of the race. */
 static struct tepal_conn *take(struct race *race, int i)
 {
-    struct tepal_conn *stream = race->runners[i];
-    stream->io.writer = NULL;
+    struct tepal_conn *conn = race->runners[i];
+    conn->io.writer = NULL;
     race->n_runners--;
     for (; i < race->n_runners; i++)
         race->runners[i] = race->runners[i + 1];
-    return stream;
+    return conn;
 }
 
 /* Looks at the runners whose attempt has ended. */
@@ -144,13 +145,13 @@ static void look(struct race *race)
             error = errno;
         else if (error == 0 && is_connected_to_itself(io->fd))
             error = ECONNREFUSED;
-        struct tepal_conn *stream = take(race, i);
+        struct tepal_conn *conn = take(race, i);
         if (error == 0) {
-            race->winner = stream;
+            race->winner = conn;
             return;
         }
-        note_failure(race, stream_error(error));
-        tepal_conn_close(stream);
+        note_failure(race, conn_error(error));
+        tepal_conn_close(conn);
     }
 }
 
@@ -250,7 +251,7 @@ static int run(struct race *race)
 }
 
 /* Runs the race, which has room for max addresses, and takes those that lost off the road. */
-static int connect_any(tepal_conn **stream, struct race *race, size_t max)
+static int connect_any(tepal_conn **conn, struct race *race, size_t max)
 {
     race->loop = loop_current;
     race->runners = mem_alloc(max * sizeof(struct tepal_conn *));
@@ -259,12 +260,12 @@ static int connect_any(tepal_conn **stream, struct race *race, size_t max)
         tepal_conn_close(take(race, race->n_runners - 1));
     mem_free(race->runners);
     if (rc == 0)
-        *stream = race->winner;
+        *conn = race->winner;
     return rc;
 }
 
 /* Fills in what the options say. *local is for the address to connect from. */
-static int set_options(struct race *race, const tepal_connect_options *options, struct addr *local)
+static int set_options(struct race *race, const tepal_conn_options *options, struct addr *local)
 {
     int64_t delay = options->attempt_delay_ms;
     race->nagle = options->nagle;
@@ -279,8 +280,8 @@ static int set_options(struct race *race, const tepal_connect_options *options, 
     return rc;
 }
 
-int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
-                  const tepal_connect_options *options)
+int connect_addrs(tepal_conn **conn, const tepal_addr *addrs, int n,
+                  const tepal_conn_options *options)
 {
     struct addr local;
     struct race race = { .n = n };
@@ -291,14 +292,14 @@ int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
     if (!race.addrs)
         return -ENOMEM;
     interleave(race.addrs, addrs, n);
-    rc = connect_any(stream, &race, (size_t)n);
+    rc = connect_any(conn, &race, (size_t)n);
     mem_free(race.addrs);
     return rc;
 }
 
 /* Connects to an address of a lookup that has begun. */
-static int connect_found(tepal_conn **stream, struct dns_lookup *lookup, uint16_t port,
-                         const tepal_connect_options *options)
+static int connect_found(tepal_conn **conn, struct dns_lookup *lookup, uint16_t port,
+                         const tepal_conn_options *options)
 {
     struct addr local;
     struct race race = { .lookup = lookup, .port = port };
@@ -314,47 +315,49 @@ static int connect_found(tepal_conn **stream, struct dns_lookup *lookup, uint16_
     race.addrs = mem_alloc(max * sizeof(*race.addrs));
     if (!race.addrs)
         return -ENOMEM;
-    rc = connect_any(stream, &race, max);
+    rc = connect_any(conn, &race, max);
     mem_free(race.addrs);
     return rc;
 }
 
-static int connect_host(tepal_conn **stream, const char *host, uint16_t port,
-                        const tepal_connect_options *options)
+static int connect_host(tepal_conn **conn, const char *host, uint16_t port,
+                        const tepal_conn_options *options)
 {
-    task_need("tepal_connect");
+    task_need("tepal_conn_open");
     struct dns_lookup lookup = { .max = dns_max_addresses() };
     lookup.addrs = mem_alloc(lookup.max * sizeof(*lookup.addrs));
     if (!lookup.addrs)
         return -ENOMEM;
-    int rc = dns_lookup_begin(&lookup, host, options->family, "tepal_connect");
+    int rc = dns_lookup_begin(&lookup, host, options->family, "tepal_conn_open");
     if (rc == 0) {
-        rc = connect_found(stream, &lookup, port, options);
+        rc = connect_found(conn, &lookup, port, options);
         dns_lookup_end(&lookup);
     }
     mem_free(lookup.addrs);
     return rc;
 }
 
-int tepal_connect(tepal_conn **stream, const char *host, uint16_t port,
-                  const tepal_connect_options *options)
+int tepal_conn_open(tepal_conn **conn, const char *host, uint16_t port,
+                    const tepal_conn_options *options)
 {
-    static const tepal_connect_options defaults;
+    static const tepal_conn_options defaults;
     options = options ? options : &defaults;
-    int rc = connect_host(stream, host, port, options);
+    int rc = room_check("tepal_conn_open", options->later, sizeof(options->later));
+    if (rc == 0)
+        rc = connect_host(conn, host, port, options);
     if (rc < 0 || !options->tls)
         return rc;
-    rc = tepal_conn_start_tls(*stream, options->tls, &(tepal_start_tls_options){ .host = host });
+    rc = tepal_conn_start_tls(*conn, options->tls, &(tepal_start_tls_options){ .host = host });
     if (rc < 0)
-        tepal_conn_close(*stream);
+        tepal_conn_close(*conn);
     return rc;
 }
 
-int tepal_connect_unix(tepal_conn **stream, const char *path)
+int tepal_conn_open_unix(tepal_conn **conn, const char *path)
 {
-    int rc = task_check(loop_current, task_need("tepal_connect_unix"));
+    int rc = task_check(loop_current, task_need("tepal_conn_open_unix"));
     if (!path)
-        misuse("tepal_connect_unix", "the path is NULL");
+        misuse("tepal_conn_open_unix", "the path is NULL");
     struct addr addr;
     if (rc == 0)
         rc = addr_from_path(&addr, path);
@@ -365,12 +368,12 @@ int tepal_connect_unix(tepal_conn **stream, const char *path)
     for (int64_t pause_ms = 1; rc == 0;
          pause_ms = pause_ms * 2 < MAX_PAUSE_MS ? pause_ms * 2 : MAX_PAUSE_MS) {
         struct race race = { .addrs = &addr, .n = 1 };
-        rc = connect_any(stream, &race, 1);
+        rc = connect_any(conn, &race, 1);
         if (rc != -EAGAIN)
             break;
         rc = tepal_sleep_ms(pause_ms);
     }
     if (rc == 0)
-        (*stream)->ops = &stream_unix_ops;
+        (*conn)->ops = &conn_unix_ops;
     return rc;
 }

@@ -7,8 +7,8 @@
 #include <tepal/net.h>
 
 /* Connects to one of n addresses (n > 0), which are tried in turns of their families. Suspends.
- * Returns as tepal_connect(). */
-int connect_addrs(tepal_conn **stream, const tepal_addr *addrs, int n,
-                  const tepal_connect_options *options);
+ * Returns as tepal_conn_open(). */
+int connect_addrs(tepal_conn **conn, const tepal_addr *addrs, int n,
+                  const tepal_conn_options *options);
 
 #endif

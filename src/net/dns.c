@@ -5,6 +5,7 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/addr.h"
 #include "net/dns_names.h"
 
@@ -198,8 +199,8 @@ static void follow_system(struct dns *dns)
         free_given(&again);
     }
     if (rc < 0)
-        tepal_log(TEPAL_LOG_WARNING, "the changed configuration of DNS could not be read: %s",
-                  tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_WARNING, "the changed configuration of DNS could not be read: %s",
+                   tepal_code_text(rc));
 }
 
 int tepal_dns_configure(const tepal_dns_options *options)
@@ -213,7 +214,8 @@ int tepal_dns_configure(const tepal_dns_options *options)
     if ((options->n_servers > 0 && !options->servers) ||
         (options->n_search > 0 && !options->search))
         return -EINVAL;
-    return configure(loop, options);
+    int rc = room_check("tepal_dns_configure", options->later, sizeof(options->later));
+    return rc < 0 ? rc : configure(loop, options);
 }
 
 void tepal_dns_flush(void)
@@ -413,8 +415,10 @@ int tepal_resolve(tepal_addr *addrs, size_t max, const char *host,
                   const tepal_resolve_options *options)
 {
     struct dns_lookup lookup = { .addrs = addrs, .max = max };
-    int rc =
-        dns_lookup_begin(&lookup, host, options ? options->family : AF_UNSPEC, "tepal_resolve");
+    int family = options ? options->family : AF_UNSPEC;
+    int rc = options ? room_check("tepal_resolve", options->later, sizeof(options->later)) : 0;
+    if (rc == 0)
+        rc = dns_lookup_begin(&lookup, host, family, "tepal_resolve");
     if (rc < 0)
         return rc;
     rc = wait_for_all(&lookup);
@@ -424,6 +428,6 @@ int tepal_resolve(tepal_addr *addrs, size_t max, const char *host,
 
 size_t dns_max_addresses(void)
 {
-    struct dns *dns = find_dns(loop_need("tepal_connect"));
+    struct dns *dns = find_dns(loop_need("tepal_conn_open"));
     return dns ? dns->names.options.max_addresses : DEFAULT_MAX_ADDRESSES;
 }

@@ -25,7 +25,7 @@ struct channel_socket {
     struct list node;
     struct io io;
     struct dns_channel *channel;
-    bool is_stream, wants_write;
+    bool is_conn, wants_write;
     int error; /* that c-ares is to find when it reads */
 };
 
@@ -94,7 +94,7 @@ static ares_ssize_t receive(ares_socket_t fd, void *buffer, size_t size, int fla
         }
         n = recvfrom(fd, buffer, size, flags, from, from_len);
         /* What has not even a head is nothing; c-ares would give the server up. */
-    } while (n >= 0 && n < MESSAGE_HEAD && !s->is_stream);
+    } while (n >= 0 && n < MESSAGE_HEAD && !s->is_conn);
     if (n > 0)
         s->io.state |= IO_READ;
     return n;
@@ -110,7 +110,7 @@ static ares_ssize_t transmit(ares_socket_t fd, const struct iovec *pieces, int n
         return sent;
     if (sent >= 0) {
         s->io.state |= IO_WRITE;
-    } else if (errno == ECONNREFUSED && !s->is_stream) {
+    } else if (errno == ECONNREFUSED && !s->is_conn) {
         /* That is about the datagram before. Nobody listens there, which c-ares has to know of all
          * its questions to that server, and not only of this one. */
         s->error = errno;
@@ -132,7 +132,7 @@ static int on_opened(ares_socket_t fd, int type, void *arg)
     if (s) {
         s->io = (struct io){ .fd = fd, .fn = on_event };
         s->channel = channel;
-        s->is_stream = type == SOCK_STREAM;
+        s->is_conn = type == SOCK_STREAM;
         rc = poller_add(&channel->loop->poller, &s->io);
     }
     if (rc < 0) {

@@ -1,11 +1,14 @@
 /* Listeners: opening and closing them. They know nothing of what is spoken on a connection. */
 #include "net/listener.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
-#include "net/stream.h"
+#include "base/room.h"
+#include "net/conn.h"
 #include "net/turns.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +18,7 @@ enum {
 };
 
 static int bind_socket(struct tepal_listener *listener, int fd, const struct addr *addr,
-                       const tepal_listen_options *options)
+                       const tepal_listener_options *options)
 {
     int on = 1, family = addr->sa.sa_family;
     if (options->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0)
@@ -30,28 +33,34 @@ static int bind_socket(struct tepal_listener *listener, int fd, const struct add
     return bind(fd, &addr->sa, addr->len) < 0 ? -errno : 0;
 }
 
+/* Watches a listening socket, which is the listener's then. There must be room for it in sockets. */
+static int watch_socket(struct tepal_listener *listener, int fd)
+{
+    struct listener_socket *s = &listener->sockets[listener->n_sockets];
+    *s = (struct listener_socket){ .io = { .fd = fd, .fn = listener_on_ready },
+                                   .listener = listener };
+    int rc = poller_add(&listener->loop->poller, &s->io);
+    listener->n_sockets += rc == 0;
+    return rc;
+}
+
 /* There must be room for it in sockets. */
 static int add_socket(struct tepal_listener *listener, const struct addr *addr,
-                      const tepal_listen_options *options)
+                      const tepal_listener_options *options)
 {
     int fd = socket_new(addr->sa.sa_family);
     if (fd < 0)
         return fd;
-    struct listener_socket *s = &listener->sockets[listener->n_sockets];
-    *s = (struct listener_socket){ .io = { .fd = fd, .fn = listener_on_ready },
-                                   .listener = listener };
     int rc = bind_socket(listener, fd, addr, options);
     if (rc == 0 && listen(fd, options->backlog ? options->backlog : DEFAULT_BACKLOG) < 0)
         rc = -errno;
     if (rc == 0)
-        rc = poller_add(&listener->loop->poller, &s->io);
+        rc = watch_socket(listener, fd);
     if (rc < 0) {
         unix_file_remove(&listener->file);
         close(fd);
-        return rc;
     }
-    listener->n_sockets++;
-    return 0;
+    return rc;
 }
 
 static int make_room(struct tepal_listener *listener, int n)
@@ -61,7 +70,7 @@ static int make_room(struct tepal_listener *listener, int n)
     return listener->sockets ? 0 : -ENOMEM;
 }
 
-static int open_unix(struct tepal_listener *listener, const tepal_listen_options *options)
+static int open_unix(struct tepal_listener *listener, const tepal_listener_options *options)
 {
     struct addr addr;
     int rc = addr_from_path(&addr, options->path);
@@ -87,14 +96,14 @@ static bool may_do_without(const struct addr *addr, int error, const char *host)
         return false;
     if (host && !IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr)) {
         tepal_addr missing = addr_to_public(addr);
-        tepal_log(TEPAL_LOG_WARNING, "%s: not listening on %s: %s", host,
-                  tepal_addr_text(&missing, text, sizeof(text)), tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_WARNING, "%s: not listening on %s: %s", host,
+                   tepal_addr_text(&missing, text, sizeof(text)), tepal_code_text(error));
     }
     return true;
 }
 
 static int open_addresses(struct tepal_listener *listener, struct addr *addrs, int n,
-                          const tepal_listen_options *options)
+                          const tepal_listener_options *options)
 {
     int rc = make_room(listener, n);
     listener->n_sockets = 0;
@@ -111,7 +120,7 @@ static int open_addresses(struct tepal_listener *listener, struct addr *addrs, i
     return rc;
 }
 
-static int open_tcp(struct tepal_listener *listener, const tepal_listen_options *options)
+static int open_tcp(struct tepal_listener *listener, const tepal_listener_options *options)
 {
     struct addr one, *addrs = NULL;
     uint16_t port = options->port == TEPAL_ANY_PORT ? 0 : (uint16_t)options->port;
@@ -132,19 +141,58 @@ static int open_tcp(struct tepal_listener *listener, const tepal_listen_options 
     return rc;
 }
 
-int tepal_listen(tepal_listener **out, const tepal_listen_options *options)
+/* Whether a descriptor is a stream socket that listens, of a kind that can be served. */
+static int check_given(int fd)
 {
-    struct loop *loop = loop_need("tepal_listen");
+    int type = socket_option(fd, SO_TYPE);
+    if (type < 0)
+        return type;
+    int family = socket_option(fd, SO_DOMAIN);
+    bool is_known = family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+    return is_known && type == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) == 1 ? 0 : -EINVAL;
+}
+
+/* Takes a duplicate of a socket that others have made: the original is theirs to close. */
+static int open_given(struct tepal_listener *listener, int given)
+{
+    int rc = check_given(given);
+    if (rc == 0)
+        rc = make_room(listener, 1);
+    if (rc < 0)
+        return rc;
+    int fd = fcntl(given, F_DUPFD_CLOEXEC, FD_FIRST);
+    int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+    if (fd < 0)
+        return -errno;
+    rc = fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : watch_socket(listener, fd);
+    if (rc < 0)
+        close(fd);
+    return rc;
+}
+
+static int open_sockets(struct tepal_listener *listener, const tepal_listener_options *options)
+{
+    if (options->fd)
+        return open_given(listener, options->fd);
+    return options->path ? open_unix(listener, options) : open_tcp(listener, options);
+}
+
+int tepal_listener_open(tepal_listener **out, const tepal_listener_options *options)
+{
+    struct loop *loop = loop_need("tepal_listener_open");
     bool has_port = options && (options->port == TEPAL_ANY_PORT ||
                                 (options->port > 0 && options->port < 65536));
-    if (!has_port && !(options && options->path))
+    if (!has_port && !(options && (options->path || options->fd)))
         return -EINVAL;
+    int rc = room_check("tepal_listener_open", options->later, sizeof(options->later));
+    if (rc < 0)
+        return rc;
     tepal_listener *listener = mem_zalloc(sizeof(*listener));
     if (!listener)
         return -ENOMEM;
     listener->loop = loop;
     timer_init(&listener->again, listener_on_again);
-    int rc = options->path ? open_unix(listener, options) : open_tcp(listener, options);
+    rc = open_sockets(listener, options);
     if (rc < 0) {
         close_sockets(listener);
         listener_free(listener);

@@ -26,7 +26,7 @@ struct tepal_listener {
     struct listener_socket *sockets;
     int n_sockets;
     int next; /* the socket that is the first in its turn */
-    /* Called with each connection; the descriptor is its own from then on. NULL: tepal_accept()
+    /* Called with each connection; the descriptor is its own from then on. NULL: tepal_listener_open_conn()
      * is used. */
     void (*on_accept)(struct tepal_listener *listener, int fd, const struct addr *peer);
     /* Asked before each: false lets all wait for a while. NULL: always. */
@@ -40,7 +40,7 @@ struct tepal_listener {
     int64_t rest_until; /* ms: out of descriptors or memory */
     bool paused;        /* by listener_pause() */
     bool complained;    /* in the log, and what it was about has not ended */
-    bool closed;        /* under a task that leaves tepal_accept(), and frees it */
+    bool closed;        /* under a task that leaves tepal_listener_open_conn(), and frees it */
 };
 
 /* Stops accepting; connections wait in the backlog. Resuming also ends a rest: something is free. */

@@ -5,7 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/listener.h"
-#include "net/stream.h"
+#include "net/conn.h"
 #include "net/turns.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ enum {
 static void complain(struct tepal_listener *listener, int error)
 {
     if (!listener->complained)
-        tepal_log(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_error_text(error));
+        tepal_logf(TEPAL_LOG_WARNING, "accepting pauses: %s", tepal_code_text(error));
     listener->complained = true;
 }
 
@@ -78,7 +78,7 @@ static int accept_one(struct listener_socket *s, struct addr *peer)
     }
     if (peer->len < sizeof(sa_family_t))
         peer->sa.sa_family = AF_UNIX;
-    socket_set_stream_options(fd, peer->sa.sa_family);
+    socket_set_conn_options(fd, peer->sa.sa_family);
     /* The others are first the next time. */
     s->listener->next = (int)(s - s->listener->sockets + 1) % s->listener->n_sockets;
     return fd;
@@ -226,12 +226,12 @@ static int accept_any(struct tepal_listener *listener, struct addr *peer)
     return fd;
 }
 
-int tepal_accept(tepal_listener *listener, tepal_conn **stream)
+int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **conn)
 {
     struct addr peer;
     int rc, fd = -EAGAIN;
-    task_need("tepal_accept");
-    listener_need(listener, "tepal_accept");
+    task_need("tepal_listener_open_conn");
+    listener_need(listener, "tepal_listener_open_conn");
     do {
         rc = wait_for_any(listener);
         if (rc == 0)
@@ -241,7 +241,7 @@ int tepal_accept(tepal_listener *listener, tepal_conn **stream)
         listener_free(listener);
     if (rc < 0 || fd < 0)
         return rc < 0 ? rc : fd;
-    rc = stream_new_socket(stream, loop_current, fd, peer.sa.sa_family);
+    rc = conn_new_socket(conn, loop_current, fd, peer.sa.sa_family);
     if (rc < 0)
         close(fd);
     return rc;

@@ -8,10 +8,12 @@
 
 enum { FIRST_FREE_PORT = 1024 }; /* those below need privileges, unless the system says otherwise */
 
-void place_write(char *out, size_t size, const tepal_listen_options *where, int port)
+void place_write(char *out, size_t size, const tepal_listener_options *where, int port)
 {
     const char *host = where->host ? where->host : "all addresses";
-    if (where->path)
+    if (where->fd)
+        snprintf(out, size, "descriptor %d", where->fd);
+    else if (where->path)
         snprintf(out, size, "%s", where->path);
     else if (port == TEPAL_ANY_PORT)
         snprintf(out, size, "%s", host);
@@ -20,8 +22,10 @@ void place_write(char *out, size_t size, const tepal_listen_options *where, int 
 }
 
 /* More than the error itself says, or "". */
-static const char *hint(const tepal_listen_options *where, int rc)
+static const char *hint(const tepal_listener_options *where, int rc)
 {
+    if (where->fd)
+        return rc == -EINVAL ? " (it is no TCP or Unix stream socket that listens)" : "";
     if (where->path)
         return rc == -ENAMETOOLONG ? " (that of a socket has at most 107 octets)" : "";
     if (rc == -EACCES && where->port > 0 && where->port < FIRST_FREE_PORT)
@@ -35,12 +39,12 @@ static const char *hint(const tepal_listen_options *where, int rc)
     return "";
 }
 
-void place_complain(const tepal_listen_options *where, int rc)
+void place_complain(const tepal_listener_options *where, int rc)
 {
-    static const tepal_listen_options nowhere;
+    static const tepal_listener_options nowhere;
     char text[300];
     where = where ? where : &nowhere;
     place_write(text, sizeof(text), where, where->port);
-    tepal_log(TEPAL_LOG_ERROR, "cannot listen on %s: %s%s", text, tepal_error_text(rc),
-              hint(where, rc));
+    tepal_logf(TEPAL_LOG_ERROR, "cannot listen on %s: %s%s", text, tepal_code_text(rc),
+               hint(where, rc));
 }

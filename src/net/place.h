@@ -2,15 +2,15 @@
 #ifndef TEPAL_NET_PLACE_H
 #define TEPAL_NET_PLACE_H
 
-#include <tepal/stream.h>
+#include <tepal/conn.h>
 
 #include <stddef.h>
 
-/* Such as "all addresses, port 8080", "::1, port 80" or "/run/x.sock"; port: the one that it is, or
+/* Such as "all addresses, port 8080", "::1, port 80", "/run/x.sock" or "descriptor 3"; port: the one that it is, or
  * that is wanted. */
-void place_write(char *out, size_t size, const tepal_listen_options *where, int port);
+void place_write(char *out, size_t size, const tepal_listener_options *where, int port);
 
-/* Logs that tepal_listen() has failed by rc. */
-void place_complain(const tepal_listen_options *where, int rc);
+/* Logs that tepal_listener_open() has failed by rc. */
+void place_complain(const tepal_listener_options *where, int rc);
 
 #endif

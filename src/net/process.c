@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/pipe.h"
 #include "net/spawn.h"
 #include "net/turns.h"
@@ -135,7 +136,7 @@ static void on_kill(struct timer *timer)
 
 /* Finds out where a standard descriptor of the process leads. */
 static int redirect(struct tepal_process *process, struct spawn *spawn, int fd,
-                    enum tepal_process_stdio to)
+                    tepal_process_stdio to)
 {
     switch (to) {
     case TEPAL_STDIO_DEFAULT:
@@ -233,6 +234,8 @@ int tepal_process_open(tepal_process **process, const char *const *argv,
     if (options->death_signal < 0 || options->death_signal > SIGRTMAX)
         return -EINVAL;
     int rc = task_check(loop, task);
+    if (rc == 0)
+        rc = room_check("tepal_process_open", options->later, sizeof(options->later));
     if (rc < 0)
         return rc;
     tepal_process *p = mem_zalloc(sizeof(*p));

@@ -13,30 +13,30 @@
 
 /* What each call must do first. Returns 0 or the error to return. Every so often lets others run: a
  * task that reads line after line from the buffer must not have the loop to itself. */
-static int begin(struct tepal_conn *stream, const char *call)
+static int begin(struct tepal_conn *conn, const char *call)
 {
     task_need(call);
-    stream_need(stream, call);
-    int rc = stream_may_wait_read(stream);
+    conn_need(conn, call);
+    int rc = conn_may_wait_read(conn);
     if (rc == 0)
-        rc = buffers_need(stream) ? stream->buffers->in_error : -ENOMEM;
-    return rc < 0 ? (int)stream_left(stream, rc) : 0;
+        rc = buffers_need(conn) ? conn->buffers->in_error : -ENOMEM;
+    return rc < 0 ? (int)conn_left(conn, rc) : 0;
 }
 
 /* Reads what there is behind what is in the buffer, which has room for want octets in all then, and
  * for max if it must grow. Suspends. Returns 1, TEPAL_ECLOSED at the end, or another error. */
-static int fill(struct tepal_conn *stream, size_t want, size_t max)
+static int fill(struct tepal_conn *conn, size_t want, size_t max)
 {
-    struct octets *in = &stream->buffers->in;
+    struct octets *in = &conn->buffers->in;
     ssize_t n;
     do {
-        octets_release(in); /* a stream that waits needs none */
-        int rc = stream_wait_read(stream, TEPAL_NEVER);
+        octets_release(in); /* a connection that waits needs none */
+        int rc = conn_wait_read(conn, TEPAL_NEVER);
         if (rc == 0)
             rc = octets_reserve(in, want - octets_len(in), max);
         if (rc < 0)
             return rc;
-        n = stream_try_read(stream, in->data + in->end, in->cap - in->end);
+        n = conn_try_read(conn, in->data + in->end, in->cap - in->end);
     } while (n == -EAGAIN);
     if (n > 0) {
         in->end += (size_t)n;
@@ -56,34 +56,34 @@ static size_t take(struct octets *in, char *to, size_t size)
     return n;
 }
 
-bool stream_has_unread(const struct tepal_conn *stream)
+bool conn_has_unread(const struct tepal_conn *conn)
 {
-    return stream->buffers && octets_len(&stream->buffers->in) > 0;
+    return conn->buffers && octets_len(&conn->buffers->in) > 0;
 }
 
-ssize_t tepal_conn_read(tepal_conn *stream, void *buffer, size_t size)
+ssize_t tepal_conn_read(tepal_conn *conn, void *buffer, size_t size)
 {
     task_need("tepal_conn_read");
-    stream_need(stream, "tepal_conn_read");
+    conn_need(conn, "tepal_conn_read");
     if (size == 0) /* 0 is the end */
         return -EINVAL;
-    if (!stream->buffers)
-        return stream_left(stream, stream_read(stream, buffer, size, TEPAL_NEVER));
-    int rc = begin(stream, "tepal_conn_read");
+    if (!conn->buffers)
+        return conn_left(conn, conn_read(conn, buffer, size, TEPAL_NEVER));
+    int rc = begin(conn, "tepal_conn_read");
     if (rc < 0)
         return rc;
-    struct octets *in = &stream->buffers->in;
+    struct octets *in = &conn->buffers->in;
     size_t n = take(in, buffer, size);
     octets_release(in);
     if (n > 0)
         return (ssize_t)n;
-    return stream_left(stream, stream_read(stream, buffer, size, TEPAL_NEVER));
+    return conn_left(conn, conn_read(conn, buffer, size, TEPAL_NEVER));
 }
 
 /* --- Exactly ---------------------------------------------------------------------------------- */
 
 /* Lets the octets that have come be read again, and returns error; -ENOMEM when they are lost. */
-static int put_back(struct stream_buffers *b, const char *data, size_t len, int error)
+static int put_back(struct conn_buffers *b, const char *data, size_t len, int error)
 {
     if (len == 0)
         return error;
@@ -95,25 +95,25 @@ static int put_back(struct stream_buffers *b, const char *data, size_t len, int 
 }
 
 /* Without the way through the buffer. */
-static int read_directly(struct tepal_conn *stream, char *to, size_t size)
+static int read_directly(struct tepal_conn *conn, char *to, size_t size)
 {
-    struct octets *in = &stream->buffers->in;
+    struct octets *in = &conn->buffers->in;
     size_t done = take(in, to, size);
     octets_release(in);
     while (done < size) {
-        ssize_t n = stream_read(stream, to + done, size - done, TEPAL_NEVER);
+        ssize_t n = conn_read(conn, to + done, size - done, TEPAL_NEVER);
         if (n <= 0)
-            return put_back(stream->buffers, to, done, n == 0 ? TEPAL_ECLOSED : (int)n);
+            return put_back(conn->buffers, to, done, n == 0 ? TEPAL_ECLOSED : (int)n);
         done += (size_t)n;
     }
     return 0;
 }
 
-static int read_buffered(struct tepal_conn *stream, void *buffer, size_t size)
+static int read_buffered(struct tepal_conn *conn, void *buffer, size_t size)
 {
-    struct octets *in = &stream->buffers->in;
+    struct octets *in = &conn->buffers->in;
     while (octets_len(in) < size) {
-        int rc = fill(stream, size, size);
+        int rc = fill(conn, size, size);
         if (rc < 0)
             return rc;
     }
@@ -121,14 +121,14 @@ static int read_buffered(struct tepal_conn *stream, void *buffer, size_t size)
     return 0;
 }
 
-int tepal_conn_read_exactly(tepal_conn *stream, void *buffer, size_t size)
+int tepal_conn_read_exactly(tepal_conn *conn, void *buffer, size_t size)
 {
-    int rc = begin(stream, "tepal_conn_read_exactly");
+    int rc = begin(conn, "tepal_conn_read_exactly");
     if (rc < 0)
         return rc;
-    rc = size > LOOP_BUFFER_SIZE ? read_directly(stream, buffer, size)
-                                 : read_buffered(stream, buffer, size);
-    return (int)stream_left(stream, rc);
+    rc = size > LOOP_BUFFER_SIZE ? read_directly(conn, buffer, size)
+                                 : read_buffered(conn, buffer, size);
+    return (int)conn_left(conn, rc);
 }
 
 /* --- Up to a delimiter ------------------------------------------------------------------------ */
@@ -171,10 +171,10 @@ static ssize_t cut(struct octets *in, size_t end, size_t max, const struct delim
     return (ssize_t)len;
 }
 
-static ssize_t read_until(struct tepal_conn *stream, const struct delimiter *delimiter, size_t max,
+static ssize_t read_until(struct tepal_conn *conn, const struct delimiter *delimiter, size_t max,
                           char **data)
 {
-    struct octets *in = &stream->buffers->in;
+    struct octets *in = &conn->buffers->in;
     size_t most = delimiter->len + delimiter->after_cr, known = 0;
     most = max < SIZE_MAX - most ? max + most : SIZE_MAX;
     while (true) {
@@ -184,27 +184,27 @@ static ssize_t read_until(struct tepal_conn *stream, const struct delimiter *del
         known = octets_len(in);
         if (known >= most)
             return -EMSGSIZE;
-        int rc = fill(stream, known + 1, most);
+        int rc = fill(conn, known + 1, most);
         if (rc < 0)
             return rc;
     }
 }
 
-ssize_t tepal_conn_read_until(tepal_conn *stream, const void *delimiter, size_t delimiter_len,
+ssize_t tepal_conn_read_until(tepal_conn *conn, const void *delimiter, size_t delimiter_len,
                               size_t max, char **data)
 {
     if (delimiter_len == 0 || !delimiter)
         misuse("tepal_conn_read_until", "the delimiter is empty");
-    int rc = begin(stream, "tepal_conn_read_until");
+    int rc = begin(conn, "tepal_conn_read_until");
     if (rc < 0)
         return rc;
     struct delimiter wanted = { .data = delimiter, .len = delimiter_len };
-    return stream_left(stream, read_until(stream, &wanted, max, data));
+    return conn_left(conn, read_until(conn, &wanted, max, data));
 }
 
-ssize_t tepal_conn_read_line(tepal_conn *stream, size_t max, char **line)
+ssize_t tepal_conn_read_line(tepal_conn *conn, size_t max, char **line)
 {
     static const struct delimiter newline = { .data = "\n", .len = 1, .after_cr = true };
-    int rc = begin(stream, "tepal_conn_read_line");
-    return rc < 0 ? rc : stream_left(stream, read_until(stream, &newline, max, line));
+    int rc = begin(conn, "tepal_conn_read_line");
+    return rc < 0 ? rc : conn_left(conn, read_until(conn, &newline, max, line));
 }

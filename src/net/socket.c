@@ -1,10 +1,11 @@
-/* The stream operations straight on a socket. None of them waits. */
+/* The connection operations straight on a socket. None of them waits. */
 #include "async/loop.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/addr.h"
 #include "net/sigpipe.h"
-#include "net/stream.h"
+#include "net/conn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,61 +15,61 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-NO_INLINE ssize_t socket_read_failed(struct tepal_conn *stream, void *buffer, size_t size)
+NO_INLINE ssize_t socket_read_failed(struct tepal_conn *conn, void *buffer, size_t size)
 {
-    struct io *io = &stream->io;
+    struct io *io = &conn->io;
     ssize_t n = -1;
     /* At urgent data a signal that is pending lets the system say so with octets behind it. */
     if (errno == EAGAIN && (io->state & IO_STOPS))
         n = recv(io->fd, buffer, size, 0);
     if (n < 0)
-        return stream_failed(io, IO_READ);
-    stream_read_short(io, (size_t)n < size);
+        return conn_failed(io, IO_READ);
+    conn_read_short(io, (size_t)n < size);
     return n;
 }
 
-static ssize_t socket_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
+static ssize_t socket_writev(struct tepal_conn *conn, const struct iovec *pieces, int n)
 {
     if (n == 1)
-        return stream_wrote(&stream->io,
-                            send(stream->io.fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL));
+        return conn_wrote(&conn->io,
+                          send(conn->io.fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL));
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
                               .msg_iovlen = (size_t)n };
-    return stream_wrote(&stream->io, sendmsg(stream->io.fd, &message, MSG_NOSIGNAL));
+    return conn_wrote(&conn->io, sendmsg(conn->io.fd, &message, MSG_NOSIGNAL));
 }
 
-ssize_t stream_plain_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
+ssize_t conn_plain_sendfile(struct tepal_conn *conn, int file, int64_t *offset, size_t len)
 {
     struct sigpipe sigpipe;
     sigpipe_block(&sigpipe);
-    ssize_t n = stream_wrote(&stream->io, sendfile(stream->io.fd, file, offset, len));
+    ssize_t n = conn_wrote(&conn->io, sendfile(conn->io.fd, file, offset, len));
     sigpipe_unblock(&sigpipe, n == -EPIPE);
     return n;
 }
 
-static int socket_shutdown(struct tepal_conn *stream)
+static int socket_shutdown(struct tepal_conn *conn)
 {
-    return shutdown(stream->io.fd, SHUT_WR) < 0 ? -errno : 0;
+    return shutdown(conn->io.fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
-static void socket_close(struct tepal_conn *stream)
+static void socket_close(struct tepal_conn *conn)
 {
-    close(stream->io.fd);
+    close(conn->io.fd);
 }
 
-const struct stream_ops stream_socket_ops = {
+const struct conn_ops conn_socket_ops = {
     .read = socket_read,
     .writev = socket_writev,
-    .sendfile = stream_plain_sendfile,
+    .sendfile = conn_plain_sendfile,
     .shutdown = socket_shutdown,
     .close = socket_close,
 };
 
 /* The same but for reading: a Unix socket stops where descriptors were passed. */
-const struct stream_ops stream_unix_ops = {
+const struct conn_ops conn_unix_ops = {
     .read = unix_read,
     .writev = socket_writev,
-    .sendfile = stream_plain_sendfile,
+    .sendfile = conn_plain_sendfile,
     .shutdown = socket_shutdown,
     .close = socket_close,
 };
@@ -79,7 +80,7 @@ int socket_new(int family)
     return fd < 0 ? -errno : fd;
 }
 
-void socket_set_stream_options(int fd, int family)
+void socket_set_conn_options(int fd, int family)
 {
     int on = 1;
     if (family == AF_UNIX)
@@ -89,35 +90,35 @@ void socket_set_stream_options(int fd, int family)
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
-void stream_reset_at_close(struct tepal_conn *stream)
+void conn_reset_at_close(struct tepal_conn *conn)
 {
     /* A Unix socket has no such thing, and ends as it always does. */
     struct linger now = { .l_onoff = 1, .l_linger = 0 };
-    (void)setsockopt(stream->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    if (stream->tls)
-        tls_say_no_goodbye(stream->tls);
+    (void)setsockopt(conn->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    if (conn->tls)
+        tls_say_no_goodbye(conn->tls);
 }
 
-int stream_open_socket(struct tepal_conn *stream, struct loop *loop, int fd)
+int conn_open_socket(struct tepal_conn *conn, struct loop *loop, int fd)
 {
-    stream->io = (struct io){ .fd = fd, .state = IO_WRITE, .fn = stream_on_event };
-    stream->ops = &stream_socket_ops;
-    stream->buffers = NULL;
-    stream->tls = NULL;
-    return poller_add(&loop->poller, &stream->io);
+    conn->io = (struct io){ .fd = fd, .state = IO_WRITE, .fn = conn_on_event };
+    conn->ops = &conn_socket_ops;
+    conn->buffers = NULL;
+    conn->tls = NULL;
+    return poller_add(&loop->poller, &conn->io);
 }
 
-int stream_new_socket(struct tepal_conn **out, struct loop *loop, int fd, int family)
+int conn_new_socket(struct tepal_conn **out, struct loop *loop, int fd, int family)
 {
-    tepal_conn *stream = mem_zalloc(sizeof(*stream));
-    int rc = stream ? stream_open_socket(stream, loop, fd) : -ENOMEM;
+    tepal_conn *conn = mem_zalloc(sizeof(*conn));
+    int rc = conn ? conn_open_socket(conn, loop, fd) : -ENOMEM;
     if (rc < 0) {
-        mem_free(stream);
+        mem_free(conn);
         return rc;
     }
     if (family == AF_UNIX)
-        stream->ops = &stream_unix_ops;
-    *out = stream;
+        conn->ops = &conn_unix_ops;
+    *out = conn;
     return 0;
 }
 
@@ -130,7 +131,7 @@ int socket_option(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -errno : value;
 }
 
-int tepal_conn_open_fd(tepal_conn **stream, int fd)
+int tepal_conn_open_fd(tepal_conn **conn, int fd)
 {
     struct loop *loop = loop_need("tepal_conn_open_fd");
     struct sockaddr_storage peer;
@@ -144,7 +145,7 @@ int tepal_conn_open_fd(tepal_conn **stream, int fd)
         return -errno;
     tepal_conn *new;
     int family = socket_option(fd, SO_DOMAIN);
-    int rc = stream_new_socket(&new, loop, fd, family);
+    int rc = conn_new_socket(&new, loop, fd, family);
     if (rc < 0)
         return rc;
     /* Only now, so that a descriptor that is refused is as it was. */
@@ -154,47 +155,50 @@ int tepal_conn_open_fd(tepal_conn **stream, int fd)
         mem_free(new);
         return rc;
     }
-    socket_set_stream_options(fd, family);
+    socket_set_conn_options(fd, family);
     new->io.state |= IO_STOPS; /* of what kind it is, and when it stops, is not known */
-    *stream = new;
+    *conn = new;
     return 0;
 }
 
-/* --- About a stream --------------------------------------------------------------------------- */
+/* --- About a connection ----------------------------------------------------------------------- */
 
-int tepal_conn_peer(const tepal_conn *stream, tepal_addr *addr)
+int tepal_conn_peer_addr(const tepal_conn *conn, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
-    stream_need(stream, "tepal_conn_peer");
-    if (getpeername(stream->io.fd, &found.sa, &found.len) < 0)
+    conn_need(conn, "tepal_conn_peer_addr");
+    if (getpeername(conn->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
     return 0;
 }
 
-int tepal_conn_local(const tepal_conn *stream, tepal_addr *addr)
+int tepal_conn_local_addr(const tepal_conn *conn, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
-    stream_need(stream, "tepal_conn_local");
-    if (getsockname(stream->io.fd, &found.sa, &found.len) < 0)
+    conn_need(conn, "tepal_conn_local_addr");
+    if (getsockname(conn->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
     return 0;
 }
 
-int tepal_conn_fd(const tepal_conn *stream)
+int tepal_conn_fd(const tepal_conn *conn)
 {
-    stream_need(stream, "tepal_conn_fd");
-    return stream->io.fd;
+    conn_need(conn, "tepal_conn_fd");
+    return conn->io.fd;
 }
 
-int tepal_conn_set_keepalive(tepal_conn *stream, const tepal_keepalive *options)
+int tepal_conn_set_keepalive(tepal_conn *conn, const tepal_keepalive *options)
 {
     static const tepal_keepalive defaults = { 0 };
     enum { IDLE_S = 60, INTERVAL_S = 15, COUNT = 4 };
     const tepal_keepalive *o = options ? options : &defaults;
-    stream_need(stream, "tepal_conn_set_keepalive");
-    int fd = stream->io.fd, on = 1;
+    conn_need(conn, "tepal_conn_set_keepalive");
+    int rc = room_check("tepal_conn_set_keepalive", o->later, sizeof(o->later));
+    if (rc < 0)
+        return rc;
+    int fd = conn->io.fd, on = 1;
     int idle = o->idle_s ? o->idle_s : IDLE_S;
     int interval = o->interval_s ? o->interval_s : INTERVAL_S;
     int count = o->count ? o->count : COUNT;

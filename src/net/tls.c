@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -214,13 +215,15 @@ tepal_tls *tepal_tls_new(const tepal_tls_options *options)
     if (!tls)
         return NULL;
     tls->n_users = 1;
-    if (options)
+    int rc = options ? room_check("tepal_tls_new", options->later, sizeof(options->later)) : 0;
+    if (rc == 0 && options)
         tls->options = *options;
     list_init(&tls->sessions.hosts);
     tls->sessions.max_hosts =
         tls->options.max_sessions ? tls->options.max_sessions : DEFAULT_MAX_SESSIONS;
     tls->bio_method = tls_bio_method_new();
-    int rc = take_options(tls);
+    if (rc == 0)
+        rc = take_options(tls);
     if (rc == 0 && !tls->bio_method)
         rc = -ENOMEM;
     if (rc == 0 && tls->options.server)
@@ -229,25 +232,25 @@ tepal_tls *tepal_tls_new(const tepal_tls_options *options)
         rc = read_sites(tls);
     tls->status = rc;
     if (rc < 0 && !tls->text[0])
-        tls_fail(tls, rc, "%s", tepal_error_text(rc));
+        tls_fail(tls, rc, "%s", tepal_code_text(rc));
     return tls;
 }
 
-int tepal_tls_status(const tepal_tls *tls)
+int tepal_tls_error(const tepal_tls *tls)
 {
     return tls ? tls->status : -ENOMEM;
 }
 
-const char *tepal_tls_error(const tepal_tls *tls)
+const char *tepal_tls_error_text(const tepal_tls *tls)
 {
     if (!tls)
-        return tepal_error_text(-ENOMEM);
+        return tepal_code_text(-ENOMEM);
     return tls->text[0] ? tls->text : NULL;
 }
 
 int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate, const char *key)
 {
-    int rc = tepal_tls_status(tls);
+    int rc = tepal_tls_error(tls);
     if (rc < 0)
         return rc;
     if (!tls->options.server)
@@ -256,7 +259,7 @@ int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate, const cha
         return tls_fail(tls, -EINVAL, "the name of the certificate's file is missing");
     rc = add_files(tls, certificate, key);
     if (rc < 0)
-        return tls_fail(tls, rc, "%s", tepal_error_text(rc));
+        return tls_fail(tls, rc, "%s", tepal_code_text(rc));
     rc = tls_sites_add(&tls->sites, tls, &tls->files[tls->n_files - 1]);
     if (rc < 0)
         free_files(&tls->files[--tls->n_files]);
@@ -265,7 +268,7 @@ int tepal_tls_add_certificate(tepal_tls *tls, const char *certificate, const cha
 
 int tepal_tls_reload(tepal_tls *tls)
 {
-    int rc = tepal_tls_status(tls);
+    int rc = tepal_tls_error(tls);
     return rc < 0 ? rc : read_sites(tls);
 }
 

@@ -1,10 +1,10 @@
 /* TLS inside: the context (tls.c, tls_trust.c, tls_sites.c, tls_tickets.c, tls_sessions.c) and the
- * stream (tls_stream.c, tls_handshake.c, tls_linger.c).
+ * connection (tls_conn.c, tls_handshake.c, tls_linger.c).
  *
- * OpenSSL never sees the socket: it reads and writes by functions of tls_stream.c, over the
- * operations that the stream had before. What the socket does not take at once they keep (unsent),
- * so that OpenSSL is never in the middle of a write: a write that was accepted is never tried again,
- * and reading never has to wait for writing.
+ * OpenSSL never sees the socket: it reads and writes by functions of tls_conn.c, over the
+ * operations that the connection had before. What the socket does not take at once they keep
+ * (unsent), so that OpenSSL is never in the middle of a write: a write that was accepted is never
+ * tried again, and reading never has to wait for writing.
  */
 #ifndef TEPAL_NET_TLS_H
 #define TEPAL_NET_TLS_H
@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "net/stream.h"
+#include "net/conn.h"
 
 #include <tepal/tls.h>
 
@@ -21,9 +21,9 @@
 /* The longest DNS name; the size of SHA-256. */
 enum { TLS_MAX_NAME = 253, TLS_DIGEST_SIZE = 32 };
 
-/* Octets that a stream holds because the socket does not take them. So many of them must go before
- * OpenSSL may write anything: a peer that does not read what it makes us say gets no more of our
- * memory. */
+/* Octets that a connection holds because the socket does not take them. So many of them must go
+ * before OpenSSL may write anything: a peer that does not read what it makes us say gets no more of
+ * our memory. */
 enum { TLS_MANY_UNSENT = 64 * 1024, TLS_MAX_UNSENT = TLS_MANY_UNSENT + 32 * 1024 };
 
 /* --- Contexts --------------------------------------------------------------------------------- */
@@ -79,7 +79,7 @@ struct tls_failures {
 };
 
 struct tepal_tls {
-    size_t n_users;            /* the program, and each stream */
+    size_t n_users;            /* the program, and each connection */
     tepal_tls_options options; /* texts are copies of our own */
     unsigned char *alpn;       /* as it is sent: each name with its length before it */
     unsigned alpn_len;
@@ -112,8 +112,8 @@ int tls_check_readable(tepal_tls *tls, const char *path);
 
 /* --- tls_trust.c ------------------------------------------------------------------------------ */
 
-/* Reads whom to trust, and puts that into the digest, too. Returns 0 or an error, with a text in the
- * context. */
+/* Reads whom to trust, and puts that into the digest, too. Returns 0 or an error, with a text in
+ * the context. */
 int tls_trust_read(struct tls_sites *sites, tepal_tls *tls);
 
 /* Makes the digest depend on another one, too. False when memory is short, and then it is as it
@@ -166,59 +166,60 @@ int tls_tickets_change(struct tls_tickets *tickets, const unsigned char *digest)
 /* Lets a context of OpenSSL's use the tickets of its tepal_tls. False when memory is short. */
 bool tls_tickets_use(SSL_CTX *ctx);
 
-/* --- Streams ---------------------------------------------------------------------------------- */
+/* --- Connections ------------------------------------------------------------------------------ */
 
-/* What a stream has in addition once TLS has begun. */
-struct tls_stream {
+/* What a connection has in addition once TLS has begun. */
+struct tls_conn {
     SSL *ssl;
     tepal_tls *tls;
-    struct tepal_conn *stream;
-    const struct stream_ops *below; /* that the stream had before */
-    struct buf unsent;           /* encrypted octets that the socket did not take; mostly empty */
-    size_t n_sent;               /* of them have gone since */
-    unsigned reads_left;         /* from the socket, in the present call */
-    int read_error, write_error; /* that all further calls return */
-    int socket_error;            /* of the present call */
-    bool established;            /* the handshake is over */
-    bool broken;                 /* by a violation of the protocol: the session is worth nothing */
-    bool no_goodbye;             /* the close must not look like a proper end */
-    uint64_t generation;         /* of the context, when this stream began */
-    int64_t session_until;       /* of the session that is resumed, in seconds since 1970 */
-    size_t site;                 /* a server: the number of the one that was asked for */
-    const char *text;            /* what failed */
+    struct tepal_conn *conn;
+    const struct conn_ops *below; /* that the connection had before */
+    struct buf unsent;            /* encrypted octets that the socket did not take; mostly empty */
+    size_t n_sent;                /* of them have gone since */
+    unsigned reads_left;          /* from the socket, in the present call */
+    int read_error, write_error;  /* that all further calls return */
+    int socket_error;             /* of the present call */
+    bool established;             /* the handshake is over */
+    bool broken;                  /* by a violation of the protocol: the session is worth nothing */
+    bool no_goodbye;              /* the close must not look like a proper end */
+    uint64_t generation;          /* of the context, when this connection began */
+    int64_t session_until;        /* of the session that is resumed, in seconds since 1970 */
+    size_t site;                  /* a server: the number of the one that was asked for */
+    const char *text;             /* what failed */
     char *alpn, *peer_subject, *session_key;
 };
 
-/* The stream operations through TLS. */
-extern const struct stream_ops stream_tls_ops;
+/* The connection operations through TLS. */
+extern const struct conn_ops conn_tls_ops;
 
-/* Puts TLS between stream and socket; reads and writes return -EBUSY until the handshake is done.
+/* Puts TLS between conn and socket; reads and writes return -EBUSY until the handshake is done.
  * Returns 0 or -ENOMEM. */
-int tls_attach(struct tepal_conn *stream, tepal_tls *tls);
+int tls_attach(struct tepal_conn *conn, tepal_tls *tls);
 
-/* Frees what tls_attach() made. The stream can only be closed then. */
-void tls_detach(struct tepal_conn *stream);
+/* Frees what tls_attach() made. The connection can only be closed then. */
+void tls_detach(struct tepal_conn *conn);
 
 /* Tries to send what is unsent. Returns 0, -EAGAIN or the error of the socket. */
-int tls_push(struct tls_stream *t);
+int tls_push(struct tls_conn *t);
 
 /* To be called before each call of OpenSSL's on t. */
-void tls_begin(struct tls_stream *t);
+void tls_begin(struct tls_conn *t);
 
-/* Why a call of OpenSSL's with this result failed: -EAGAIN (more octets must come), -ENOBUFS (unsent
- * octets must go), 0 (the peer has said that it ends) or another error, with its text in t. */
-int tls_why(struct tls_stream *t, int result);
+/* Why a call of OpenSSL's with this result failed: -EAGAIN (more octets must come), -ENOBUFS
+ * (unsent octets must go), 0 (the peer has said that it ends) or another error, with its text in t.
+ */
+int tls_why(struct tls_conn *t, int result);
 
 /* Lets all reads and writes return this error, also those that wait. */
-void tls_give_up(struct tls_stream *t, int error);
+void tls_give_up(struct tls_conn *t, int error);
 
 BIO_METHOD *tls_bio_method_new(void);
 
 /* --- tls_linger.c ----------------------------------------------------------------------------- */
 
-/* Takes over the socket of a stream that has been closed, and what it has not sent yet but for the
- * first n_sent octets: sends that, ends this side, and closes the socket when the peer has ended,
- * too. No poller knows the socket. */
+/* Takes over the socket of a connection that has been closed, and what it has not sent yet but for
+ * the first n_sent octets: sends that, ends this side, and closes the socket when the peer has
+ * ended, too. No poller knows the socket. */
 void tls_linger(int fd, struct buf *rest, size_t n_sent);
 
 #endif

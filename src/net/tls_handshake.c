@@ -1,7 +1,8 @@
-/* The beginning of TLS on a stream: the handshake, and what it has found out. */
+/* The beginning of TLS on a connection: the handshake, and what it has found out. */
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/addr.h"
 #include "net/tls.h"
 
@@ -13,7 +14,7 @@
 
 /* --- Attaching -------------------------------------------------------------------------------- */
 
-static bool open_ssl(struct tls_stream *t)
+static bool open_ssl(struct tls_conn *t)
 {
     t->ssl = SSL_new(t->tls->sites.sites[0].ctx);
     BIO *bio = t->ssl ? BIO_new(t->tls->bio_method) : NULL;
@@ -30,7 +31,7 @@ static bool open_ssl(struct tls_stream *t)
     return true;
 }
 
-static void destroy(struct tls_stream *t)
+static void destroy(struct tls_conn *t)
 {
     SSL_free(t->ssl);
     buf_clear(&t->unsent);
@@ -41,15 +42,15 @@ static void destroy(struct tls_stream *t)
     mem_free(t);
 }
 
-int tls_attach(struct tepal_conn *stream, tepal_tls *tls)
+int tls_attach(struct tepal_conn *conn, tepal_tls *tls)
 {
-    struct tls_stream *t = mem_zalloc(sizeof(*t));
+    struct tls_conn *t = mem_zalloc(sizeof(*t));
     if (!t)
         return -ENOMEM;
     tls_hold(tls);
     t->tls = tls;
     t->generation = tls->generation;
-    t->stream = stream;
+    t->conn = conn;
     buf_init(&t->unsent, TLS_MAX_UNSENT);
     t->read_error = t->write_error = -EBUSY;
     tls_begin(t);
@@ -57,28 +58,28 @@ int tls_attach(struct tepal_conn *stream, tepal_tls *tls)
         destroy(t);
         return -ENOMEM;
     }
-    t->below = stream->ops;
-    stream->tls = t;
-    stream->ops = &stream_tls_ops;
+    t->below = conn->ops;
+    conn->tls = t;
+    conn->ops = &conn_tls_ops;
     return 0;
 }
 
-void tls_detach(struct tepal_conn *stream)
+void tls_detach(struct tepal_conn *conn)
 {
-    stream->ops = stream->tls->below;
-    destroy(stream->tls);
-    stream->tls = NULL;
+    conn->ops = conn->tls->below;
+    destroy(conn->tls);
+    conn->tls = NULL;
 }
 
 /* --- A client's wishes ------------------------------------------------------------------------ */
 
 /* Sessions are resumed only with the same server: the same name and port. */
-static char *session_key(const struct tepal_conn *stream, const char *host)
+static char *session_key(const struct tepal_conn *conn, const char *host)
 {
     struct addr addr = { .len = sizeof(addr.storage) };
     char text[TLS_MAX_NAME + 16];
     unsigned port = 0;
-    if (getpeername(stream->io.fd, &addr.sa, &addr.len) == 0 && addr.sa.sa_family != AF_UNIX)
+    if (getpeername(conn->io.fd, &addr.sa, &addr.len) == 0 && addr.sa.sa_family != AF_UNIX)
         port = addr_to_peer(&addr).port;
     snprintf(text, sizeof(text), "%s %u", host, port);
     return mem_strdup(text);
@@ -104,7 +105,7 @@ static int clean_host(char *out, const char *host)
 }
 
 /* Says whom this client wants to talk to. Returns 0 or -ENOMEM. */
-static int expect_host(struct tls_stream *t, const char *host)
+static int expect_host(struct tls_conn *t, const char *host)
 {
     X509_VERIFY_PARAM *wanted = SSL_get0_param(t->ssl);
     X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -113,7 +114,7 @@ static int expect_host(struct tls_stream *t, const char *host)
         return -ENOMEM;
     if (t->tls->options.no_resumption)
         return 0;
-    t->session_key = session_key(t->stream, host);
+    t->session_key = session_key(t->conn, host);
     if (!t->session_key)
         return -ENOMEM;
     SSL_SESSION *session = tls_sessions_take(&t->tls->sessions, t->session_key, &t->session_until);
@@ -125,7 +126,7 @@ static int expect_host(struct tls_stream *t, const char *host)
 
 /* --- The handshake ---------------------------------------------------------------------------- */
 
-static int keep_protocol(struct tls_stream *t)
+static int keep_protocol(struct tls_conn *t)
 {
     const unsigned char *name;
     unsigned len;
@@ -137,7 +138,7 @@ static int keep_protocol(struct tls_stream *t)
 }
 
 /* Returns 0 when the handshake is done. Suspends. */
-static int shake_hands(struct tls_stream *t)
+static int shake_hands(struct tls_conn *t)
 {
     while (true) {
         tls_begin(t);
@@ -146,14 +147,14 @@ static int shake_hands(struct tls_stream *t)
         /* What was said must have gone before an answer can come. An alert that says why it failed
          * was tried once, and is not waited for. */
         if (rc == 0 || rc == -EAGAIN || rc == -ENOBUFS) {
-            int flushed = stream_flush(t->stream, TEPAL_NEVER);
+            int flushed = conn_flush(t->conn, TEPAL_NEVER);
             if (flushed < 0)
                 return flushed;
         }
         if (result == 1)
             return keep_protocol(t);
         if (rc == -EAGAIN)
-            rc = stream_wait_read(t->stream, TEPAL_NEVER);
+            rc = conn_wait_read(t->conn, TEPAL_NEVER);
         else if (rc == 0)
             rc = TEPAL_ECLOSED;
         if (rc < 0 && rc != -ENOBUFS)
@@ -161,14 +162,14 @@ static int shake_hands(struct tls_stream *t)
     }
 }
 
-/* Returns what is to be said about a stream and its options before anything is done. */
-static int check(struct tepal_conn *stream, tepal_tls *tls, const char *host, char *clean)
+/* Returns what is to be said about a connection and its options before anything is done. */
+static int check(struct tepal_conn *conn, tepal_tls *tls, const char *host, char *clean)
 {
-    int rc = tepal_tls_status(tls);
-    if (rc == 0 && stream->tls)
+    int rc = tepal_tls_error(tls);
+    if (rc == 0 && conn->tls)
         rc = -EALREADY;
     if (rc == 0)
-        rc = stream_may_upgrade(stream);
+        rc = conn_may_upgrade(conn);
     if (rc == TEPAL_EMESSAGE)
         rc = tls_fail(tls, rc, "octets in plain text have come before the handshake");
     if (rc == 0 && !tls->options.server && (host || !tls->options.insecure_no_verify)) {
@@ -180,7 +181,7 @@ static int check(struct tepal_conn *stream, tepal_tls *tls, const char *host, ch
 }
 
 /* Whether the peer went before it had said anything: what looks whether a port is open does that. */
-static bool was_a_knock(const struct tls_stream *t, int error)
+static bool was_a_knock(const struct tls_conn *t, int error)
 {
     return (error == TEPAL_ECLOSED || error == -ECONNRESET) &&
            BIO_number_read(SSL_get_rbio(t->ssl)) == 0;
@@ -188,7 +189,7 @@ static bool was_a_knock(const struct tls_stream *t, int error)
 
 /* A failure is one peer's affair, but whoever runs the server must be able to see that all of them
  * fail. Peers decide how often that is, so not each has a line of its own. */
-static void tell_failure(const struct tls_stream *t, int error)
+static void tell_failure(const struct tls_conn *t, int error)
 {
     enum { EVERY_MS = 10 * 1000 };
     struct tls_failures *failures = &t->tls->failures;
@@ -200,36 +201,38 @@ static void tell_failure(const struct tls_stream *t, int error)
         failures->n_untold++;
         return;
     }
-    if (tepal_conn_peer(t->stream, &addr) == 0)
+    if (tepal_conn_peer_addr(t->conn, &addr) == 0)
         tepal_addr_text(&addr, peer, sizeof(peer));
     if (failures->n_untold > 0)
         snprintf(more, sizeof(more), "; %zu more since the last such line", failures->n_untold);
-    tepal_log(TEPAL_LOG_INFO, "the TLS handshake with %s failed: %s%s", peer, t->text, more);
+    tepal_logf(TEPAL_LOG_INFO, "the TLS handshake with %s failed: %s%s", peer, t->text, more);
     failures->n_untold = 0;
     failures->next_at = loop_time_after(loop_current->now, EVERY_MS);
 }
 
-int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_tls_options *options)
+int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls, const tepal_start_tls_options *options)
 {
     struct tepal_task *task = task_need("tepal_conn_start_tls");
-    stream_need(stream, "tepal_conn_start_tls");
+    conn_need(conn, "tepal_conn_start_tls");
     int rc = task_check(loop_current, task);
     char host[TLS_MAX_NAME + 1] = "";
+    if (rc == 0 && options)
+        rc = room_check("tepal_conn_start_tls", options->later, sizeof(options->later));
     if (rc == 0)
-        rc = check(stream, tls, options ? options->host : NULL, host);
+        rc = check(conn, tls, options ? options->host : NULL, host);
     if (rc == 0)
-        rc = tls_attach(stream, tls);
+        rc = tls_attach(conn, tls);
     if (rc < 0)
         return rc;
-    struct tls_stream *t = stream->tls;
+    struct tls_conn *t = conn->tls;
     if (host[0])
         rc = expect_host(t, host);
     if (rc == 0)
         rc = shake_hands(t);
-    if (UNLIKELY(stream->tls != t)) /* closed, since the task was cancelled */
-        return (int)stream_left(stream, rc);
+    if (UNLIKELY(conn->tls != t)) /* closed, since the task was cancelled */
+        return (int)conn_left(conn, rc);
     if (rc < 0) {
-        t->text = t->text ? t->text : tepal_error_text(rc);
+        t->text = t->text ? t->text : tepal_code_text(rc);
         tls_give_up(t, rc);
         tell_failure(t, rc);
         return tls_fail(tls, rc, "%s", t->text);
@@ -238,14 +241,14 @@ int tepal_conn_start_tls(tepal_conn *stream, tepal_tls *tls, const tepal_start_t
     t->read_error = t->write_error = 0;
     /* The first octets of the peer may have come with the end of its handshake. */
     if (SSL_has_pending(t->ssl))
-        stream->io.state |= IO_READ;
+        conn->io.state |= IO_READ;
     return 0;
 }
 
 /* --- What is known ---------------------------------------------------------------------------- */
 
 /* Describes the peer's certificate. Returns 0 or -ENOMEM. */
-static int describe_peer(struct tls_stream *t, X509 *certificate, tepal_tls_info *info)
+static int describe_peer(struct tls_conn *t, X509 *certificate, tepal_tls_info *info)
 {
     if (!t->peer_subject) {
         BIO *bio = BIO_new(BIO_s_mem());
@@ -264,11 +267,11 @@ static int describe_peer(struct tls_stream *t, X509 *certificate, tepal_tls_info
     return X509_digest(certificate, EVP_sha256(), info->peer_sha256, NULL) ? 0 : -ENOMEM;
 }
 
-int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info)
+int tepal_conn_tls_info(const tepal_conn *conn, tepal_tls_info *info)
 {
-    if (!stream || !info)
-        misuse("tepal_conn_tls_info", stream ? "info is NULL" : "the stream is NULL");
-    struct tls_stream *t = stream->tls;
+    if (!conn || !info)
+        misuse("tepal_conn_tls_info", conn ? "info is NULL" : "the connection is NULL");
+    struct tls_conn *t = conn->tls;
     *info = (tepal_tls_info){ 0 };
     if (!t || !t->established)
         return -ENOTCONN;
@@ -286,9 +289,9 @@ int tepal_conn_tls_info(const tepal_conn *stream, tepal_tls_info *info)
     return describe_peer(t, certificate, info);
 }
 
-const char *tepal_conn_tls_error(const tepal_conn *stream)
+const char *tepal_conn_tls_error_text(const tepal_conn *conn)
 {
-    if (!stream)
-        misuse("tepal_conn_tls_error", "the stream is NULL");
-    return stream->tls ? stream->tls->text : NULL;
+    if (!conn)
+        misuse("tepal_conn_tls_error_text", "the connection is NULL");
+    return conn->tls ? conn->tls->text : NULL;
 }

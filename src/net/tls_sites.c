@@ -23,7 +23,7 @@ enum { SECURITY_LEVEL = 2 };
 
 static tepal_tls *tls_of(SSL *ssl)
 {
-    return ((struct tls_stream *)SSL_get_app_data(ssl))->tls;
+    return ((struct tls_conn *)SSL_get_app_data(ssl))->tls;
 }
 
 /* Without this the program's user would be asked on the terminal. */
@@ -72,7 +72,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     (void)alert;
     (void)arg;
     char name[TLS_MAX_NAME + 1];
-    struct tls_stream *t = SSL_get_app_data(ssl);
+    struct tls_conn *t = SSL_get_app_data(ssl);
     const char *host = read_server_name(ssl, name);
     t->site = host ? tls_sites_number(&t->tls->sites, host) : 0;
     return SSL_CLIENT_HELLO_SUCCESS;
@@ -95,7 +95,7 @@ static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_
  * trusted has changed is worth nothing. */
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
-    struct tls_stream *t = SSL_get_app_data(ssl);
+    struct tls_conn *t = SSL_get_app_data(ssl);
     if (!t->session_key || t->generation != t->tls->generation ||
         !SSL_SESSION_is_resumable(session))
         return 0;

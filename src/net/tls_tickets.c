@@ -110,9 +110,9 @@ static bool set_mac(EVP_MAC_CTX *mac, const struct tls_ticket_key *key)
     return done;
 }
 
-/* A stream that is older than what is trusted now must not get a ticket that outlives it; it gets
+/* A connection that is older than what is trusted now must not get a ticket that outlives it; it gets
  * one that nobody can open. */
-static int seal(const struct tls_stream *t, unsigned char *name, unsigned char *iv,
+static int seal(const struct tls_conn *t, unsigned char *name, unsigned char *iv,
                 EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {
     struct tls_ticket_key key = t->tls->tickets.current;
@@ -145,7 +145,7 @@ static int open_sealed(const SSL *ssl, const struct tls_tickets *tickets, const 
 static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                   EVP_MAC_CTX *mac, int seals)
 {
-    struct tls_stream *t = SSL_get_app_data(ssl);
+    struct tls_conn *t = SSL_get_app_data(ssl);
     if (!keep_up(&t->tls->tickets))
         return -1;
     return seals ? seal(t, name, iv, cipher, mac)
@@ -165,7 +165,7 @@ struct ticket_note {
 static int on_sealing(SSL *ssl, void *arg)
 {
     (void)arg;
-    struct tls_stream *t = SSL_get_app_data(ssl);
+    struct tls_conn *t = SSL_get_app_data(ssl);
     if (SSL_session_reused(ssl))
         return 1; /* the session has it already */
     struct ticket_note note = { tls_good_until(ssl, t->tls->tickets.lifetime_ms), t->site };
@@ -178,7 +178,7 @@ static SSL_TICKET_RETURN on_opened(SSL *ssl, SSL_SESSION *session, const unsigne
     (void)name;
     (void)name_len;
     (void)arg;
-    struct tls_stream *t = SSL_get_app_data(ssl);
+    struct tls_conn *t = SSL_get_app_data(ssl);
     void *data;
     size_t len;
     struct ticket_note note;

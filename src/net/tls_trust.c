@@ -68,7 +68,7 @@ static void load_hashed(X509_LOOKUP *lookup, const char *dir, const char *name)
     if (X509_load_cert_crl_file(lookup, path, X509_FILETYPE_PEM) > 0)
         return;
     const char *reason = ERR_reason_error_string(ERR_peek_error());
-    tepal_log(TEPAL_LOG_WARNING, "%s is not trusted: %s", path, reason ? reason : "unusable");
+    tepal_logf(TEPAL_LOG_WARNING, "%s is not trusted: %s", path, reason ? reason : "unusable");
     ERR_clear_error();
 }
 
@@ -118,10 +118,10 @@ static int load_default(struct tls_sites *sites, tepal_tls *tls)
     tls->text[0] = '\0'; /* a folder that there is not */
     ERR_clear_error();
     if (sk_X509_OBJECT_num(X509_STORE_get0_objects(sites->trusted)) == 0)
-        tepal_log(TEPAL_LOG_WARNING,
-                  "no server will be trusted: there are no authorities in %s or "
-                  "%s",
-                  file, dirs);
+        tepal_logf(TEPAL_LOG_WARNING,
+                   "no server will be trusted: there are no authorities in %s or "
+                   "%s",
+                   file, dirs);
     return 0;
 }
 
@@ -209,7 +209,7 @@ static void warn_of_time(const char *path, const X509 *certificate, const char *
     X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof(subject));
     if (ASN1_TIME_to_tm(time, &tm))
         strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
-    tepal_log(TEPAL_LOG_WARNING, "%s: the certificate %s %s %s", path, subject, what, date);
+    tepal_logf(TEPAL_LOG_WARNING, "%s: the certificate %s %s %s", path, subject, what, date);
 }
 
 void tls_warn_of_times(const char *path, const X509 *certificate)

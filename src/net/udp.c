@@ -4,8 +4,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/room.h"
 #include "net/addr.h"
-#include "net/stream.h"
+#include "net/conn.h"
 #include "net/turns.h"
 #include "net/unix_file.h"
 
@@ -131,14 +132,17 @@ int tepal_udp_open(tepal_udp **out, const tepal_udp_options *options)
 {
     static const tepal_udp_options defaults = { 0 };
     struct loop *loop = loop_need("tepal_udp_open");
+    if (!options)
+        options = &defaults;
+    int rc = room_check("tepal_udp_open", options->later, sizeof(options->later));
+    if (rc < 0)
+        return rc;
     tepal_udp *udp = mem_zalloc(sizeof(*udp));
     if (!udp)
         return -ENOMEM;
-    if (!options)
-        options = &defaults;
     udp->loop = loop;
     udp->io = (struct io){ .fd = -1, .state = IO_READ | IO_WRITE, .fn = on_ready };
-    int rc = options->path || options->peer_path ? open_unix(udp, options) : open_ip(udp, options);
+    rc = options->path || options->peer_path ? open_unix(udp, options) : open_ip(udp, options);
     if (rc == 0)
         rc = poller_add(&loop->poller, &udp->io);
     if (rc < 0) {

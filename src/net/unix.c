@@ -16,9 +16,9 @@
  * never left out because there were too many. */
 enum { MAX_RECEIVED = 253 };
 
-int tepal_conn_pair(tepal_conn **a, tepal_conn **b)
+int tepal_conn_open_pair(tepal_conn **a, tepal_conn **b)
 {
-    struct loop *loop = loop_need("tepal_conn_pair");
+    struct loop *loop = loop_need("tepal_conn_open_pair");
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
@@ -26,13 +26,13 @@ int tepal_conn_pair(tepal_conn **a, tepal_conn **b)
     int rc = fd_keep_both(fds);
     if (rc < 0)
         return rc;
-    rc = stream_new_socket(&first, loop, fds[0], AF_UNIX);
+    rc = conn_new_socket(&first, loop, fds[0], AF_UNIX);
     if (rc < 0) {
         close(fds[0]);
         close(fds[1]);
         return rc;
     }
-    rc = stream_new_socket(&second, loop, fds[1], AF_UNIX);
+    rc = conn_new_socket(&second, loop, fds[1], AF_UNIX);
     if (rc < 0) {
         tepal_conn_close(first);
         close(fds[1]);
@@ -43,13 +43,13 @@ int tepal_conn_pair(tepal_conn **a, tepal_conn **b)
     return 0;
 }
 
-int tepal_conn_credentials(const tepal_conn *stream, tepal_credentials *credentials)
+int tepal_conn_credentials(const tepal_conn *conn, tepal_credentials *credentials)
 {
     struct ucred found;
     socklen_t size = sizeof(found);
-    stream_need(stream, "tepal_conn_credentials");
-    if (socket_option(stream->io.fd, SO_DOMAIN) != AF_UNIX ||
-        getsockopt(stream->io.fd, SOL_SOCKET, SO_PEERCRED, &found, &size) < 0)
+    conn_need(conn, "tepal_conn_credentials");
+    if (socket_option(conn->io.fd, SO_DOMAIN) != AF_UNIX ||
+        getsockopt(conn->io.fd, SOL_SOCKET, SO_PEERCRED, &found, &size) < 0)
         return -EOPNOTSUPP;
     *credentials = (tepal_credentials){ .pid = found.pid, .uid = found.uid, .gid = found.gid };
     return 0;
@@ -65,16 +65,16 @@ static ssize_t receive(struct io *io, struct iovec piece, struct msghdr *message
     message->msg_iovlen = 1;
     ssize_t n = recvmsg(io->fd, message, MSG_CMSG_CLOEXEC);
     if (n < 0)
-        return stream_failed(io, IO_READ);
+        return conn_failed(io, IO_READ);
     bool stopped = message->msg_controllen > 0 || (message->msg_flags & MSG_CTRUNC);
-    stream_read_short(io, (size_t)n < piece.iov_len && !stopped);
+    conn_read_short(io, (size_t)n < piece.iov_len && !stopped);
     return n;
 }
 
-ssize_t unix_read(struct tepal_conn *stream, void *buffer, size_t size)
+ssize_t unix_read(struct tepal_conn *conn, void *buffer, size_t size)
 {
     struct msghdr message = { 0 };
-    return receive(&stream->io, (struct iovec){ .iov_base = buffer, .iov_len = size }, &message);
+    return receive(&conn->io, (struct iovec){ .iov_base = buffer, .iov_len = size }, &message);
 }
 
 static void close_all(const int *fds, size_t n)
@@ -98,7 +98,7 @@ static size_t collect(struct msghdr *message, int *fds)
 }
 
 /* Tries once to receive octets, and up to *n descriptors. */
-static ssize_t receive_fds(struct tepal_conn *stream, struct iovec piece, int *fds, size_t *n)
+static ssize_t receive_fds(struct tepal_conn *conn, struct iovec piece, int *fds, size_t *n)
 {
     union {
         struct cmsghdr header;
@@ -106,7 +106,7 @@ static ssize_t receive_fds(struct tepal_conn *stream, struct iovec piece, int *f
     } control;
     struct msghdr message = { .msg_control = &control, .msg_controllen = sizeof(control) };
     int received[MAX_RECEIVED];
-    ssize_t got = receive(&stream->io, piece, &message);
+    ssize_t got = receive(&conn->io, piece, &message);
     if (got < 0)
         return got;
     size_t n_received = collect(&message, received), room = *n;
@@ -123,17 +123,17 @@ static ssize_t receive_fds(struct tepal_conn *stream, struct iovec piece, int *f
 }
 
 /* Waits for octets, and receives them with their descriptors. */
-static ssize_t read_with_fds(struct tepal_conn *stream, struct iovec piece, int *fds, size_t *n)
+static ssize_t read_with_fds(struct tepal_conn *conn, struct iovec piece, int *fds, size_t *n)
 {
     size_t room = *n;
-    ssize_t rc = stream->buffers ? stream->buffers->in_error : 0;
+    ssize_t rc = conn->buffers ? conn->buffers->in_error : 0;
     *n = 0;
     while (rc == 0) {
-        rc = stream_wait_read(stream, TEPAL_NEVER);
+        rc = conn_wait_read(conn, TEPAL_NEVER);
         if (rc < 0)
             return rc;
         *n = room;
-        rc = receive_fds(stream, piece, fds, n);
+        rc = receive_fds(conn, piece, fds, n);
         if (rc >= 0)
             return rc;
         *n = 0;
@@ -143,28 +143,28 @@ static ssize_t read_with_fds(struct tepal_conn *stream, struct iovec piece, int 
     return rc;
 }
 
-ssize_t tepal_conn_receive_fds(tepal_conn *stream, void *buffer, size_t size, int *fds, size_t *n)
+ssize_t tepal_conn_receive_fds(tepal_conn *conn, void *buffer, size_t size, int *fds, size_t *n)
 {
     task_need("tepal_conn_receive_fds");
-    stream_need(stream, "tepal_conn_receive_fds");
+    conn_need(conn, "tepal_conn_receive_fds");
     size_t room = *n;
     *n = 0;
-    if (stream->ops != &stream_unix_ops)
+    if (conn->ops != &conn_unix_ops)
         return -EOPNOTSUPP;
     if (size == 0)
         return -EINVAL;
     /* What was read ahead comes first; the descriptors that came with it are gone. */
-    if (stream_has_unread(stream))
-        return tepal_conn_read(stream, buffer, size);
+    if (conn_has_unread(conn))
+        return tepal_conn_read(conn, buffer, size);
     *n = room;
     struct iovec piece = { .iov_base = buffer, .iov_len = size };
-    return stream_left(stream, read_with_fds(stream, piece, fds, n));
+    return conn_left(conn, read_with_fds(conn, piece, fds, n));
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */
 
 /* Tries once to pass the descriptors with some of the octets. Returns how many octets. */
-static ssize_t send_fds(struct tepal_conn *stream, const int *fds, size_t n, struct iovec *piece)
+static ssize_t send_fds(struct tepal_conn *conn, const int *fds, size_t n, struct iovec *piece)
 {
     union {
         struct cmsghdr header;
@@ -179,39 +179,39 @@ static ssize_t send_fds(struct tepal_conn *stream, const int *fds, size_t n, str
                               .msg_iovlen = 1,
                               .msg_control = &control,
                               .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
-    ssize_t sent = sendmsg(stream->io.fd, &message, MSG_NOSIGNAL);
-    return stream_wrote(&stream->io, sent);
+    ssize_t sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
+    return conn_wrote(&conn->io, sent);
 }
 
-static int write_with_fds(struct tepal_conn *stream, const int *fds, size_t n, struct iovec piece)
+static int write_with_fds(struct tepal_conn *conn, const int *fds, size_t n, struct iovec piece)
 {
     ssize_t sent = -EAGAIN;
     while (sent == -EAGAIN) {
-        int rc = stream_wait_write(stream, TEPAL_NEVER);
+        int rc = conn_wait_write(conn, TEPAL_NEVER);
         if (rc < 0)
             return rc;
-        sent = send_fds(stream, fds, n, &piece);
+        sent = send_fds(conn, fds, n, &piece);
     }
     if (sent < 0)
         return (int)sent;
     piece.iov_base = (char *)piece.iov_base + sent;
     piece.iov_len -= (size_t)sent;
-    return stream_writev(stream, &piece, 1, TEPAL_NEVER);
+    return conn_writev(conn, &piece, 1, TEPAL_NEVER);
 }
 
-int tepal_conn_send_fds(tepal_conn *stream, const int *fds, size_t n, const void *data, size_t len)
+int tepal_conn_send_fds(tepal_conn *conn, const int *fds, size_t n, const void *data, size_t len)
 {
     task_need("tepal_conn_send_fds");
-    stream_need(stream, "tepal_conn_send_fds");
-    if (stream->ops != &stream_unix_ops)
+    conn_need(conn, "tepal_conn_send_fds");
+    if (conn->ops != &conn_unix_ops)
         return -EOPNOTSUPP;
     if (n == 0 || n > TEPAL_MAX_PASSED_FDS || len == 0)
         return -EINVAL;
-    int rc = writer_enter(stream, "tepal_conn_send_fds");
+    int rc = writer_enter(conn, "tepal_conn_send_fds");
     if (rc < 0)
         return rc;
-    rc = writer_flush(stream);
+    rc = writer_flush(conn);
     if (rc == 0)
-        rc = write_with_fds(stream, fds, n, (struct iovec){ (void *)(uintptr_t)data, len });
-    return writer_leave(stream, rc);
+        rc = write_with_fds(conn, fds, n, (struct iovec){ (void *)(uintptr_t)data, len });
+    return writer_leave(conn, rc);
 }

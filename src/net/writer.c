@@ -15,44 +15,44 @@
 #include <string.h>
 
 /* Waits behind the task that is in the middle of writing. */
-static NO_INLINE int wait_for_turn(struct tepal_conn *stream)
+static NO_INLINE int wait_for_turn(struct tepal_conn *conn)
 {
     /* A handshake is no message that others could wait behind: who writes then has not waited for
      * its result. */
-    if (stream->tls && !tls_is_open(stream->tls))
+    if (conn->tls && !tls_is_open(conn->tls))
         return -EBUSY;
     int rc =
-        buffers_need(stream) ? turns_wait(&stream->buffers->writers, "its turn to write") : -ENOMEM;
-    return rc == 0 && stream->io.fd < 0 ? writer_leave(stream, -ECANCELED) : rc;
+        buffers_need(conn) ? turns_wait(&conn->buffers->writers, "its turn to write") : -ENOMEM;
+    return rc == 0 && conn->io.fd < 0 ? writer_leave(conn, -ECANCELED) : rc;
 }
 
-int writer_enter(struct tepal_conn *stream, const char *call)
+int writer_enter(struct tepal_conn *conn, const char *call)
 {
     task_need(call);
-    stream_need(stream, call);
-    return UNLIKELY(writer_is_inside(stream)) ? wait_for_turn(stream) : 0;
+    conn_need(conn, call);
+    return UNLIKELY(writer_is_inside(conn)) ? wait_for_turn(conn) : 0;
 }
 
-int writer_leave(struct tepal_conn *stream, int result)
+int writer_leave(struct tepal_conn *conn, int result)
 {
-    if (UNLIKELY(stream->buffers != NULL))
-        turns_pass(&stream->buffers->writers);
-    return (int)stream_left(stream, result);
+    if (UNLIKELY(conn->buffers != NULL))
+        turns_pass(&conn->buffers->writers);
+    return (int)conn_left(conn, result);
 }
 
 /* Begins a call that puts. As writer_enter(). */
-static int begin(struct tepal_conn *stream, const char *call)
+static int begin(struct tepal_conn *conn, const char *call)
 {
-    int rc = writer_enter(stream, call);
+    int rc = writer_enter(conn, call);
     if (rc < 0)
         return rc;
     rc = task_check(loop_current, loop_current->current);
     if (rc == 0)
-        rc = buffers_need(stream) ? stream->buffers->out_error : -ENOMEM;
-    return rc < 0 ? writer_leave(stream, rc) : 0;
+        rc = buffers_need(conn) ? conn->buffers->out_error : -ENOMEM;
+    return rc < 0 ? writer_leave(conn, rc) : 0;
 }
 
-static int fail(struct stream_buffers *b, int error)
+static int fail(struct conn_buffers *b, int error)
 {
     octets_drop(&b->out, octets_len(&b->out));
     octets_release(&b->out);
@@ -61,16 +61,16 @@ static int fail(struct stream_buffers *b, int error)
 
 /* Tries to write what was put, and this data behind it. Takes away what has gone. Returns 0, also
  * when nothing can go now, or an error that ends all writing. */
-static int write_some(struct tepal_conn *stream, const char **data, size_t *len)
+static int write_some(struct tepal_conn *conn, const char **data, size_t *len)
 {
-    struct stream_buffers *b = stream->buffers;
+    struct conn_buffers *b = conn->buffers;
     size_t put = octets_len(&b->out);
     struct iovec pieces[2] = {
         { .iov_base = b->out.data + b->out.start, .iov_len = put },
         { .iov_base = (void *)(uintptr_t)*data, .iov_len = *len },
     };
     int first = put == 0, last = *len > 0;
-    ssize_t n = stream->ops->writev(stream, pieces + first, 1 + last - first);
+    ssize_t n = conn->ops->writev(conn, pieces + first, 1 + last - first);
     if (n < 0)
         return n == -EAGAIN ? 0 : fail(b, (int)n);
     size_t of_put = (size_t)n < put ? (size_t)n : put, of_data = (size_t)n - of_put;
@@ -80,70 +80,69 @@ static int write_some(struct tepal_conn *stream, const char **data, size_t *len)
     return 0;
 }
 
-bool stream_has_unsent(const struct tepal_conn *stream)
+bool conn_has_unsent(const struct tepal_conn *conn)
 {
-    return stream->buffers && octets_len(&stream->buffers->out) > 0;
+    return conn->buffers && octets_len(&conn->buffers->out) > 0;
 }
 
-int writer_flush(struct tepal_conn *stream)
+int writer_flush(struct tepal_conn *conn)
 {
-    struct stream_buffers *b = stream->buffers;
+    struct conn_buffers *b = conn->buffers;
     if (LIKELY(!b))
         return 0;
     const char *data = "";
     size_t len = 0;
     int rc = b->out_error;
     while (rc == 0 && octets_len(&b->out) > 0) {
-        rc = stream_wait_write(stream, TEPAL_NEVER);
+        rc = conn_wait_write(conn, TEPAL_NEVER);
         if (rc == 0)
-            rc = write_some(stream, &data, &len);
+            rc = write_some(conn, &data, &len);
     }
     octets_release(&b->out);
     return rc;
 }
 
-void writer_flush_some(struct tepal_conn *stream)
+void writer_flush_some(struct tepal_conn *conn)
 {
     const char *data = "";
     size_t len = 0;
-    while (stream_has_unsent(stream) && (stream->io.state & IO_WRITE))
-        if (write_some(stream, &data, &len) < 0)
+    while (conn_has_unsent(conn) && (conn->io.state & IO_WRITE))
+        if (write_some(conn, &data, &len) < 0)
             return;
 }
 
 /* The room of a buffer for max octets. */
-static size_t room(const struct stream_buffers *b, size_t max)
+static size_t room(const struct conn_buffers *b, size_t max)
 {
     size_t len = octets_len(&b->out);
     return len < max ? max - len : 0;
 }
 
 /* Writes until the rest of the data fits into a buffer for max octets. */
-static int write_until_it_fits(struct tepal_conn *stream, size_t max, const char **data,
-                               size_t *len)
+static int write_until_it_fits(struct tepal_conn *conn, size_t max, const char **data, size_t *len)
 {
-    struct stream_buffers *b = stream->buffers;
+    struct conn_buffers *b = conn->buffers;
     size_t whole = *len;
     int rc = 0;
     while (*len > room(b, max) && rc == 0) {
-        rc = stream_wait_write(stream, TEPAL_NEVER);
+        rc = conn_wait_write(conn, TEPAL_NEVER);
         if (rc == 0)
-            rc = write_some(stream, data, len);
+            rc = write_some(conn, data, len);
         else if (*len < whole) /* of what comes later it is no deadline, nor a cancellation */
             fail(b, -EPIPE);
     }
     return rc;
 }
 
-static int put(struct tepal_conn *stream, const char *data, size_t len)
+static int put(struct tepal_conn *conn, const char *data, size_t len)
 {
-    struct stream_buffers *b = stream->buffers;
+    struct conn_buffers *b = conn->buffers;
     /* First, so that nothing can fail when a part of the data has gone; and for the size that the
      * buffer has now: it may be given another one while the task waits. */
     size_t max = b->max_out, fitting = len < room(b, max) ? len : room(b, max);
     int rc = octets_reserve(&b->out, fitting, max);
     if (rc == 0 && len > fitting)
-        rc = write_until_it_fits(stream, max, &data, &len);
+        rc = write_until_it_fits(conn, max, &data, &len);
     if (rc == 0 && len > 0)
         rc = octets_reserve(&b->out, len, max); /* what is there is moved at most */
     if (rc == 0 && len > 0) {
@@ -154,14 +153,14 @@ static int put(struct tepal_conn *stream, const char *data, size_t len)
     return rc;
 }
 
-int tepal_conn_put(tepal_conn *stream, const void *data, size_t len)
+int tepal_conn_put(tepal_conn *conn, const void *data, size_t len)
 {
-    int rc = begin(stream, "tepal_conn_put");
-    return rc < 0 ? rc : writer_leave(stream, put(stream, data, len));
+    int rc = begin(conn, "tepal_conn_put");
+    return rc < 0 ? rc : writer_leave(conn, put(conn, data, len));
 }
 
 /* Formats straight into the buffer if the text fits. Returns the length of the text. */
-static int format_in_place(struct stream_buffers *b, const char *format, va_list args)
+static int format_in_place(struct conn_buffers *b, const char *format, va_list args)
 {
     enum { LIKELY_ENOUGH = 256 };
     size_t space = room(b, b->max_out);
@@ -175,12 +174,12 @@ static int format_in_place(struct stream_buffers *b, const char *format, va_list
     return len;
 }
 
-int tepal_conn_printf(tepal_conn *stream, const char *format, ...)
+int tepal_conn_putf(tepal_conn *conn, const char *format, ...)
 {
-    int rc = begin(stream, "tepal_conn_printf");
+    int rc = begin(conn, "tepal_conn_putf");
     if (rc < 0)
         return rc;
-    struct stream_buffers *b = stream->buffers;
+    struct conn_buffers *b = conn->buffers;
     size_t before = octets_len(&b->out);
     va_list args, again;
     va_start(args, format);
@@ -193,32 +192,32 @@ int tepal_conn_printf(tepal_conn *stream, const char *format, ...)
         rc = -ENOMEM;
         if (text) {
             vsnprintf(text, (size_t)len + 1, format, again);
-            rc = put(stream, text, (size_t)len);
+            rc = put(conn, text, (size_t)len);
         }
         mem_free(text);
     }
     octets_release(&b->out);
     va_end(again);
     va_end(args);
-    return writer_leave(stream, rc);
+    return writer_leave(conn, rc);
 }
 
-int tepal_conn_drain(tepal_conn *stream)
+int tepal_conn_drain(tepal_conn *conn)
 {
-    int rc = begin(stream, "tepal_conn_drain");
+    int rc = begin(conn, "tepal_conn_drain");
     if (rc < 0)
         return rc;
-    rc = writer_flush(stream);
+    rc = writer_flush(conn);
     if (rc == 0) /* what is below the buffer may hold something, too */
-        rc = stream_writev(stream, NULL, 0, TEPAL_NEVER);
-    return writer_leave(stream, rc);
+        rc = conn_writev(conn, NULL, 0, TEPAL_NEVER);
+    return writer_leave(conn, rc);
 }
 
-int tepal_conn_set_max_output(tepal_conn *stream, size_t max)
+int tepal_conn_set_max_output(tepal_conn *conn, size_t max)
 {
-    stream_need(stream, "tepal_conn_set_max_output");
-    if (!buffers_need(stream))
+    conn_need(conn, "tepal_conn_set_max_output");
+    if (!buffers_need(conn))
         return -ENOMEM;
-    stream->buffers->max_out = max ? max : LOOP_BUFFER_SIZE;
+    conn->buffers->max_out = max ? max : LOOP_BUFFER_SIZE;
     return 0;
 }

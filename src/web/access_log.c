@@ -95,7 +95,7 @@ static void parse_format(struct access_log *log)
             p = next;
         } else {
             if (p[len])
-                tepal_log(TEPAL_LOG_WARNING, "access_log_format: unknown atom at \"%s\"", p + len);
+                tepal_logf(TEPAL_LOG_WARNING, "access_log.format: unknown atom at \"%s\"", p + len);
             len += p[len] != '\0';
             add_atom(log, 0, p, len);
             p += len;
@@ -117,7 +117,7 @@ int access_log_new(struct access_log **out, const char *format, int fd)
         return rc;
     }
     if (fcntl(fd, F_GETFD) < 0)
-        tepal_log(TEPAL_LOG_WARNING, "the access log's descriptor %d is not open", fd);
+        tepal_logf(TEPAL_LOG_WARNING, "the access log's descriptor %d is not open", fd);
     parse_format(log);
     *out = log;
     return 0;
@@ -326,7 +326,7 @@ static void add_one(struct line *line, struct access_log *log, const struct atom
         add_field(line, e, atom->text);
         break;
     case 'o':
-        add_text(line, e->res ? tepal_res_get_header(e->res, atom->text) : NULL);
+        add_text(line, e->res ? tepal_res_header(e->res, atom->text) : NULL);
         break;
     case 'e':
         add_text(line, getenv(atom->text));
@@ -348,7 +348,7 @@ static void write_entry(struct access_log *log, const struct entry *e)
 
 void access_log_write(struct access_log *log, tepal_req *req, const tepal_res *res, int rc)
 {
-    const struct http_conn *http = &req->connection->http;
+    const struct h1_conn *http = &req->connection->http;
     struct entry e = {
         .connection = req->connection,
         .req = req,
@@ -377,7 +377,7 @@ void access_log_write_bare(struct access_log *log, const struct connection *c, i
     e.rc = sent < 0 ? -EPIPE : 0;
     e.all = sent < 0 ? 0 : (uint64_t)sent;
     if (c->in_head && c->deadline != TEPAL_NEVER) {
-        int64_t began = c->deadline - server->options.head_timeout_ms;
+        int64_t began = c->deadline - server->options.limits.head_timeout_ms;
         e.elapsed_us = server->loop->now > began ? (server->loop->now - began) * 1000 : 0;
     }
     if (partial_head_look(c->partial, &head, &e.data, &e.len))

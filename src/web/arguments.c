@@ -1,10 +1,12 @@
 /* The command line of tepal_run_args(): options, and words for what is wrong with them. */
 #include "base/log.h"
 #include "web/application.h"
+#include "web/options_check.h"
 
 #include <tepal/run.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +20,18 @@ struct option {
     int (*set)(tepal_run_options *options, const char *value, const char **why);
 };
 
+/* Who says where to listen means one place. */
+static void take_one_place(tepal_run_options *options)
+{
+    options->sites = NULL;
+    options->n_sites = 0;
+}
+
 static int set_host(tepal_run_options *options, const char *value, const char **why)
 {
     (void)why;
     options->host = value;
+    take_one_place(options);
     return 0;
 }
 
@@ -34,6 +44,7 @@ static int set_port(tepal_run_options *options, const char *value, const char **
     if (*value < '0' || *value > '9' || *end != '\0' || errno != 0 || port > 65535)
         return -EINVAL;
     options->port = port == 0 ? TEPAL_ANY_PORT : (int)port;
+    take_one_place(options);
     return 0;
 }
 
@@ -41,6 +52,7 @@ static int set_path(tepal_run_options *options, const char *value, const char **
 {
     (void)why;
     options->path = value;
+    take_one_place(options);
     return 0;
 }
 
@@ -48,7 +60,7 @@ static int set_no_access_log(tepal_run_options *options, const char *value, cons
 {
     (void)value;
     (void)why;
-    options->no_access_log = true;
+    options->access_log.off = true;
     return 0;
 }
 
@@ -81,6 +93,21 @@ static void print_option(const char *name, const char *value, const char *help, 
         printf("%s\n%-*s%s%s\n", text, COLUMN, "", help, more);
 }
 
+/* An option of the program's own, and its default. */
+static void print_argument(const tepal_argument *a)
+{
+    char more[300] = "";
+    if (a->text && *a->text)
+        snprintf(more, sizeof(more), " (default: %s)", *a->text);
+    else if (a->number)
+        snprintf(more, sizeof(more), " (default: %" PRId64 ")", *a->number);
+    print_option(a->name,
+                 a->flag     ? NULL
+                 : a->number ? "NUMBER"
+                             : "VALUE",
+                 a->help ? a->help : "", more);
+}
+
 static void print_help(const char *program, const tepal_run_options *options)
 {
     printf("usage: %s [OPTION]...\n", base_name(program));
@@ -96,7 +123,7 @@ static void print_help(const char *program, const tepal_run_options *options)
         print_option(known[i].name, known[i].value, known[i].help, more);
     }
     for (const tepal_argument *a = options->arguments; a && a->name; a++)
-        print_option(a->name, "VALUE", a->help ? a->help : "", "");
+        print_argument(a);
     print_option(known[N_KNOWN - 1].name, NULL, known[N_KNOWN - 1].help, "");
 }
 
@@ -227,6 +254,48 @@ static const char *take_value(struct reader *r)
     return r->argv[++r->at];
 }
 
+/* Says what is wrong with the value of an option. */
+static int complain_value(const struct reader *r, const char *name, const char *value,
+                          const char *why)
+{
+    char before[NAME_MAX_LEN + 8];
+    snprintf(before, sizeof(before), "--%.*s ", NAME_MAX_LEN, name);
+    return complain(r->program, before, value, why);
+}
+
+static int set_number(const struct reader *r, const tepal_argument *argument, const char *value)
+{
+    const char *digits = value + (*value == '-');
+    char *end;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    if (*digits < '0' || *digits > '9' || *end != '\0')
+        return complain_value(r, argument->name, value, ": not a number");
+    if (errno != 0)
+        return complain_value(r, argument->name, value, ": no number is that large");
+    *argument->number = number;
+    return 0;
+}
+
+/* Takes an option of the program's own. */
+static int take_argument(struct reader *r, const tepal_argument *argument)
+{
+    const char *word = r->argv[r->at];
+    if (argument->flag) {
+        if (strchr(word, '='))
+            return complain(r->program, "", word, ": this option has no value");
+        *argument->flag = true;
+        return 0;
+    }
+    const char *value = take_value(r);
+    if (!value || (argument->number && !*value))
+        return complain(r->program, "", word, " needs a value");
+    if (argument->number)
+        return set_number(r, argument, value);
+    *argument->text = value;
+    return 0;
+}
+
 /* Takes the option at the reader's place, and its value. Returns 0, or -EINVAL, which has been
  * told. */
 static int take_option(struct reader *r)
@@ -234,23 +303,19 @@ static int take_option(struct reader *r)
     const char *word = r->argv[r->at], *why = "";
     const struct option *option;
     const tepal_argument *argument;
-    char before[NAME_MAX_LEN + 8];
     if (!find(r, word, &option, &argument))
         return complain_unknown(r->program, word, r->options);
-    if (option && !option->value)
+    if (argument)
+        return take_argument(r, argument);
+    if (!option->value)
         return strchr(word, '=') ? complain(r->program, "", word, ": this option has no value")
                                  : option->set(r->options, NULL, &why);
     const char *value = take_value(r);
-    if (value && argument) {
-        *argument->value = value;
-        return 0;
-    }
     if (!value || !*value)
         return complain(r->program, "", word, " needs a value");
     if (option->set(r->options, value, &why) == 0)
         return 0;
-    snprintf(before, sizeof(before), "--%s ", option->name);
-    return complain(r->program, before, value, why);
+    return complain_value(r, option->name, value, why);
 }
 
 static bool wants_help(const char *word)
@@ -281,13 +346,51 @@ static int read_all(struct reader *r)
     return -1;
 }
 
+/* What is wrong with the call itself; NULL: nothing. */
+static const char *fault_of_call(int argc, char **argv, const tepal_argument *arguments)
+{
+    if (argc > 0 && !argv)
+        return "argv is NULL";
+    for (int i = 0; i < argc; i++)
+        if (!argv[i])
+            return "one of the words of argv is NULL";
+    for (; arguments && arguments->name; arguments++)
+        if (!arguments->text && !arguments->number && !arguments->flag)
+            return "one of the arguments has no place for its value";
+    return NULL;
+}
+
+/* Reads the command line into all, which begins as the options are. Returns -1 to go on, or the exit
+ * status. */
+static int read_into(tepal_run_options *all, int argc, char **argv,
+                     const tepal_run_options *options)
+{
+    char why[160];
+    *all = options ? *options : (tepal_run_options){ 0 };
+    const char *fault = fault_of_call(argc, argv, all->arguments);
+    if (fault) {
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: tepal_run_args: %s", fault);
+        return 1;
+    }
+    struct reader reader = {
+        .program = argc > 0 ? argv[0] : "program", .options = all, .argc = argc, .argv = argv
+    };
+    if (options_check(options, why, sizeof(why)) == 0)
+        return read_all(&reader);
+    tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", why);
+    return 1;
+}
+
+int tepal_read_args(int argc, char **argv, const tepal_run_options *options)
+{
+    tepal_run_options all;
+    return read_into(&all, argc, argv, options);
+}
+
 int tepal_run_args(tepal_app *app, int argc, char **argv, const tepal_run_options *options)
 {
-    tepal_run_options all = options ? *options : (tepal_run_options){ 0 };
-    struct reader reader = {
-        .program = argc > 0 ? argv[0] : "program", .options = &all, .argc = argc, .argv = argv
-    };
-    int status = read_all(&reader);
+    tepal_run_options all;
+    int status = read_into(&all, argc, argv, options);
     if (status < 0)
         return tepal_run(app, &all);
     app_close_given(app);

@@ -6,7 +6,7 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "web/access_log.h"
+#include "web/done.h"
 #include "web/partial_head.h"
 #include "web/request.h"
 #include "web/short_answer.h"
@@ -32,6 +32,7 @@ enum outcome {
 };
 
 static void on_waiting(struct io *io);
+static int work(void *arg);
 
 static void set_deadline(struct connection *c, int64_t timeout_ms)
 {
@@ -72,7 +73,7 @@ static NO_INLINE void destroy(struct connection *c)
     end_idling(c);
     timer_cancel(&c->timer);
     list_remove(&c->node);
-    conn_close(&c->http);
+    h1_conn_close(&c->http);
     partial_head_free(c->partial);
     mem_free(c);
     server_detached(server);
@@ -91,7 +92,7 @@ static NO_INLINE void reset_locals(struct tepal_task *task, struct local *locals
  * a negative HTTP status; or TEPAL_ECLOSED, or another error of the connection, below -1000. */
 static long read_head(struct connection *c, tepal_req *req)
 {
-    struct http_conn *http = &c->http;
+    struct h1_conn *http = &c->http;
     while (true) {
         req->data = http->in ? http->in + http->in_start : "";
         long rc = http->in_start < http->in_end
@@ -100,7 +101,7 @@ static long read_head(struct connection *c, tepal_req *req)
                       : 0;
         if (rc != 0)
             return rc;
-        ssize_t n = conn_try_fill(http);
+        ssize_t n = h1_conn_try_fill(http);
         if (n == -EAGAIN)
             return 0;
         if (n == -ENOBUFS)
@@ -115,31 +116,31 @@ static long read_head(struct connection *c, tepal_req *req)
 /* Whether something of a request may be had at once. */
 static bool has_input(const struct connection *c)
 {
-    const struct http_conn *http = &c->http;
-    return http->in_start < http->in_end || (http->stream.io.state & IO_READ) || c->partial;
+    const struct h1_conn *http = &c->http;
+    return http->in_start < http->in_end || (http->conn.io.state & IO_READ) || c->partial;
 }
 
-/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. All that has come is
- * in, so one whose time is over by now is late. */
+/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. One whose time was
+ * over when the poller was last asked is late: all that had come by then is in. */
 static enum outcome wait_for_head(struct connection *c, const struct h1_head *head)
 {
-    struct http_conn *http = &c->http;
+    struct h1_conn *http = &c->http;
     if (LIKELY(http->out_len > 0))
-        conn_flush_here(http);
-    if (UNLIKELY(!conn_is_flushed(http)) && conn_flush(http) < 0)
+        h1_conn_flush_here(http);
+    if (UNLIKELY(!h1_conn_is_flushed(http)) && h1_conn_flush(http) < 0)
         return OUTCOME_CLOSE;
     bool begun = head && http->in_start < http->in_end;
-    if (begun && c->in_head && c->server->loop->now >= c->deadline)
+    if (begun && c->in_head && loop_is_past(c->server->loop, c->deadline))
         return OUTCOME_LATE;
     if (begun && partial_head_keep(&c->partial, http, head) < 0)
         return OUTCOME_SHORT;
     if (!begun)
-        set_deadline(c, c->server->options.keepalive_timeout_ms);
+        set_deadline(c, c->server->options.limits.keepalive_timeout_ms);
     else if (!c->in_head)
-        set_deadline(c, c->server->options.head_timeout_ms);
+        set_deadline(c, c->server->options.limits.head_timeout_ms);
     c->in_head = begun;
     /* More may have come while the output went. */
-    return http->stream.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
+    return http->conn.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
 }
 
 /* Whether the client has not taken all yet that the system holds for it. What it may send meanwhile
@@ -147,33 +148,33 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
 static bool has_unsent(const struct connection *c)
 {
     int n = 0;
-    return ioctl(c->http.stream.io.fd, SIOCOUTQNSD, &n) == 0 && n > 0;
+    return ioctl(c->http.conn.io.fd, SIOCOUTQNSD, &n) == 0 && n > 0;
 }
 
 /* After the response: whether, and how, the connection goes on. */
 static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
 {
-    struct http_conn *http = &c->http;
+    struct h1_conn *http = &c->http;
     if (rc == 1 && !req->body.done) {
-        int64_t before = tepal_deadline_in(c->server->options.lingering_timeout_ms);
-        rc = body_drop(&req->body, c->server->options.max_unread_body) == 1;
+        int64_t before = tepal_deadline_in_ms(c->server->options.limits.lingering_timeout_ms);
+        rc = body_drop(&req->body, c->server->options.limits.max_unread_body) == 1;
         tepal_deadline_restore(before);
     }
     if (rc == 1)
         return OUTCOME_NEXT;
-    if (conn_flush(http) < 0 || rc < 0)
+    if (h1_conn_flush(http) < 0 || rc < 0)
         return OUTCOME_CLOSE;
     /* A close while octets of the client are unread would be a reset, and could take the response
      * with it (RFC 9112 section 9.6). */
     bool unread = !req->body.done || req->refused || http->in_start < http->in_end ||
-                  (http->stream.io.state & IO_READ);
+                  (http->conn.io.state & IO_READ);
     return unread || has_unsent(c) ? OUTCOME_LINGER : OUTCOME_CLOSE;
 }
 
 static enum outcome respond(struct connection *c, tepal_req *req)
 {
     struct server *server = c->server;
-    if (server->access_log)
+    if (server->observed)
         req->start_us = loop_clock_us(server->loop);
     c->in_head = false;
     c->n_requests++;
@@ -181,13 +182,10 @@ static enum outcome respond(struct connection *c, tepal_req *req)
     c->task->cancel_told = false;
     tepal_res *res = dispatch(req);
     int rc = response_send(res);
-    if (UNLIKELY(rc == -ENOMEM) && !req->sending) { /* not even for a head */
-        c->task->describe_arg = NULL;
-        return OUTCOME_SHORT;
-    }
-    if (server->access_log)
-        access_log_write(server->access_log, req, req->sending ? req->sending : res, rc);
-    enum outcome outcome = after_response(c, req, rc);
+    bool is_short = UNLIKELY(rc == -ENOMEM) && !req->sending; /* not even for a head */
+    if (server->observed)
+        done_tell(req, is_short ? NULL : req->sending ? req->sending : res, rc);
+    enum outcome outcome = is_short ? OUTCOME_SHORT : after_response(c, req, rc);
     c->task->describe_arg = NULL;
     return outcome;
 }
@@ -207,11 +205,11 @@ static enum outcome serve_one(struct connection *c)
     } else if (rc == -ENOMEM) {
         outcome = OUTCOME_SHORT;
     } else if (rc < -1000) {
-        conn_flush(&c->http); /* who sends no more may still wait for what was asked before */
+        h1_conn_flush(&c->http); /* who sends no more may still wait for what was asked before */
         outcome = OUTCOME_CLOSE;
     } else {
         if (rc > 0) {
-            conn_pin_head(&c->http, (uint32_t)rc);
+            h1_conn_pin_head(&c->http, (uint32_t)rc);
             body_reader_init(&req->body, &c->http, &req->head);
             request_head_complete(req);
         } else {
@@ -222,7 +220,7 @@ static enum outcome serve_one(struct connection *c)
     request_free(req);
     if (UNLIKELY(c->task->locals != c->server->locals))
         reset_locals(c->task, c->server->locals);
-    conn_unpin_head(&c->http);
+    h1_conn_unpin_head(&c->http);
     return outcome;
 }
 
@@ -231,8 +229,8 @@ static enum outcome serve_one(struct connection *c)
 /* A client that has gone for good ends all that its request does. */
 static void cancel_work(struct connection *c)
 {
-    struct conn_work *work = c->http.work;
-    struct tepal_task *writer = c->http.stream.io.writer;
+    struct h1_conn_work *work = c->http.work;
+    struct tepal_task *writer = c->http.conn.io.writer;
     bool ended = work && work->peer_ended;
     if (work)
         work->peer_ended = false;
@@ -245,15 +243,15 @@ static void cancel_work(struct connection *c)
 
 void connection_look_for_end(struct connection *c)
 {
-    const struct io *io = &c->http.stream.io;
-    struct conn_work *work = c->http.work;
+    const struct io *io = &c->http.conn.io;
+    struct h1_conn_work *work = c->http.work;
     tepal_req *req = c->task->describe_arg;
     if (!req || (req->match.route && req->match.route->shield))
         return;
     if (io->state & IO_HUP) {
         cancel_work(c);
     } else if ((io->state & IO_EOF) && !work->peer_ended &&
-               !c->server->options.half_closed_clients && body_is_over(&req->body)) {
+               !c->server->options.limits.half_closed_clients && body_is_over(&req->body)) {
         work->peer_ended = true;
         task_cancel(c->task);
     }
@@ -262,7 +260,7 @@ void connection_look_for_end(struct connection *c)
 /* Whether the client has reset the connection, as one that has gone does when it is written to. */
 static bool was_reset(const struct connection *c)
 {
-    struct pollfd p = { .fd = c->http.stream.io.fd };
+    struct pollfd p = { .fd = c->http.conn.io.fd };
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
 }
 
@@ -273,25 +271,24 @@ static NO_INLINE bool go_on_after_end(struct connection *c)
     c->http.work->peer_ended = false;
     c->task->cancelled = false;
     c->task->n_refused_cancelled = 0;
-    return conn_flush(&c->http) == 0 && tepal_sleep_ms(0) == 0 && !was_reset(c);
+    return h1_conn_flush(&c->http) == 0 && tepal_sleep_ms(0) == 0 && !was_reset(c);
 }
 
 /* --- The states of a connection --------------------------------------------------------------- */
 
-/* While the server ends, a client that has taken its answer and says nothing more is not waited for any
- * longer than this. */
+/* While the server ends, a client that has taken its answer and says nothing more, or has never said
+ * anything, is not waited for any longer than this. */
 enum { QUIET_MS = 1000 };
 
 /* Closing with an unread client: what it sends is dropped until it ends or the time is over. */
 static void on_lingering(struct io *io)
 {
-    struct connection *c = CONTAINER_OF(io, struct connection, http.stream.io);
+    struct connection *c = CONTAINER_OF(io, struct connection, http.conn.io);
     char dropped[READ_SIZE];
     ssize_t n;
     int left = READS_AT_ONCE;
     do {
-        n = io->state & IO_READ ? stream_try_read(&c->http.stream, dropped, sizeof(dropped))
-                                : -EAGAIN;
+        n = io->state & IO_READ ? conn_try_read(&c->http.conn, dropped, sizeof(dropped)) : -EAGAIN;
         c->heard |= n > 0;
     } while (n > 0 && --left > 0);
     if (n <= 0 && n != -EAGAIN)
@@ -302,14 +299,14 @@ static void on_lingering(struct io *io)
 
 static bool is_lingering(const struct connection *c)
 {
-    return c->http.stream.io.fn == on_lingering;
+    return c->http.conn.io.fn == on_lingering;
 }
 
 /* Looks at a client that lingers while the server ends. */
 static void look_at_lingering(struct connection *c)
 {
     int untaken = 0;
-    bool taken = ioctl(c->http.stream.io.fd, SIOCOUTQ, &untaken) < 0 || untaken == 0;
+    bool taken = ioctl(c->http.conn.io.fd, SIOCOUTQ, &untaken) < 0 || untaken == 0;
     if (taken && !c->heard) {
         destroy(c);
         return;
@@ -320,17 +317,17 @@ static void look_at_lingering(struct connection *c)
 
 static NO_INLINE void linger(struct connection *c)
 {
-    struct io *io = &c->http.stream.io;
+    struct io *io = &c->http.conn.io;
     struct server *server = c->server;
-    conn_release_input(&c->http);
-    if (c->http.stream.ops->shutdown(&c->http.stream) < 0) {
+    h1_conn_release_input(&c->http);
+    if (c->http.conn.ops->shutdown(&c->http.conn) < 0) {
         destroy(c);
         return;
     }
     io->fn = on_lingering;
     c->in_head = false;
     become_idle(c);
-    set_deadline(c, server->cancelled ? QUIET_MS : server->options.lingering_timeout_ms);
+    set_deadline(c, server->cancelled ? QUIET_MS : server->options.limits.lingering_timeout_ms);
     if (server->closing)
         timer_set(&server->loop->timers, &c->timer, server->loop->now + QUIET_MS);
     on_lingering(io);
@@ -354,12 +351,25 @@ static void close_idle(struct connection *c)
         destroy(c);
 }
 
+/* Nothing is under way, and the server ends. The first request of a connection may be: who was accepted
+ * must not be turned away without an answer. */
+static void end_idle(struct connection *c)
+{
+    if (c->n_requests > 0)
+        close_idle(c);
+    else if (c->deadline > loop_time_after(c->server->loop->now, QUIET_MS))
+        set_deadline(c, QUIET_MS);
+}
+
 /* A task is at work: whoever waits on the stream goes on, and when the client has gone that is the end
  * of the work. */
 static void on_working(struct io *io)
 {
-    struct connection *c = CONTAINER_OF(io, struct connection, http.stream.io);
-    stream_on_event(io);
+    struct connection *c = CONTAINER_OF(io, struct connection, http.conn.io);
+    conn_on_event(io);
+    /* What the system did not take when the task that wrote it began to wait for something else. */
+    if (UNLIKELY(c->http.out_len > 0) && !io->writer && c->http.work)
+        h1_conn_flush_some(&c->http);
     if (UNLIKELY(io->state & (IO_EOF | IO_HUP)))
         connection_look_for_end(c);
 }
@@ -367,24 +377,22 @@ static void on_working(struct io *io)
 /* No task any more: the connection waits. */
 static void wait_without_task(struct connection *c)
 {
-    conn_release_input(&c->http);
-    c->http.stream.io.fn = on_waiting;
+    h1_conn_release_input(&c->http);
+    c->http.conn.io.fn = on_waiting;
     if (c->in_head)
         return;
     become_idle(c);
     if (UNLIKELY(c->server->closing))
-        close_idle(c);
+        end_idle(c);
 }
 
 /* What else may become of it. */
 static NO_INLINE void end_work(struct connection *c, enum outcome outcome)
 {
-    if (outcome == OUTCOME_LINGER)
+    if (outcome == OUTCOME_LATE || outcome == OUTCOME_SHORT)
+        end_with(c, outcome == OUTCOME_LATE ? 408 : 503);
+    else if (outcome == OUTCOME_LINGER)
         linger(c);
-    else if (outcome == OUTCOME_LATE)
-        end_with(c, 408);
-    else if (outcome == OUTCOME_SHORT)
-        end_with(c, 503);
     else
         destroy(c);
 }
@@ -392,11 +400,11 @@ static NO_INLINE void end_work(struct connection *c, enum outcome outcome)
 /* Serves the connection until it has to wait, or ends. */
 static void serve(struct connection *c, struct tepal_task *task)
 {
-    struct conn_work work = { 0 };
+    struct h1_conn_work work = { 0 };
     c->http.work = &work;
     if (UNLIKELY(task->locals != c->server->locals))
         reset_locals(task, c->server->locals);
-    task->before_wait = conn_flush_some;
+    task->before_wait = h1_conn_flush_some;
     task->before_wait_arg = &c->http;
     enum outcome outcome;
     unsigned n = 0;
@@ -409,7 +417,7 @@ static void serve(struct connection *c, struct tepal_task *task)
         /* Not when the client, or the time of the server, is over. */
     } while (outcome == OUTCOME_NEXT && !task->cancelled);
     if (UNLIKELY(outcome != OUTCOME_WAIT)) {
-        if (conn_flush(&c->http) < 0)
+        if (h1_conn_flush(&c->http) < 0)
             outcome = OUTCOME_CLOSE;
         else if (outcome == OUTCOME_NEXT)
             outcome = OUTCOME_LINGER;
@@ -423,8 +431,6 @@ static void serve(struct connection *c, struct tepal_task *task)
     else
         end_work(c, outcome);
 }
-
-static int work(void *arg);
 
 /* Sets a task to work on the connection: this one, which is done with another connection, or a new one
  * (NULL). Returns it; NULL: the connection has been refused. */
@@ -441,7 +447,7 @@ static struct tepal_task *begin_work(struct connection *c, struct tepal_task *ta
         return NULL;
     }
     c->task = task;
-    c->http.stream.io.fn = on_working;
+    c->http.conn.io.fn = on_working;
     end_idling(c);
     return task;
 }
@@ -454,7 +460,7 @@ static struct connection *take_next(struct tepal_task *task)
     struct io *io = NULL;
     while (LIKELY(task_is_as_new(loop, task)) &&
            (io = poller_take_next(&loop->poller, on_waiting))) {
-        struct connection *c = CONTAINER_OF(io, struct connection, http.stream.io);
+        struct connection *c = CONTAINER_OF(io, struct connection, http.conn.io);
         if ((io->state & IO_READ) && begin_work(c, task))
             return c;
     }
@@ -476,13 +482,10 @@ static int work(void *arg)
 /* No task: the first octets of a request bring one. */
 static void on_waiting(struct io *io)
 {
-    struct connection *c = CONTAINER_OF(io, struct connection, http.stream.io);
-    struct loop *loop = c->server->loop;
-    if (!(io->state & IO_READ))
-        return;
-    struct tepal_task *task = begin_work(c, NULL);
+    struct connection *c = CONTAINER_OF(io, struct connection, http.conn.io);
+    struct tepal_task *task = io->state & IO_READ ? begin_work(c, NULL) : NULL;
     if (LIKELY(task != NULL))
-        task_run(loop, task);
+        task_run(c->server->loop, task);
 }
 
 /* Before a connection that waits is given up: whether something has come that the loop has not seen yet.
@@ -490,9 +493,9 @@ static void on_waiting(struct io *io)
 static bool has_arrived(struct connection *c)
 {
     char octet;
-    if (recv(c->http.stream.io.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+    if (recv(c->http.conn.io.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)
         return false;
-    c->http.stream.io.state |= IO_READ;
+    c->http.conn.io.state |= IO_READ;
     struct tepal_task *task = begin_work(c, NULL);
     if (task)
         task_start(c->server->loop, task);
@@ -507,8 +510,8 @@ static void on_timer(struct timer *timer)
     if (c->server->loop->now < c->deadline) {
         if (c->deadline != TEPAL_NEVER)
             timer_set(&c->server->loop->timers, timer, c->deadline);
-        if (is_lingering(c) && (c->http.stream.io.state & IO_READ))
-            on_lingering(&c->http.stream.io);
+        if (is_lingering(c) && (c->http.conn.io.state & IO_READ))
+            on_lingering(&c->http.conn.io);
         else if (is_lingering(c) && c->server->closing)
             look_at_lingering(c);
         return;
@@ -528,27 +531,27 @@ int connection_open(struct server *server, int fd, const struct addr *peer)
     struct connection *c = mem_zalloc(sizeof(*c));
     if (!c)
         return -ENOMEM;
-    int rc = conn_open(&c->http, fd, &server->conn_limits);
+    int rc = h1_conn_open(&c->http, fd, &server->h1_conn_limits);
     if (rc < 0) {
         mem_free(c);
         return rc;
     }
     if (peer->sa.sa_family == AF_UNIX)
-        c->http.stream.ops = &stream_unix_ops;
+        c->http.conn.ops = &conn_unix_ops;
     c->server = server;
     c->peer = addr_to_peer(peer);
-    c->http.stream.io.fn = on_waiting;
+    c->http.conn.io.fn = on_waiting;
     timer_init(&c->timer, on_timer);
     list_append(&server->connections, &c->node);
     become_idle(c);
-    set_deadline(c, server->options.head_timeout_ms);
+    set_deadline(c, server->options.limits.head_timeout_ms);
     return 0;
 }
 
 bool connection_is_young(const struct connection *c)
 {
     enum { YOUNG_MS = 1000 };
-    int64_t came_at = c->deadline - c->server->options.head_timeout_ms;
+    int64_t came_at = c->deadline - c->server->options.limits.head_timeout_ms;
     return c->n_requests == 0 && !is_lingering(c) && c->server->loop->now < came_at + YOUNG_MS;
 }
 
@@ -565,7 +568,7 @@ void connection_end_gently(struct connection *c)
     if (is_lingering(c))
         look_at_lingering(c);
     else if (!c->task && !c->in_head && !has_arrived(c))
-        close_idle(c);
+        end_idle(c);
 }
 
 void connection_cancel(struct connection *c)
@@ -586,11 +589,12 @@ void connection_abandon(struct connection *c)
         return;
     }
     inspect_name(task, name, sizeof(name));
-    tepal_log(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is", name);
+    tepal_logf(TEPAL_LOG_ERROR, "task %s was cancelled and does not end: it is left as it is",
+               name);
     c->task = NULL;
     task_abandon(server->loop, task);
     timer_cancel(&c->timer);
     list_remove(&c->node);
-    stream_close(&c->http.stream);
+    conn_close(&c->http.conn);
     server_detached(server);
 }

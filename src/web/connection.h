@@ -3,7 +3,7 @@
 #define TEPAL_WEB_CONNECTION_H
 
 #include "async/timer.h"
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 #include "net/addr.h"
 #include "web/server.h"
 
@@ -12,7 +12,7 @@ struct partial_head;
 /* While no request is under way this struct is all that there is of a connection; its size is what
  * an idle keep-alive connection costs, and a test holds it to its bound. */
 struct connection {
-    struct http_conn http;
+    struct h1_conn http;
     struct server *server;
     struct list node; /* in the server's list */
     struct timer timer;

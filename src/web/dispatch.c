@@ -31,7 +31,7 @@ static inline tepal_res *make_sure(tepal_req *req, tepal_res *res, const char *w
     return other_response(req, res, who);
 }
 
-tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
+static tepal_res *call_next(tepal_next *next, tepal_req *req)
 {
     tepal_app *app = req->app;
     if (next->index == app->n_middlewares) {
@@ -40,8 +40,30 @@ tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
         req->in_handler = false;
         return make_sure(req, res, "the handler");
     }
-    tepal_next inner = { .handler = next->handler, .index = next->index + 1 };
-    return make_sure(req, app->middlewares[next->index](req, &inner), "a middleware");
+    const struct app_middleware *middleware = &app->middlewares[next->index];
+    tepal_next inner = {
+        .handler = next->handler,
+        .index = next->index + 1,
+        .arg = middleware->arg,
+    };
+    return make_sure(req, middleware->fn(req, &inner), "a middleware");
+}
+
+void *tepal_next_arg(const tepal_next *next)
+{
+    return next->arg;
+}
+
+tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)
+{
+    static const char call[] = "tepal_next_call";
+    if (LIKELY(next && req))
+        return call_next(next, req);
+    if (!req)
+        req = mistake_no_request(call);
+    else
+        mistake_null(req, call, "next");
+    return response_for_error(req, req->error);
 }
 
 /* The response, or another one in place of it when it has been refused. */
@@ -59,8 +81,8 @@ tepal_res *dispatch(tepal_req *req)
     tepal_next next = { .handler = unrouted };
     int64_t deadline = task->deadline;
     if (!req->refused) {
-        int rc = router_match(&req->app->router, &req->arena, tepal_req_method(req),
-                              req->target.path, req->target.path_len, &req->match);
+        int rc = router_match(&req->app->router, &req->arena, request_method(req), req->target.path,
+                              req->target.path_len, &req->match);
         if (UNLIKELY(rc == TEPAL_EPATTERN))
             mistake(req, rc, "the route",
                     "the expression %.200s takes too many steps for this path", req->match.costly);
@@ -68,15 +90,15 @@ tepal_res *dispatch(tepal_req *req)
             request_fail(req, rc);
     }
     const struct route *route = req->match.route;
-    if (UNLIKELY(req->connection->http.stream.io.state & (IO_EOF | IO_HUP)))
+    if (UNLIKELY(req->connection->http.conn.io.state & (IO_EOF | IO_HUP)))
         connection_look_for_end(req->connection);
     if (route && !req->error) {
         next.handler = route->handler;
         task->name = route->pattern.source;
         if (route->timeout_ms > 0)
-            tepal_deadline_in(route->timeout_ms);
+            tepal_deadline_in_ms(route->timeout_ms);
     }
-    tepal_res *res = tepal_next_call(&next, req);
+    tepal_res *res = call_next(&next, req);
     request_close_group(req);
     task_need_nothing_open(task);
     task->deadline = deadline;

@@ -4,7 +4,7 @@
 #include "web/json_owner.h"
 #include "web/json_scan.h"
 #include "web/memory.h"
-#include "web/request.h"
+#include "web/mistake.h"
 
 #include <errno.h>
 #include <string.h>
@@ -184,7 +184,7 @@ static int charge(tepal_req *req, size_t size)
 static int make_json(tepal_req *req, tepal_bytes text)
 {
     struct json_scan scan;
-    int rc = scan_text(&scan, text, req->connection->server->options.max_json_depth);
+    int rc = scan_text(&scan, text, req->connection->server->options.limits.max_json_depth);
     if (rc < 0)
         return rc;
     size_t passing = json_scan_passing(&scan);
@@ -209,6 +209,8 @@ static int make_json(tepal_req *req, tepal_bytes text)
 
 json_t *tepal_req_json(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_json"))
+        return NULL;
     if (req->json)
         return req->json;
     const tepal_bytes *body = tepal_req_body(req);

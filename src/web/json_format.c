@@ -121,6 +121,7 @@ static void close_value(struct format *f, char c)
 /* Whether a string that the caller passed can be one. */
 static bool is_string(struct format *f, const char *text)
 {
+    f->fault->is_null |= !text && f->w.error == 0;
     if (!text)
         fault(f, -EINVAL, "a string is NULL (s? takes it as null)");
     else if ((uintptr_t)text < LOWEST_ADDRESS)
@@ -168,6 +169,7 @@ static void raw_value(struct format *f, const char *text)
 static void json_value(struct format *f, json_t *value, bool steal)
 {
     size_t before = f->w.len;
+    f->fault->is_null |= !value && f->w.error == 0;
     if (f->w.error == 0)
         json_put_value(&f->w, value);
     explain(f, !value ? "a json_t is NULL" : "a json_t is nested too deep, or has what is no JSON");
@@ -226,6 +228,7 @@ int json_format(tepal_req *req, tepal_bytes *out, const char *format, va_list ar
     f.bad = false;
     f.depth = f.n[0] = 0;
     fault->why[0] = '\0';
+    fault->is_null = false;
     /* A failure is told at the end: values that are given away must be released in any case. */
     json_writer_init(&f.w, &req->arena);
     va_copy(rest, args);
@@ -250,10 +253,18 @@ int json_format(tepal_req *req, tepal_bytes *out, const char *format, va_list ar
 static int blame(tepal_req *req, int error, const char *format,
                  const struct json_format_fault *fault)
 {
-    if (req->error < 0)
+    if (fault->is_null && req->error < 0)
         return req->error;
     return mistake(req, error, "tepal_jsonf", "%s, at %zu of the format \"%s\"", fault->why,
                    fault->at, format);
+}
+
+/* There is no request: the values that are given away are released all the same. */
+static NO_INLINE void drop_given(const char *format, va_list args)
+{
+    tepal_bytes text;
+    struct json_format_fault fault;
+    (void)json_format(mistake_no_request("tepal_jsonf"), &text, format, args, &fault);
 }
 
 tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
@@ -266,6 +277,11 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
         return NULL;
     }
     va_start(args, format);
+    if (UNLIKELY(!req)) {
+        drop_given(format, args);
+        va_end(args);
+        return NULL;
+    }
     int rc = json_format(req, &text, format, args, &fault);
     va_end(args);
     if (rc == -ENOMEM)
@@ -273,12 +289,9 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
     else if (rc < 0)
         rc = blame(req, rc, format, &fault);
     tepal_res *res = rc < 0 ? NULL : response_new(req, status, "tepal_jsonf");
-    if (!res) {
-        request_fail(req, rc);
+    if (!res)
         return NULL;
-    }
     response_set_usual_type(res, &usual_types[USUAL_JSON]);
-    res->body = text.data;
-    res->len = text.len;
+    res->body = (tepal_bytes){ .data = text.data, .len = text.len };
     return res;
 }

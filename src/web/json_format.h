@@ -9,7 +9,8 @@
 /* What was wrong with a call, for its author. */
 struct json_format_fault {
     char why[120];
-    size_t at; /* octets of the format that were read */
+    bool is_null; /* it is a value that is NULL */
+    size_t at;    /* octets of the format that were read */
 };
 
 /* Writes the JSON to the request's arena. Returns 0; -EILSEQ for a string that is no UTF-8 text; -EDOM for a

@@ -11,10 +11,10 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
 {
     int first = 0;
     for (size_t i = 0; i < hooks->n; i++) {
-        int rc = hooks->fns[i](app);
+        int rc = hooks->all[i].fn(app, hooks->all[i].arg);
         if (rc < 0)
-            tepal_log(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "%s hook %zu failed: %s", which, i + 1,
+                       tepal_code_text(rc));
         first = first < 0 ? first : rc;
     }
     return first;
@@ -23,20 +23,22 @@ static int run_all(tepal_app *app, const struct app_hooks *hooks, const char *wh
 static void leave_contexts(tepal_app *app)
 {
     while (app->n_entered > 0) {
-        int rc = app->contexts[--app->n_entered].leave(app);
+        const struct app_context *context = &app->contexts[--app->n_entered];
+        int rc = context->leave(app, context->arg);
         if (rc < 0)
-            tepal_log(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "leaving context %zu failed: %s", app->n_entered + 1,
+                       tepal_code_text(rc));
     }
 }
 
 static int enter_contexts(tepal_app *app)
 {
     for (; app->n_entered < app->n_contexts; app->n_entered++) {
-        int rc = app->contexts[app->n_entered].enter(app);
+        const struct app_context *context = &app->contexts[app->n_entered];
+        int rc = context->enter(app, context->arg);
         if (rc < 0) {
-            tepal_log(TEPAL_LOG_ERROR, "entering context %zu failed: %s", app->n_entered + 1,
-                      tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "entering context %zu failed: %s", app->n_entered + 1,
+                       tepal_code_text(rc));
             return rc;
         }
     }
@@ -46,9 +48,9 @@ static int enter_contexts(tepal_app *app)
 static int run_startup(tepal_app *app)
 {
     for (size_t i = 0; i < app->startup.n; i++) {
-        int rc = app->startup.fns[i](app);
+        int rc = app->startup.all[i].fn(app, app->startup.all[i].arg);
         if (rc < 0) {
-            tepal_log(TEPAL_LOG_ERROR, "startup hook %zu failed: %s", i + 1, tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "startup hook %zu failed: %s", i + 1, tepal_code_text(rc));
             return rc;
         }
     }
@@ -66,7 +68,7 @@ int app_start(tepal_app *app)
 {
     app->group = tepal_group_new();
     if (!app->group) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(-ENOMEM));
         return -ENOMEM;
     }
     app->group->reports_at_once = true;
@@ -76,6 +78,8 @@ int app_start(tepal_app *app)
     bool begun = rc == 0;
     if (begun)
         rc = run_startup(app);
+    if (rc == 0)
+        rc = background_start_all(app);
     if (rc < 0)
         end(app);
     /* What the first startup hooks have opened is closed, though a later one has failed. */

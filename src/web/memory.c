@@ -82,7 +82,7 @@ void memory_collect(tepal_req *req)
  * for long. */
 static double rate_of(const tepal_req *req)
 {
-    const struct tepal_task *reader = req->body.conn->stream.io.reader;
+    const struct tepal_task *reader = req->body.http->conn.io.reader;
     if (!reader || !reader->waiting)
         return -1;
     int64_t ms = req->body.waited_ms + loop_current->now - reader->waits_since;
@@ -105,7 +105,7 @@ static size_t give_slowest_up(struct memory *memory)
     }
     if (!slowest)
         return 0;
-    task_wake(slowest->body.conn->stream.io.reader, -ENOBUFS);
+    task_wake(slowest->body.http->conn.io.reader, -ENOBUFS);
     return slowest->arena.used;
 }
 

@@ -20,14 +20,33 @@ enum mistake_once {
     ONCE_JSON = 16,   /* a reference that was not the handler's to give */
 };
 
+/* The request whose handler is the running task; NULL: it is none. */
+tepal_req *mistake_running(void);
+
+/* The request is NULL that this call was given. It is said of the request whose handler is running,
+ * whose answer is a 500 then unless the handler makes another one; that request is returned. Where
+ * none is running nobody could be told, and the program ends with a message. */
+tepal_req *mistake_no_request(const char *call);
+
+/* Whether a call was given a request. */
+static inline bool request_is_given(const tepal_req *req, const char *call)
+{
+    if (UNLIKELY(!req))
+        mistake_no_request(call);
+    return req != NULL;
+}
+
 /* Logs "GET /x: call: what", and makes error the cause of the request's failure unless it has one.
- * Returns error. */
+ * Returns error. Here and below a request that is NULL is what is said instead. */
 int mistake(tepal_req *req, int error, const char *call, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* The same for an argument, named what, that is NULL. It is not said when a failure is recorded
  * already: then the NULL is what that call has returned. Returns the cause. */
 int mistake_null(tepal_req *req, const char *call, const char *what);
+
+/* Makes error the cause, of which the log has been told. Returns error. */
+int mistake_said(tepal_req *req, int error);
 
 /* Only logs it. */
 void mistake_say(const tepal_req *req, const char *call, const char *format, ...)
@@ -37,9 +56,14 @@ void mistake_say(const tepal_req *req, const char *call, const char *format, ...
 void mistake_say_once(const tepal_req *req, enum mistake_once what, const char *call,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Whether a getter was given a name, which may come from where nothing was found. If not, that is
- * said, and nothing is found here either. */
-bool name_is_given(const tepal_req *req, const char *call, const char *name);
+/* Whether a getter was given a request, and an argument, named what: "the name" may come from where
+ * nothing was found. If not, that is said, and nothing is found here either. */
+bool argument_is_given(const tepal_req *req, const char *call, const void *argument,
+                       const char *what);
+
+/* The same for the places that a walk along names and values is given: at and pair. */
+bool places_are_given(const tepal_req *req, const char *call, const size_t *at,
+                      const tepal_pair *pair);
 
 /* The format could not be printed, or has printed a NULL (see printing.h): says which of them it
  * was, or records that memory is short. Returns the cause. */

@@ -12,10 +12,10 @@ struct partial_head {
     struct h1_field fields[]; /* and then the octets */
 };
 
-int partial_head_keep(struct partial_head **partial, struct http_conn *conn,
+int partial_head_keep(struct partial_head **partial, struct h1_conn *http,
                       const struct h1_head *head)
 {
-    uint32_t len = conn->in_end - conn->in_start;
+    uint32_t len = http->in_end - http->in_start;
     size_t fields_size = head->n_fields * sizeof(head->fields[0]);
     struct partial_head *kept = mem_alloc(sizeof(*kept) + fields_size + len);
     if (!kept)
@@ -23,30 +23,29 @@ int partial_head_keep(struct partial_head **partial, struct http_conn *conn,
     kept->head = *head;
     kept->len = len;
     memcpy(kept->fields, head->fields, fields_size);
-    memcpy((char *)kept->fields + fields_size, conn->in + conn->in_start, len);
+    memcpy((char *)kept->fields + fields_size, http->in + http->in_start, len);
     *partial = kept;
-    conn->in_start = conn->in_end = 0;
+    http->in_start = http->in_end = 0;
     return 0;
 }
 
-static int make_room(struct http_conn *conn, uint32_t len)
+static int make_room(struct h1_conn *http, uint32_t len)
 {
-    int rc = conn_reserve_input(conn);
-    while (rc == 0 && conn->in_cap <= len) {
-        conn->in_end = conn->in_cap; /* full: so it grows */
-        rc = conn_reserve_input(conn);
+    int rc = h1_conn_reserve_input(http);
+    while (rc == 0 && http->in_cap <= len) {
+        http->in_end = http->in_cap; /* full: so it grows */
+        rc = h1_conn_reserve_input(http);
     }
-    conn->in_start = conn->in_end = 0;
+    http->in_start = http->in_end = 0;
     return rc;
 }
 
-long partial_head_restore(struct partial_head **partial, struct http_conn *conn,
-                          struct h1_head *head)
+long partial_head_restore(struct partial_head **partial, struct h1_conn *http, struct h1_head *head)
 {
     struct partial_head *kept = *partial;
     if (!kept)
         return 0;
-    int rc = make_room(conn, kept->len);
+    int rc = make_room(http, kept->len);
     if (rc < 0)
         return rc;
     struct h1_field *table = head->fields;
@@ -54,8 +53,8 @@ long partial_head_restore(struct partial_head **partial, struct http_conn *conn,
     *head = kept->head;
     head->fields = table;
     memcpy(table, kept->fields, fields_size);
-    memcpy(conn->in, (char *)kept->fields + fields_size, kept->len);
-    conn->in_end = kept->len;
+    memcpy(http->in, (char *)kept->fields + fields_size, kept->len);
+    http->in_end = kept->len;
     partial_head_free(kept);
     *partial = NULL;
     return 0;

@@ -3,18 +3,18 @@
 #ifndef TEPAL_WEB_PARTIAL_HEAD_H
 #define TEPAL_WEB_PARTIAL_HEAD_H
 
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 #include "http/h1_parse.h"
 
 struct partial_head;
 
 /* Takes the octets of the input buffer, and where the parser stands. Returns 0 or -ENOMEM. */
-int partial_head_keep(struct partial_head **partial, struct http_conn *conn,
+int partial_head_keep(struct partial_head **partial, struct h1_conn *http,
                       const struct h1_head *head);
 
 /* Puts them back, into the empty input buffer and into head, which has its own table of fields;
  * NULL is nothing to put back. Returns 0 or -ENOMEM. */
-long partial_head_restore(struct partial_head **partial, struct http_conn *conn,
+long partial_head_restore(struct partial_head **partial, struct h1_conn *http,
                           struct h1_head *head);
 
 /* What has come, where it is kept: the parser's state, with its fields, and the octets. Returns

@@ -1,6 +1,6 @@
 /* Route patterns: from text to segments, and from segments and values to a URL.
  *
- * The text is described in tepal/app.h. Matching is the router's.
+ * The text is described in tepal/route.h. Matching is the router's.
  */
 #ifndef TEPAL_WEB_PATTERN_H
 #define TEPAL_WEB_PATTERN_H
@@ -8,6 +8,7 @@
 #include "base/platform.h"
 
 #include <tepal/base.h>
+#include <tepal/http_error.h>
 
 #include <stdbool.h>
 #include <stddef.h>

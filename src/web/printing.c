@@ -60,17 +60,27 @@ static int take_argument(int type, va_list *args)
     return 0;
 }
 
-bool printing_has_null(const char *format, va_list args)
+int printing_skip(const char *format, va_list *args)
 {
     enum { MAX_ARGUMENTS = 64 };
     int types[MAX_ARGUMENTS], found = 0;
     for (size_t i = 0; i < MAX_ARGUMENTS; i++)
         types[i] = UNKNOWN;
     size_t n = parse_printf_format(format, MAX_ARGUMENTS, types);
+    for (size_t i = 0; i < n && i < MAX_ARGUMENTS; i++) {
+        int one = take_argument(types[i], args);
+        if (one < 0)
+            return found > 0 ? found : one;
+        found |= one;
+    }
+    return found;
+}
+
+bool printing_has_null(const char *format, va_list args)
+{
     va_list rest;
     va_copy(rest, args);
-    for (size_t i = 0; i < n && i < MAX_ARGUMENTS && found == 0; i++)
-        found = take_argument(types[i], &rest);
+    int found = printing_skip(format, &rest);
     va_end(rest);
     return found > 0;
 }

@@ -17,7 +17,7 @@ tepal_req *request_new(struct connection *connection)
 {
     struct server *server = connection->server;
     struct arena arena;
-    if (arena_init(&arena, &server->loop->chunks, server->options.max_request_memory) < 0)
+    if (arena_init(&arena, &server->loop->chunks, server->options.limits.max_request_memory) < 0)
         return NULL;
     arena.budget = &server->memory.budget;
     size_t fields_size = server->head_limits.max_fields * sizeof(struct h1_field);
@@ -44,12 +44,12 @@ tepal_req *request_new(struct connection *connection)
     req->last_resort.req = NULL;
     req->path = req->host = req->remote = req->content_type = NULL;
     req->query = NULL;
-    req->joined = NULL;
+    req->values = NULL;
     req->cookies = NULL;
     req->has_whole_body = req->body_taken = req->continued = false;
     req->in_handler = req->prepared = req->preparing = false;
     req->res_hooks = NULL;
-    req->read_failed = 0;
+    req->read_failed = req->body_error = 0;
     req->collecting.next = NULL;
     req->json = NULL;
     req->making_json = false;
@@ -138,7 +138,7 @@ static NO_INLINE void odd_target(tepal_req *req, int status)
 
 void request_head_complete(tepal_req *req)
 {
-    struct http_conn *http = &req->connection->http;
+    struct h1_conn *http = &req->connection->http;
     struct h1_head *head = &req->head;
     /* The terminators go over delimiters inside the head, which nobody needs any more. */
     char *data = http->in + (req->data - http->in);
@@ -177,7 +177,7 @@ void request_refuse(tepal_req *req, int status)
     struct h1_head *head = &req->head;
     req->refused = status;
     req->target = (struct uri_target){ .path = "/", .path_len = 1 };
-    req->body = (struct body_reader){ .conn = &req->connection->http, .done = true };
+    req->body = (struct body_reader){ .http = &req->connection->http, .done = true };
     /* A field that was refused is in the index, but not among the fields. */
     for (size_t id = 0; id < HTTP_FIELD_COUNT; id++)
         if (head->known[id] > head->n_fields)
@@ -191,13 +191,13 @@ void request_refuse(tepal_req *req, int status)
         stand_in(req);
         return;
     }
-    struct http_conn *http = &req->connection->http;
+    struct h1_conn *http = &req->connection->http;
     h1_head_terminate(head, http->in + (req->data - http->in));
 }
 
 int request_fail(tepal_req *req, int error)
 {
-    if (req->error == 0)
+    if (error != -ECANCELED || req->error == 0)
         req->error = error;
     return error;
 }
@@ -232,7 +232,7 @@ char *request_alloc_text(tepal_req *req, size_t size)
 
 bool request_refuses_format(tepal_req *req, const char *call, const char *format)
 {
-    const struct http_conn *http = &req->connection->http;
+    const struct h1_conn *http = &req->connection->http;
     bool received = http->in && (uintptr_t)format - (uintptr_t)http->in < http->in_cap;
     if (LIKELY(!received && !arena_has(&req->arena, format)) || !strchr(format, '%'))
         return false;
@@ -264,12 +264,15 @@ char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, 
 
 void *tepal_req_alloc(tepal_req *req, size_t size)
 {
-    return request_alloc(req, size);
+    if (!request_is_given(req, "tepal_req_alloc"))
+        return NULL;
+    void *p = request_alloc(req, size);
+    return p ? memset(p, 0, size) : NULL;
 }
 
 char *tepal_req_strdup(tepal_req *req, const char *s)
 {
-    if (!s) {
+    if (!req || !s) {
         mistake_null(req, "tepal_req_strdup", "the text");
         return NULL;
     }
@@ -282,7 +285,7 @@ char *tepal_req_strdup(tepal_req *req, const char *s)
 
 char *tepal_req_printf(tepal_req *req, const char *format, ...)
 {
-    if (!format) {
+    if (!req || !format) {
         mistake_null(req, "tepal_req_printf", "the format");
         return NULL;
     }
@@ -294,10 +297,15 @@ char *tepal_req_printf(tepal_req *req, const char *format, ...)
     return text;
 }
 
-int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
+int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), const void *given)
 {
+    void *arg = (void *)(uintptr_t)given;
     if (!fn)
         return mistake_null(req, "tepal_req_defer", "the function");
+    if (UNLIKELY(!req)) {
+        fn(arg);
+        return mistake_null(req, "tepal_req_defer", "the request");
+    }
     if (UNLIKELY(is_on_stack(req, arg))) {
         fn(arg);
         return mistake(req, -EINVAL, "tepal_req_defer",
@@ -315,6 +323,8 @@ int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), void *arg)
 
 tepal_group *tepal_req_group(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_group"))
+        return NULL;
     if (!req->group && (req->group = tepal_group_new()))
         req->group->belongs_to = "the group is the request's, and is closed with it";
     if (!req->group)
@@ -328,8 +338,11 @@ void request_end_group(tepal_req *req)
     req->group = NULL;
 }
 
-int tepal_req_set(tepal_req *req, const tepal_key *key, void *value)
+int tepal_req_set_state(tepal_req *req, const tepal_key *key, const void *given)
 {
+    void *value = (void *)(uintptr_t)given;
+    if (UNLIKELY(!req || !key))
+        return mistake_null(req, "tepal_req_set_state", "the key");
     for (struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key) {
             entry->value = value;
@@ -345,18 +358,27 @@ int tepal_req_set(tepal_req *req, const tepal_key *key, void *value)
 
 void *tepal_req_state(const tepal_req *req, const tepal_key *key)
 {
+    if (!argument_is_given(req, "tepal_req_state", key, "the key"))
+        return NULL;
     for (const struct state_entry *entry = req->state; entry; entry = entry->next)
         if (entry->key == key)
             return entry->value;
     return state_get(req->app->state, key);
 }
 
+void *tepal_req_arg(const tepal_req *req)
+{
+    if (!request_is_given(req, "tepal_req_arg"))
+        return NULL;
+    return req->match.route ? (void *)(uintptr_t)req->match.route->arg : NULL;
+}
+
 tepal_app *tepal_req_app(const tepal_req *req)
 {
-    return req->app;
+    return request_is_given(req, "tepal_req_app") ? req->app : NULL;
 }
 
 int tepal_req_error(const tepal_req *req)
 {
-    return req->error;
+    return request_is_given(req, "tepal_req_error") ? req->error : -EINVAL;
 }

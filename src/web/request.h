@@ -16,8 +16,8 @@
 #include <tepal/req.h>
 
 struct query;
-struct joined_field;
-struct found_cookie;
+struct field_values;
+struct cookies;
 struct res_hook;
 
 struct deferred {
@@ -35,10 +35,12 @@ struct tepal_req {
     struct uri_target target;
     struct router_match match;
     struct body_reader body;
-    int refused;      /* the status that the request was refused with before it was routed, or 0 */
-    int error;        /* the first cause that was recorded */
-    int told;         /* the cause that the log has been told of, or 0 */
-    int64_t start_us; /* when its head was complete, if somebody wants to know */
+    int refused;  /* the status that the request was refused with before it was routed, or 0 */
+    int error;    /* the cause that was recorded last, see request_fail() */
+    int rejected; /* with TEPAL_EREJECTED: the status, */
+    const char *rejection; /* and the detail, or NULL */
+    int told;              /* the cause that the log has been told of, or 0 */
+    int64_t start_us;      /* when its head was complete, if somebody wants to know */
     struct state_entry *state;
     struct deferred *deferred;
     tepal_group *group;
@@ -46,13 +48,15 @@ struct tepal_req {
     tepal_res *sending;                              /* the response whose head has been sent */
     const char *path, *host, *remote, *content_type; /* made when asked for, as the next three */
     struct query *query;
-    struct joined_field *joined;
-    struct found_cookie *cookies;
+    struct field_values *values;
+    struct cookies *cookies;
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
     bool continued;         /* 100 (Continue) has been sent */
     struct list collecting; /* in the server's list, when it has read a large body */
+    int body_error;         /* why the whole body cannot be had */
     int read_failed; /* the interruption of a read that may be tried again; it was recorded */
+    int before_read; /* what was recorded before that */
     bool in_handler; /* that of the route runs */
     bool prepared, preparing;   /* the hooks of res_hooks.h: have been called, are at work */
     struct res_hook *res_hooks; /* of this request alone */
@@ -86,7 +90,8 @@ void request_describe(void *req, char *text, size_t size);
  * not known. It has no body. */
 void request_refuse(tepal_req *req, int status);
 
-/* Records the first cause of a failure. Returns error. */
+/* Records the cause of a failure, in place of an earlier one: what follows a failure is tried on purpose.
+ * -ECANCELED replaces none, as one failure may cancel what else goes on. Returns error. */
 int request_fail(tepal_req *req, int error);
 
 /* The arena's calls, with failure recorded. */
@@ -97,6 +102,15 @@ char *request_alloc_text(tepal_req *req, size_t size);
 struct caller {
     const char *call, *field;
 };
+
+/* Whether a field can be set that has this name and this value, or the format of it. Returns 0, or
+ * an error. */
+int response_check_put(tepal_res *res, const struct caller *caller, const char *value);
+
+/* Sets or adds a field whose value lives with the request, for this call. Returns what
+ * tepal_res_set_header() does. */
+int response_put_value(tepal_res *res, const struct caller *caller, const char *value, size_t len,
+                       bool add);
 
 /* Whether the format is text of the request, so that its client would choose what is printed: that is
  * said, of this call, and the cause of a failure. */
@@ -110,10 +124,16 @@ char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, 
 /* Records why the arena had no size octets. Returns the error. */
 int request_no_memory(tepal_req *req, size_t size);
 
+/* The method, as tepal_req_method() has it. */
+static inline const char *request_method(const tepal_req *req)
+{
+    return req->data + req->head.method;
+}
+
 /* Whether the method is this literal. */
 static inline bool request_is(const tepal_req *req, const char *method, size_t len)
 {
-    return req->head.method_len == len && memcmp(req->data + req->head.method, method, len) == 0;
+    return req->head.method_len == len && memcmp(request_method(req), method, len) == 0;
 }
 
 /* The handler of requests that have no route (unrouted.c). */

@@ -1,6 +1,6 @@
 /* The body of a request as handlers read it: piece by piece, whole, as text, as JSON. */
 #include "base/platform.h"
-#include "web/request.h"
+#include "web/mistake.h"
 #include "web/utf8.h"
 
 #include <errno.h>
@@ -21,12 +21,22 @@ static int wait_for_body(tepal_req *req)
         int rc = body_try_fill(&req->body);
         if (rc != -EAGAIN)
             return rc;
-        rc = conn_write(req->body.conn, go_on, sizeof(go_on) - 1);
+        rc = h1_conn_write(req->body.http, go_on, sizeof(go_on) - 1);
         if (rc < 0)
             return rc;
         req->continued = true;
     }
     return body_fill(&req->body);
+}
+
+/* Records it, such that a read that goes well can take it back. */
+static void note_read_failed(tepal_req *req, int error)
+{
+    if (req->read_failed == 0 || req->error != req->read_failed)
+        req->before_read = req->error;
+    request_fail(req, error);
+    if (req->error == error)
+        req->read_failed = req->body.error == 0 ? error : 0;
 }
 
 /* Reads on. Errors of the connection are said in the request's terms. What was recorded of a read that
@@ -39,7 +49,7 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
     int rc;
     while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
         rc = wait_for_body(req);
-        if (UNLIKELY(req->body.conn->stream.io.state & IO_EOF))
+        if (UNLIKELY(req->body.http->conn.io.state & IO_EOF))
             connection_look_for_end(req->connection);
         if (rc < 0)
             break;
@@ -47,15 +57,12 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
     if (rc == -ECONNRESET || rc == -EPIPE || given_up)
         rc = TEPAL_ECLOSED;
     if (rc <= 0)
-        (void)conn_may_wait(req->body.conn); /* a loop around it lets others run */
+        (void)h1_conn_may_wait(req->body.http); /* a loop around it lets others run */
     if (rc < 0) {
-        bool first = req->error == 0;
-        request_fail(req, rc);
-        if (first && req->body.error == 0)
-            req->read_failed = rc;
+        note_read_failed(req, given_up ? -ETIMEDOUT : rc); /* the cause stays what it was */
     } else if (UNLIKELY(req->read_failed != 0)) {
         if (req->error == req->read_failed)
-            req->error = 0;
+            req->error = req->before_read;
         req->read_failed = 0;
     }
     return rc;
@@ -63,6 +70,8 @@ static int read_piece(tepal_req *req, tepal_bytes *piece)
 
 int tepal_req_read(tepal_req *req, tepal_bytes *piece)
 {
+    if (UNLIKELY(!req || !piece))
+        return mistake_null(req, "tepal_req_read", "piece");
     if (req->has_whole_body) {
         /* It is read already: the rest of it is all there is. */
         *piece = req->body_taken ? (tepal_bytes){ 0 } : req->whole_body;
@@ -76,7 +85,8 @@ int tepal_req_read(tepal_req *req, tepal_bytes *piece)
 static uint64_t max_body_of(const tepal_req *req)
 {
     const struct route *route = req->match.route;
-    return route && route->max_body ? route->max_body : req->connection->server->options.max_body;
+    return route && route->max_body ? route->max_body
+                                    : req->connection->server->options.limits.max_body;
 }
 
 /* The piece stays where it is meanwhile: nobody reads on. */
@@ -90,7 +100,7 @@ static int wait_for_memory(tepal_req *req, size_t size)
 static void raise_memory(tepal_req *req, uint64_t max)
 {
     const struct server *server = req->connection->server;
-    if (!server->default_memory || max <= server->options.max_body || max == TEPAL_UNLIMITED)
+    if (!server->default_memory || max <= server->options.limits.max_body || max == TEPAL_UNLIMITED)
         return;
     size_t limit = server_request_memory((size_t)max);
     if (limit > req->arena.limit)
@@ -137,43 +147,52 @@ static int collect(tepal_req *req, uint64_t max, size_t room)
     return rc;
 }
 
-const tepal_bytes *tepal_req_body(tepal_req *req)
+/* Reads the whole body. Returns 0, or an error that was recorded. */
+static int read_whole(tepal_req *req)
 {
-    if (req->has_whole_body)
-        return &req->whole_body;
-    if (req->error < 0)
-        return NULL;
-    if (req->body_taken) {
-        request_fail(req, -EINVAL);
-        return NULL;
-    }
+    if (req->body_taken)
+        return request_fail(req, -EINVAL);
     uint64_t max = max_body_of(req);
     raise_memory(req, max);
-    if (req->head.framing == H1_BODY_LENGTH && req->head.content_length > max) {
-        request_fail(req, TEPAL_EBODY_SIZE);
-        return NULL;
-    }
+    if (req->head.framing == H1_BODY_LENGTH && req->head.content_length > max)
+        return request_fail(req, TEPAL_EBODY_SIZE);
     /* Room for what is announced: so much is counted, but the system gives it only as it comes. Bodies
      * that each had a part and waited for the rest would wait for one another. */
     size_t room = req->head.framing == H1_BODY_CHUNKED ? FIRST_ROOM
                                                        : (size_t)tepal_req_content_length(req) + 1;
-    if (room > MEMORY_SMALL && wait_for_memory(req, room) < 0)
-        return NULL;
+    int rc = room > MEMORY_SMALL ? wait_for_memory(req, room) : 0;
+    if (rc < 0)
+        return rc;
     char *data = request_alloc(req, room);
     if (!data)
-        return NULL;
+        return req->error;
     if (room > MEMORY_SMALL)
         memory_collect(req);
     req->body_taken = true;
     req->whole_body = (tepal_bytes){ .data = data };
     if (req->head.framing == H1_BODY_LENGTH)
         max = req->head.content_length;
-    if (collect(req, max, room) < 0)
-        return NULL;
+    rc = collect(req, max, room);
+    if (rc < 0)
+        return rc;
     ((char *)(uintptr_t)req->whole_body.data)[req->whole_body.len] = '\0';
     req->body_taken = false;
     req->has_whole_body = true;
-    return &req->whole_body;
+    return 0;
+}
+
+const tepal_bytes *tepal_req_body(tepal_req *req)
+{
+    if (!request_is_given(req, "tepal_req_body"))
+        return NULL;
+    if (req->has_whole_body)
+        return &req->whole_body;
+    if (req->body_error < 0) {
+        request_fail(req, req->body_error);
+        return NULL;
+    }
+    req->body_error = read_whole(req);
+    return req->body_error == 0 ? &req->whole_body : NULL;
 }
 
 /* Whether it is UTF-8, looked at in steps: others want their turn, too. Suspends where there is more
@@ -197,6 +216,8 @@ static int check_text(const char *text, size_t len)
 
 const char *tepal_req_text(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_text"))
+        return NULL;
     const tepal_bytes *body = tepal_req_body(req);
     if (!body)
         return NULL;

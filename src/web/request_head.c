@@ -11,27 +11,31 @@
 
 const char *tepal_req_method(const tepal_req *req)
 {
-    return req->data + req->head.method;
+    return request_is_given(req, "tepal_req_method") ? request_method(req) : NULL;
 }
 
 const char *tepal_req_target(const tepal_req *req)
 {
-    return req->data + req->head.target;
+    return request_is_given(req, "tepal_req_target") ? req->data + req->head.target : NULL;
 }
 
 int tepal_req_version(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_version"))
+        return 0;
     return req->head.minor >= 1 ? 11 : 10;
 }
 
 const char *tepal_req_scheme(const tepal_req *req)
 {
-    (void)req; /* no stream below carries TLS yet: whatever is served here is plain */
-    return "http";
+    /* No stream below carries TLS yet: whatever is served here is plain. */
+    return request_is_given(req, "tepal_req_scheme") ? "http" : NULL;
 }
 
 const char *tepal_req_path(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_path"))
+        return NULL;
     if (req->path)
         return req->path;
     char *path = request_alloc_text(req, req->target.path_len + 1);
@@ -74,39 +78,38 @@ static const char *value_at(const tepal_req *req, size_t i)
     return req->data + req->head.fields[i].value;
 }
 
-const char *tepal_req_header_nth(const tepal_req *req, const char *name, size_t n)
-{
-    if (!name_is_given(req, "tepal_req_header_nth", name))
-        return NULL;
-    struct lookup what = lookup_of(name);
-    size_t i = find(req, &what, 0);
-    while (n-- > 0 && i < req->head.n_fields)
-        i = find(req, &what, i + 1);
-    return i < req->head.n_fields ? value_at(req, i) : NULL;
-}
-
-/* A value that was joined, kept for the next who asks. */
-struct joined_field {
+/* The values of a name, kept for the next who asks. */
+struct field_values {
     size_t first; /* the index of its first field */
-    struct joined_field *next;
-    char text[];
+    struct field_values *next;
+    const char *joined;     /* as one text; NULL before that is asked for */
+    const char *const *all; /* as a list; the same */
 };
 
-/* The values of a field that is there several times, as one (RFC 9110 section 5.3). */
-static const char *joined(tepal_req *req, const struct lookup *what, size_t first)
+/* What is kept of the field with this index. NULL when memory is short. */
+static struct field_values *values_of(tepal_req *req, size_t first)
 {
-    for (const struct joined_field *field = req->joined; field; field = field->next)
-        if (field->first == first)
-            return field->text;
+    for (struct field_values *values = req->values; values; values = values->next)
+        if (values->first == first)
+            return values;
+    struct field_values *values = request_alloc(req, sizeof(*values));
+    if (!values)
+        return NULL;
+    *values = (struct field_values){ .first = first, .next = req->values };
+    return req->values = values;
+}
+
+/* The values of a field that is there several times, as one (RFC 9110 section 5.3). */
+static const char *join(tepal_req *req, const struct lookup *what, size_t first)
+{
     const char *between = what->id == HTTP_FIELD_COOKIE ? "; " : ", ";
     const struct h1_field *fields = req->head.fields;
     size_t size = 1, n = req->head.n_fields;
     for (size_t i = first; i < n; i = find(req, what, i + 1))
         size += fields[i].value_len + 2;
-    struct joined_field *field = request_alloc(req, sizeof(*field) + size);
-    if (!field)
+    char *text = request_alloc_text(req, size), *p = text;
+    if (!text)
         return NULL;
-    char *p = field->text;
     for (size_t i = first; i < n; i = find(req, what, i + 1)) {
         if (i != first)
             p = stpcpy(p, between);
@@ -114,20 +117,61 @@ static const char *joined(tepal_req *req, const struct lookup *what, size_t firs
         p += fields[i].value_len;
     }
     *p = '\0';
-    field->first = first;
-    field->next = req->joined;
-    req->joined = field;
-    return field->text;
+    return text;
+}
+
+static const char *joined(tepal_req *req, const struct lookup *what, size_t first)
+{
+    struct field_values *values = values_of(req, first);
+    if (values && !values->joined)
+        values->joined = join(req, what, first);
+    return values ? values->joined : NULL;
+}
+
+static const char *const *list(tepal_req *req, const struct lookup *what, size_t first)
+{
+    size_t count = 0, n = req->head.n_fields;
+    for (size_t i = first; i < n; i = find(req, what, i + 1))
+        count++;
+    const char **all = request_alloc(req, (count + 1) * sizeof(*all));
+    if (!all)
+        return NULL;
+    count = 0;
+    for (size_t i = first; i < n; i = find(req, what, i + 1))
+        all[count++] = value_at(req, i);
+    all[count] = NULL;
+    return all;
+}
+
+/* The index of the first field with the name, n_fields when there is none. */
+static size_t find_first(const tepal_req *req, const struct lookup *what)
+{
+    if (what->id == HTTP_FIELD_OTHER)
+        return find(req, what, 0);
+    return req->head.known[what->id] ? req->head.known[what->id] - 1u : req->head.n_fields;
+}
+
+const char *const *tepal_req_header_all(tepal_req *req, const char *name)
+{
+    static const char *const none[] = { NULL };
+    if (!argument_is_given(req, "tepal_req_header_all", name, "the name"))
+        return none;
+    struct lookup what = lookup_of(name);
+    size_t first = find_first(req, &what);
+    if (first == req->head.n_fields)
+        return none;
+    struct field_values *values = values_of(req, first);
+    if (values && !values->all)
+        values->all = list(req, &what, first);
+    return values ? values->all : NULL;
 }
 
 const char *tepal_req_header(tepal_req *req, const char *name)
 {
-    if (!name_is_given(req, "tepal_req_header", name))
+    if (!argument_is_given(req, "tepal_req_header", name, "the name"))
         return NULL;
     struct lookup what = lookup_of(name);
-    size_t first = what.id == HTTP_FIELD_OTHER ? find(req, &what, 0)
-                   : req->head.known[what.id]  ? req->head.known[what.id] - 1u
-                                               : req->head.n_fields;
+    size_t first = find_first(req, &what);
     if (first == req->head.n_fields)
         return NULL;
     if (find(req, &what, first + 1) == req->head.n_fields)
@@ -135,55 +179,77 @@ const char *tepal_req_header(tepal_req *req, const char *name)
     return joined(req, &what, first);
 }
 
-bool tepal_req_each_header(const tepal_req *req, size_t *at, const char **name, const char **value)
+bool tepal_req_each_header(tepal_req *req, size_t *at, tepal_pair *pair)
 {
-    if (*at >= req->head.n_fields)
+    if (!places_are_given(req, "tepal_req_each_header", at, pair) || *at >= req->head.n_fields)
         return false;
-    *name = req->data + req->head.fields[*at].name;
-    *value = value_at(req, *at);
+    *pair =
+        (tepal_pair){ .name = req->data + req->head.fields[*at].name, .value = value_at(req, *at) };
     ++*at;
     return true;
 }
 
 /* --- Cookies ---------------------------------------------------------------------------------- */
 
-/* One that has been asked for; it is not looked for again. */
-struct found_cookie {
-    struct found_cookie *next;
-    const char *name; /* where the request has it */
-    size_t name_len;
-    char value[];
+/* They are taken apart when the first of them is asked for. */
+struct cookies {
+    size_t n;
+    tepal_pair pairs[];
 };
 
-static const char *keep_cookie(tepal_req *req, const struct cookie_pair *pair)
+static const char *copy_to(char **out, const char *text, size_t len)
 {
-    struct found_cookie *cookie = request_alloc(req, sizeof(*cookie) + pair->value_len + 1);
-    if (!cookie)
+    char *start = *out;
+    memcpy(start, text, len);
+    start[len] = '\0';
+    *out += len + 1;
+    return start;
+}
+
+/* NULL when there are none, or with the cause recorded. */
+static const struct cookies *cookies_of(tepal_req *req)
+{
+    const char *field = req->cookies ? NULL : tepal_req_header(req, "Cookie"), *rest = field;
+    size_t len = field ? strlen(field) : 0, left = len, n = 0;
+    struct cookie_pair pair;
+    while (cookie_next(&rest, &left, &pair))
+        n++;
+    if (n == 0)
+        return req->cookies;
+    struct cookies *cookies = request_alloc(req, sizeof(*cookies) + n * sizeof(cookies->pairs[0]));
+    /* NULs stand in the places of '=' and ';', so this is enough. */
+    char *text = cookies ? request_alloc_text(req, len + 1) : NULL;
+    if (!text)
         return NULL;
-    cookie->name = pair->name;
-    cookie->name_len = pair->name_len;
-    memcpy(cookie->value, pair->value, pair->value_len);
-    cookie->value[pair->value_len] = '\0';
-    cookie->next = req->cookies;
-    req->cookies = cookie;
-    return cookie->value;
+    cookies->n = 0;
+    for (rest = field, left = len; cookie_next(&rest, &left, &pair);) {
+        tepal_pair *to = &cookies->pairs[cookies->n++];
+        to->name = copy_to(&text, pair.name, pair.name_len);
+        to->value = copy_to(&text, pair.value, pair.value_len);
+    }
+    return req->cookies = cookies;
 }
 
 const char *tepal_req_cookie(tepal_req *req, const char *name)
 {
-    if (!name_is_given(req, "tepal_req_cookie", name))
+    if (!argument_is_given(req, "tepal_req_cookie", name, "the name"))
         return NULL;
-    size_t name_len = strlen(name);
-    for (const struct found_cookie *cookie = req->cookies; cookie; cookie = cookie->next)
-        if (cookie->name_len == name_len && memcmp(cookie->name, name, name_len) == 0)
-            return cookie->value;
-    const char *rest = tepal_req_header(req, "Cookie");
-    size_t len = rest ? strlen(rest) : 0;
-    struct cookie_pair pair;
-    while (rest && cookie_next(&rest, &len, &pair))
-        if (pair.name_len == name_len && memcmp(pair.name, name, name_len) == 0)
-            return keep_cookie(req, &pair);
+    const struct cookies *cookies = cookies_of(req);
+    for (size_t i = 0; cookies && i < cookies->n; i++)
+        if (strcmp(cookies->pairs[i].name, name) == 0)
+            return cookies->pairs[i].value;
     return NULL;
+}
+
+bool tepal_req_each_cookie(tepal_req *req, size_t *at, tepal_pair *pair)
+{
+    if (!places_are_given(req, "tepal_req_each_cookie", at, pair))
+        return false;
+    const struct cookies *cookies = cookies_of(req);
+    if (!cookies || *at >= cookies->n)
+        return false;
+    *pair = cookies->pairs[(*at)++];
+    return true;
 }
 
 /* --- What the route and the connection say ---------------------------------------------------- */
@@ -192,9 +258,9 @@ const char *tepal_req_cookie(tepal_req *req, const char *name)
  * a middleware may ask for what only some patterns have. */
 static const char *match_of(const tepal_req *req, const char *call, const char *name)
 {
-    const struct route *route = req->match.route;
-    if (!name_is_given(req, call, name))
+    if (!argument_is_given(req, call, name, "the name"))
         return NULL;
+    const struct route *route = req->match.route;
     for (size_t i = 0; route && i < route->pattern.n_names; i++)
         if (strcmp(route->pattern.names[i], name) == 0)
             return req->match.values[i].data;
@@ -217,6 +283,8 @@ int64_t tepal_req_match_int(const tepal_req *req, const char *name)
 
 const char *tepal_req_pattern(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_pattern"))
+        return NULL;
     return req->match.route ? req->match.route->pattern.source : NULL;
 }
 
@@ -225,7 +293,7 @@ static const char *local_address(tepal_req *req)
 {
     struct addr addr = { .len = sizeof(addr.storage) };
     char ip[INET6_ADDRSTRLEN];
-    if (getsockname(req->connection->http.stream.io.fd, &addr.sa, &addr.len) < 0)
+    if (getsockname(req->connection->http.conn.io.fd, &addr.sa, &addr.len) < 0)
         return "";
     struct addr_peer local = addr_to_peer(&addr);
     if (local.family == AF_UNIX)
@@ -236,6 +304,8 @@ static const char *local_address(tepal_req *req)
 
 const char *tepal_req_host(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_host"))
+        return NULL;
     if (req->host)
         return req->host;
     /* RFC 9112 section 3.2.2: absolute-form overrides the field. */
@@ -253,6 +323,8 @@ const char *tepal_req_host(tepal_req *req)
 
 const char *tepal_req_remote(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_remote"))
+        return NULL;
     if (!req->remote) {
         char *text = request_alloc_text(req, INET6_ADDRSTRLEN);
         if (!text)
@@ -275,6 +347,8 @@ void request_describe(void *arg, char *text, size_t size)
 
 const char *tepal_req_content_type(tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_content_type"))
+        return NULL;
     if (req->content_type)
         return req->content_type;
     const char *value = tepal_req_header(req, "Content-Type");
@@ -294,9 +368,11 @@ const char *tepal_req_content_type(tepal_req *req)
     return req->content_type = type;
 }
 
-int64_t tepal_req_content_length(const tepal_req *req)
+uint64_t tepal_req_content_length(const tepal_req *req)
 {
+    if (!request_is_given(req, "tepal_req_content_length"))
+        return 0;
     if (req->head.framing == H1_BODY_CHUNKED)
-        return -1;
-    return req->head.framing == H1_BODY_LENGTH ? (int64_t)req->head.content_length : 0;
+        return TEPAL_UNKNOWN;
+    return req->head.framing == H1_BODY_LENGTH ? req->head.content_length : 0;
 }

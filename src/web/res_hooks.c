@@ -11,8 +11,8 @@ static int call_hook(tepal_res *res, const struct res_hook *hook)
     tepal_req *req = res->req;
     int rc = hook->fn(req, res, hook->arg);
     if (rc < 0)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: a hook of tepal_on_response() failed: %s",
-                  tepal_req_method(req), tepal_req_target(req), tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: a hook of tepal_on_response() failed: %s",
+                   tepal_req_method(req), tepal_req_target(req), tepal_code_text(rc));
     return rc < 0 ? rc : 0;
 }
 
@@ -42,7 +42,7 @@ int res_hooks_run(tepal_res *res)
 int tepal_req_on_response(tepal_req *req, tepal_res_hook *fn, const void *arg)
 {
     static const char call[] = "tepal_req_on_response";
-    if (!fn)
+    if (!req || !fn)
         return mistake_null(req, call, "the hook");
     if (req->prepared) {
         mistake_say(req, call, "the hooks of this request have been called already");

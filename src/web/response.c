@@ -5,8 +5,8 @@
 #include "http/uri.h"
 #include "web/json_owner.h"
 #include "web/json_writer.h"
+#include "web/markup.h"
 #include "web/mistake.h"
-#include "web/on_stack.h"
 #include "web/responses.h"
 
 #include <errno.h>
@@ -62,16 +62,9 @@ bool response_is_of(const tepal_res *res, const tepal_req *req)
     return responses_live(req->connection->server->responses, res) && res->req == req;
 }
 
-/* The request whose handler is the running task; NULL: it is none. */
-static tepal_req *running_request(void)
-{
-    const struct tepal_task *task = loop_current ? loop_current->current : NULL;
-    return task && task->describe == request_describe ? task->describe_arg : NULL;
-}
-
 bool response_is_usable(const tepal_res *res, const char *call, bool other)
 {
-    tepal_req *req = running_request();
+    tepal_req *req = mistake_running();
     if (!res || !loop_current || (req && response_is_of(res, req)))
         return res != NULL;
     const struct responses *responses = responses_find(loop_current);
@@ -83,7 +76,7 @@ bool response_is_usable(const tepal_res *res, const char *call, bool other)
     if (req)
         mistake(req, -EINVAL, call, "%s", what[live]);
     else
-        tepal_log(TEPAL_LOG_ERROR, "%s: %s", call, what[live]);
+        tepal_logf(TEPAL_LOG_ERROR, "%s: %s", call, what[live]);
     return false;
 }
 
@@ -92,14 +85,15 @@ tepal_res *response_last_resort(tepal_req *req, int status)
     tepal_res *res = &req->last_resort;
     init(res, req, status);
     response_set_usual_type(res, &usual_types[USUAL_TEXT]);
-    res->body = http_status_reason(status);
-    res->len = strlen(res->body);
+    res->body.data = http_status_reason(status);
+    res->body.len = strlen(res->body.data);
     return res;
 }
 
 tepal_res *tepal_empty(tepal_req *req, int status)
 {
-    return response_new(req, status, "tepal_empty");
+    static const char call[] = "tepal_empty";
+    return request_is_given(req, call) ? response_new(req, status, call) : NULL;
 }
 
 /* The calls that print, and the type of what they make. */
@@ -108,48 +102,70 @@ struct text_kind {
     const struct usual_type *type;
 };
 
-static inline tepal_res *format_text(tepal_req *req, int status, const struct text_kind *kind,
-                                     const char *format, va_list args)
+/* A response of this kind, without its text yet. */
+static inline tepal_res *make_text(tepal_req *req, int status, const struct text_kind *kind,
+                                   const char *text)
 {
-    if (UNLIKELY(!format)) {
+    if (UNLIKELY(!req || !text)) {
         mistake_null(req, kind->caller.call, "the text");
         return NULL;
     }
     tepal_res *res = make(req, status, kind->caller.call);
+    if (res)
+        response_set_usual_type(res, kind->type);
+    return res;
+}
+
+static inline tepal_res *copy_text(tepal_req *req, int status, const struct text_kind *kind,
+                                   const char *text)
+{
+    tepal_res *res = make_text(req, status, kind, text);
     if (!res)
         return NULL;
-    response_set_usual_type(res, kind->type);
-    const char *end = strchrnul(format, '%');
-    if (*end == '\0') {
-        res->len = (size_t)(end - format);
-        char *copy = request_alloc_text(req, res->len);
-        if (!copy)
-            return NULL;
-        res->body = memcpy(copy, format, res->len);
-        return res;
-    }
-    res->body = request_vprintf(req, &kind->caller, &res->len, format, args);
-    return res->body ? res : NULL;
-}
-
-tepal_res *tepal_text(tepal_req *req, int status, const char *format, ...)
-{
-    static const struct text_kind plain = { { "tepal_text", NULL }, &usual_types[USUAL_TEXT] };
-    va_list args;
-    va_start(args, format);
-    tepal_res *res = format_text(req, status, &plain, format, args);
-    va_end(args);
+    size_t len = strlen(text);
+    char *copy = request_alloc_text(req, len);
+    if (!copy)
+        return NULL;
+    res->body = (tepal_bytes){ .data = memcpy(copy, text, len), .len = len };
     return res;
 }
 
-tepal_res *tepal_html(tepal_req *req, int status, const char *format, ...)
+tepal_res *tepal_text(tepal_req *req, int status, const char *text)
 {
-    static const struct text_kind html = { { "tepal_html", NULL }, &usual_types[USUAL_HTML] };
+    static const struct text_kind kind = { { "tepal_text", NULL }, &usual_types[USUAL_TEXT] };
+    return copy_text(req, status, &kind, text);
+}
+
+tepal_res *tepal_html(tepal_req *req, int status, const char *markup)
+{
+    static const struct text_kind kind = { { "tepal_html", NULL }, &usual_types[USUAL_HTML] };
+    return copy_text(req, status, &kind, markup);
+}
+
+tepal_res *tepal_textf(tepal_req *req, int status, const char *format, ...)
+{
+    static const struct text_kind kind = { { "tepal_textf", NULL }, &usual_types[USUAL_TEXT] };
+    tepal_res *res = make_text(req, status, &kind, format);
+    if (!res)
+        return NULL;
     va_list args;
     va_start(args, format);
-    tepal_res *res = format_text(req, status, &html, format, args);
+    res->body.data = request_vprintf(req, &kind.caller, &res->body.len, format, args);
     va_end(args);
-    return res;
+    return res->body.data ? res : NULL;
+}
+
+tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
+{
+    static const struct text_kind kind = { { "tepal_htmlf", NULL }, &usual_types[USUAL_HTML] };
+    tepal_res *res = make_text(req, status, &kind, format);
+    if (!res)
+        return NULL;
+    va_list args;
+    va_start(args, format);
+    res->body.data = markup_vprintf(req, &kind.caller, &res->body.len, format, args);
+    va_end(args);
+    return res->body.data ? res : NULL;
 }
 
 /* The media type for a response that is given one: it becomes a field, so it is checked as one. */
@@ -160,47 +176,34 @@ static void set_type(tepal_res *res, const char *call, const char *type)
         response_put(res, call, "Content-Type", type);
 }
 
-/* Whether there may be such octets until the response has been sent. */
-static bool data_is_right(tepal_req *req, const void *data, size_t len)
-{
-    static const char call[] = "tepal_data";
-    if (len > PTRDIFF_MAX)
-        mistake(req, -EINVAL, call, "the length is %zd", (ssize_t)len);
-    else if (!data && len > 0)
-        mistake_null(req, call, "the data");
-    else if (len > 0 && UNLIKELY(is_on_stack(req, data)))
-        mistake(req, -EINVAL, call,
-                "the data is a variable on the stack, which is gone when it is sent: take "
-                "tepal_req_alloc(), or make it static");
-    else
-        return true;
-    return false;
-}
-
 tepal_res *tepal_data(tepal_req *req, int status, const char *content_type, const void *data,
                       size_t len)
 {
-    tepal_res *res = response_new(req, status, "tepal_data");
-    if (!res || !data_is_right(req, data, len))
+    static const char call[] = "tepal_data";
+    tepal_res *res = request_is_given(req, call) ? response_new(req, status, call) : NULL;
+    if (!res || response_copy_body(res, call, data, len) < 0)
         return NULL;
-    set_type(res, "tepal_data", content_type);
-    res->body = data;
-    res->len = len;
+    set_type(res, call, content_type);
     return res;
 }
 
 tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
 {
-    tepal_res *res = response_new(req, status, "tepal_stream");
+    static const char call[] = "tepal_stream";
+    tepal_res *res = request_is_given(req, call) ? response_new(req, status, call) : NULL;
     if (!res)
         return NULL;
-    set_type(res, "tepal_stream", content_type);
+    set_type(res, call, content_type);
     res->stream = true;
     return res;
 }
 
 tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
 {
+    if (UNLIKELY(!req)) {
+        json_drop_given(mistake_no_request("tepal_json"), "tepal_json", value, 0);
+        return NULL;
+    }
     if (!value) {
         mistake_null(req, "tepal_json", "the value (what made it has failed)");
         return NULL;
@@ -219,12 +222,11 @@ tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
             request_no_memory(req, w.len);
         else
             mistake(req, w.error, "tepal_json", "the value cannot be written: %s",
-                    tepal_error_text(w.error));
+                    tepal_code_text(w.error));
         return NULL;
     }
     response_set_usual_type(res, &usual_types[USUAL_JSON]);
-    res->body = w.data;
-    res->len = w.len;
+    res->body = (tepal_bytes){ .data = w.data, .len = w.len };
     return res;
 }
 
@@ -232,7 +234,7 @@ tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
 {
     static const char hex[] = "0123456789ABCDEF";
     static const char call[] = "tepal_redirect";
-    if (!location) {
+    if (!req || !location) {
         mistake_null(req, call, "location");
         return NULL;
     }
@@ -256,28 +258,4 @@ tepal_res *tepal_redirect(tepal_req *req, int status, const char *location)
     }
     *p = '\0';
     return response_put(res, call, "Location", url) == 0 ? res : NULL;
-}
-
-const char *tepal_html_escape(tepal_req *req, const char *text)
-{
-    if (!text) {
-        mistake_null(req, "tepal_html_escape", "the text");
-        return NULL;
-    }
-    char *out = request_alloc_text(req, 6 * strlen(text) + 1), *p = out;
-    for (; out && *text; text++) {
-        const char *entity = *text == '&'    ? "&amp;"
-                             : *text == '<'  ? "&lt;"
-                             : *text == '>'  ? "&gt;"
-                             : *text == '"'  ? "&quot;"
-                             : *text == '\'' ? "&#39;"
-                                             : NULL;
-        if (entity)
-            p = stpcpy(p, entity);
-        else
-            *p++ = *text;
-    }
-    if (out)
-        *p = '\0';
-    return out;
 }

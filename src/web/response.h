@@ -19,6 +19,8 @@ struct res_field {
     uint32_t name_len, value_len;
 };
 
+struct lent_body;
+
 struct tepal_res {
     tepal_req *req;         /* NULL: it has ended */
     tepal_res *next_of_req; /* another response to the same request */
@@ -27,13 +29,14 @@ struct tepal_res {
     const char *reason; /* NULL: the usual one */
     const char *content_type;
     size_t type_len;
-    const char *body; /* of a whole response */
-    size_t len;
+    tepal_bytes body;       /* of a whole response */
+    struct lent_body *lent; /* that it is, and must be given back; or NULL */
     struct res_field *fields, *last;
-    size_t fields_size; /* octets that the fields take in a head */
-    int error;          /* why the response must not be sent as it is, or went wrong */
-    int missing;        /* why the latest piece was not written: it may still be */
-    unsigned n_pieces;
+    size_t fields_size;        /* octets that the fields take in a head */
+    int error;                 /* why the response must not be sent as it is, or went wrong */
+    int missing;               /* why the latest piece was not written: it may still be */
+    uint16_t n_pieces;         /* so far, as far as that counts */
+    uint16_t n_refused;        /* pieces in a row that could not be written */
     bool stream;               /* the body is written piece by piece */
     bool close;                /* the connection ends with it */
     bool own_date, own_server; /* fields that take the place of the server's own */
@@ -76,7 +79,18 @@ bool response_is_usable(const tepal_res *res, const char *call, bool other);
 /* Whether the response is one to this request. Any pointer may be asked about. */
 bool response_is_of(const tepal_res *res, const tepal_req *req);
 
-/* Sets a field for this call; the value is copied. Returns what tepal_res_header() does. */
+/* Makes the response one that must not be sent: it becomes a 500. Returns the error. */
+int response_refuse(tepal_res *res, int error);
+
+/* Says that what this call was to change is left as it is, since the head is on its way. Returns
+ * TEPAL_ESENT. */
+int response_sent_already(const tepal_res *res, const char *call, const char *what);
+
+/* Gives it a copy of these octets as body, for this call. Returns 0, or an error: recorded, and the
+ * response is refused. */
+int response_copy_body(tepal_res *res, const char *call, const void *data, size_t len);
+
+/* Sets a field for this call; the value is copied. Returns what tepal_res_set_header() does. */
 int response_put(tepal_res *res, const char *call, const char *name, const char *value);
 
 /* The response for a cause that was recorded (0: none was): see tepal_fail(). Never NULL. */

@@ -202,6 +202,7 @@ int router_add(struct router *router, const tepal_route *options, const char **w
     *router->last = route;
     router->last = &route->next_in_app;
     route->handler = options->handler;
+    route->arg = options->arg;
     route->max_body = options->max_body;
     route->timeout_ms = options->timeout_ms;
     route->no_head = options->no_head;

@@ -9,7 +9,7 @@
 #include "base/map.h"
 #include "web/pattern.h"
 
-#include <tepal/app.h>
+#include <tepal/route.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +21,7 @@ struct route {
     char *method;
     char *name; /* NULL: none */
     tepal_handler *handler;
+    const void *arg;
     size_t max_body;    /* 0: the server's */
     int64_t timeout_ms; /* 0: none */
     bool no_head;

@@ -28,7 +28,7 @@ struct watch {
 
 static void on_wish_to_end(void *arg, int number)
 {
-    tepal_log(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
+    tepal_logf(TEPAL_LOG_INFO, "ending gracefully (%s)", sigabbrev_np(number));
     tepal_app_stop(arg);
 }
 
@@ -52,16 +52,16 @@ static void watch_signals(struct watch *watch, tepal_app *app)
 {
     int rc = ending_open(&watch->ending, on_wish_to_end, app, true);
     if (rc < 0)
-        tepal_log(TEPAL_LOG_WARNING, "no graceful end at SIGINT and SIGTERM: %s",
-                  tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_WARNING, "no graceful end at SIGINT and SIGTERM: %s",
+                   tepal_code_text(rc));
     rc = has_default_action(SIGUSR1) ? tepal_dump_on_signal(SIGUSR1) : 0;
     if (rc < 0)
-        tepal_log(TEPAL_LOG_WARNING, "no report at SIGUSR1: %s", tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_WARNING, "no report at SIGUSR1: %s", tepal_code_text(rc));
     /* Not ignored: that would be inherited by the programs it starts. */
     watch->pipe = (struct signal_receiver){ .fn = on_pipe };
     rc = has_default_action(SIGPIPE) ? signal_receiver_add(loop_current, &watch->pipe, SIGPIPE) : 0;
     if (rc < 0)
-        tepal_log(TEPAL_LOG_WARNING, "SIGPIPE would end the program: %s", tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_WARNING, "SIGPIPE would end the program: %s", tepal_code_text(rc));
 }
 
 /* What the program has left running besides its application has a while to end, too. */
@@ -113,7 +113,7 @@ static int run_program(struct program *program)
 int tepal_run(tepal_app *app, const tepal_run_options *options)
 {
     struct program program = { .app = app, .options = options };
-    const char *error = tepal_app_error(app);
+    const char *error = tepal_app_error_text(app);
     char text[160];
     int rc = -EINVAL;
     if (loop_current)
@@ -124,14 +124,14 @@ int tepal_run(tepal_app *app, const tepal_run_options *options)
     else if (!error && options_check(options, text, sizeof(text)) < 0)
         error = text;
     if (error) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error);
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", error);
     } else {
         raise_descriptor_limit();
         app->ends_by_signal = !options || !options->no_signals;
         rc = run_program(&program);
         if (rc < 0 && !program.begun)
-            tepal_log(TEPAL_LOG_ERROR, "cannot start: %s",
-                      rc == -EBUSY ? "this thread runs a loop already" : tepal_error_text(rc));
+            tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s",
+                       rc == -EBUSY ? "this thread runs a loop already" : tepal_code_text(rc));
     }
     app_close_given(app);
     return rc < 0 ? 1 : 0;

@@ -8,6 +8,7 @@
 #include "http/h1_write.h"
 #include "http/status.h"
 #include "web/mistake.h"
+#include "web/printing.h"
 #include "web/res_hooks.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
  * are. */
 enum { MAX_COPIED_BODY = 4096 };
 
-static struct http_conn *conn_of(const tepal_res *res)
+static struct h1_conn *http_of(const tepal_res *res)
 {
     return &res->req->connection->http;
 }
@@ -30,7 +31,7 @@ static bool may_keep_alive(tepal_res *res, bool early)
     tepal_req *req = res->req;
     const struct server *server = req->connection->server;
     if (res->close || req->refused || !req->head.keep_alive || server->closing ||
-        req->connection->n_requests >= server->options.max_requests)
+        req->connection->n_requests >= server->options.limits.max_requests)
         return false;
     struct body_reader *body = &req->body;
     if (body->done)
@@ -42,20 +43,20 @@ static bool may_keep_alive(tepal_res *res, bool early)
         return true;
     if (body_drop_received(body) < 0)
         return false;
-    return body->framing != H1_BODY_LENGTH || body->left <= server->options.max_unread_body;
+    return body->framing != H1_BODY_LENGTH || body->left <= server->options.limits.max_unread_body;
 }
 
 /* The length of a response that is whole: that of its body, or of what a HEAD or a 304 without one
  * stands for, if that was declared. */
 static NO_INLINE void settle_length(tepal_res *res, bool stands_for_other)
 {
-    if (res->has_length && res->len == 0 && stands_for_other)
+    if (res->has_length && res->body.len == 0 && stands_for_other)
         return;
-    if (res->has_length && res->declared != res->len)
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body has %zu octets, not the declared %llu",
-                  tepal_req_method(res->req), tepal_req_target(res->req), res->len,
-                  (unsigned long long)res->declared);
-    res->declared = res->len;
+    if (res->has_length && res->declared != res->body.len)
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: the body has %zu octets, not the declared %llu",
+                   tepal_req_method(res->req), tepal_req_target(res->req), res->body.len,
+                   (unsigned long long)res->declared);
+    res->declared = res->body.len;
     res->has_length = res->status != 304;
 }
 
@@ -69,7 +70,7 @@ static void settle(tepal_res *res, bool early)
     bool no_content = http_status_is_bodiless(res->status), no_length = tunnel || no_content;
     res->bodiless = head || no_length;
     if (LIKELY(!res->stream && !res->has_length && !no_length)) {
-        res->declared = res->len;
+        res->declared = res->body.len;
         res->has_length = true;
     } else if (!res->stream) {
         settle_length(res, head || res->status == 304);
@@ -194,7 +195,7 @@ static inline char *write_head(char *p, const tepal_res *res)
 /* The head could not be written now: it can be another time, or that of another response. */
 static int head_interrupted(tepal_res *res, int rc)
 {
-    if ((conn_was_interrupted(rc) || rc == -ENOMEM) && conn_of(res)->error == 0) {
+    if ((h1_conn_was_interrupted(rc) || rc == -ENOMEM) && http_of(res)->error == 0) {
         res->head_sent = false;
         res->req->sending = NULL;
     }
@@ -208,18 +209,18 @@ static NO_INLINE int send_large_head(tepal_res *res, size_t room)
     if (!head)
         return head_interrupted(res, -ENOMEM);
     res->head_len = (uint32_t)(write_head(head, res) - head);
-    return head_interrupted(res, conn_write(conn_of(res), head, res->head_len));
+    return head_interrupted(res, h1_conn_write(http_of(res), head, res->head_len));
 }
 
 /* Writes the head, and the first len octets behind it if there is room. Returns 0, 1 when the
  * octets are written, too, or a negative error. */
 static int send_head(tepal_res *res, const char *body, size_t len, bool early)
 {
-    struct http_conn *conn = conn_of(res);
+    struct h1_conn *http = http_of(res);
     settle(res, early);
     res->req->sending = res;
     res->head_sent = true;
-    conn_begin_message(conn);
+    h1_conn_begin_message(http);
     if (res->bodiless)
         len = 0;
     size_t room = head_room(res);
@@ -227,25 +228,25 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
     if (UNLIKELY(room > LOOP_BUFFER_SIZE))
         return send_large_head(res, room);
     char *start;
-    int rc = conn_output(conn, (uint32_t)(room + (together ? len : 0)), &start);
+    int rc = h1_conn_output(http, (uint32_t)(room + (together ? len : 0)), &start);
     if (UNLIKELY(rc < 0))
         return head_interrupted(res, rc);
     char *p = write_head(start, res);
     res->head_len = (uint32_t)(p - start);
     if (together && len > 0)
         p = h1_write_bytes(p, body, len);
-    conn_commit(conn, (size_t)(p - start));
+    h1_conn_commit(http, (size_t)(p - start));
     return together;
 }
 
 static int send_whole(tepal_res *res)
 {
-    int rc = send_head(res, res->body, res->len, false);
+    int rc = send_head(res, res->body.data, res->body.len, false);
     if (rc == 0 && !res->bodiless)
-        rc = conn_write(conn_of(res), res->body, res->len);
+        rc = h1_conn_write(http_of(res), res->body.data, res->body.len);
     if (rc < 0)
         return rc;
-    res->written = res->bodiless ? 0 : res->len;
+    res->written = res->bodiless ? 0 : res->body.len;
     return 0;
 }
 
@@ -257,7 +258,7 @@ static bool was_cut(const tepal_res *res)
     if (!res->head_sent || res->bodiless || !task->cancelled)
         return false;
     bool whole = res->has_length && res->written == res->declared;
-    return !conn_of(res)->work->peer_ended || (task->cancel_told && !whole);
+    return !http_of(res)->work->peer_ended || (task->cancel_told && !whole);
 }
 
 /* The end of a stream. A body that is too short leaves nothing but to close. */
@@ -271,11 +272,11 @@ static int finish_stream(tepal_res *res)
     if (rc < 0)
         return rc;
     if (!res->bodiless && res->chunked)
-        return conn_write(conn_of(res), CHUNK_END, sizeof(CHUNK_END) - 1);
+        return h1_conn_write(http_of(res), CHUNK_END, sizeof(CHUNK_END) - 1);
     if (!res->bodiless && res->has_length && res->written != res->declared) {
-        tepal_log(TEPAL_LOG_ERROR, "%s %s: the body has %llu octets, not the declared %llu",
-                  tepal_req_method(res->req), tepal_req_target(res->req),
-                  (unsigned long long)res->written, (unsigned long long)res->declared);
+        tepal_logf(TEPAL_LOG_ERROR, "%s %s: the body has %llu octets, not the declared %llu",
+                   tepal_req_method(res->req), tepal_req_target(res->req),
+                   (unsigned long long)res->written, (unsigned long long)res->declared);
         return TEPAL_ELENGTH;
     }
     return 0;
@@ -287,21 +288,21 @@ static int end_other(tepal_res *begun)
 {
     if (begun->bodiless)
         return begun->error;
-    tepal_log(TEPAL_LOG_ERROR, "%s %s: a stream was begun and not returned",
-              tepal_req_method(begun->req), tepal_req_target(begun->req));
+    tepal_logf(TEPAL_LOG_ERROR, "%s %s: a stream was begun and not returned",
+               tepal_req_method(begun->req), tepal_req_target(begun->req));
     return -EPIPE;
 }
 
 /* A response that is broken off: of its body no more was written than the system has taken. */
 static void break_off(tepal_res *res)
 {
-    struct http_conn *conn = conn_of(res);
-    conn_flush(conn); /* what is whole of it still goes out, or is known not to */
+    struct h1_conn *http = http_of(res);
+    h1_conn_flush(http); /* what is whole of it still goes out, or is known not to */
     /* Where the end of the connection is the end of the body, only a reset tells the client that it has
      * not got all of it. */
     if (res->head_sent && !res->chunked && !res->has_length && !res->bodiless)
-        stream_reset_at_close(&conn->stream);
-    uint64_t sent = res->head_sent ? conn_message_sent(conn) : 0;
+        conn_reset_at_close(&http->conn);
+    uint64_t sent = res->head_sent ? h1_conn_message_sent(http) : 0;
     uint64_t body = sent > res->head_len ? sent - res->head_len : 0;
     res->broken = true;
     if (!res->stream || body < res->written)
@@ -319,8 +320,8 @@ int response_send(tepal_res *res)
         rc = res->stream ? finish_stream(res) : send_whole(res);
     }
     /* One that has gone takes nothing any more. */
-    if (rc >= 0 && UNLIKELY(conn_of(res)->stream.io.state & (IO_EOF | IO_HUP)))
-        rc = conn_flush(conn_of(res));
+    if (rc >= 0 && UNLIKELY(http_of(res)->conn.io.state & (IO_EOF | IO_HUP)))
+        rc = h1_conn_flush(http_of(res));
     if (UNLIKELY(rc < 0)) {
         break_off(res);
         return rc;
@@ -338,8 +339,8 @@ static int send_piece(tepal_res *res, const void *data, size_t len)
         body,
         { .iov_base = (void *)(uintptr_t)CHUNK_TAIL, .iov_len = sizeof(CHUNK_TAIL) - 1 },
     };
-    int rc =
-        res->chunked ? conn_writev(conn_of(res), framed, 3) : conn_writev(conn_of(res), &body, 1);
+    int rc = res->chunked ? h1_conn_writev(http_of(res), framed, 3)
+                          : h1_conn_writev(http_of(res), &body, 1);
     if (rc == 0)
         res->written += len;
     return rc;
@@ -351,10 +352,10 @@ static int send_piece(tepal_res *res, const void *data, size_t len)
 static int may_write(tepal_res *res, size_t len)
 {
     enum { PIECES_AT_ONCE = 64 };
-    struct http_conn *conn = conn_of(res);
+    struct h1_conn *http = http_of(res);
     if (len == 0 || res->bodiless || res->error < 0 || res->n_pieces++ % PIECES_AT_ONCE == 0)
-        return conn_may_wait(conn);
-    return conn_check(conn);
+        return h1_conn_may_wait(http);
+    return h1_conn_check(http);
 }
 
 static int write_piece(tepal_res *res, const void *data, size_t len)
@@ -368,13 +369,9 @@ static int write_piece(tepal_res *res, const void *data, size_t len)
         return TEPAL_ELENGTH;
     if (len > 0 && !res->bodiless)
         rc = send_piece(res, data, len);
-    /* What the connection's own task writes goes out when it next suspends; nobody sees to what
-     * another one writes. */
-    if (rc >= 0 && loop_current->current != res->req->connection->task) {
-        rc = conn_flush(conn_of(res));
-        if (conn_was_interrupted(rc) && conn_of(res)->error == 0) /* but the piece is written */
-            rc = 0;
-    }
+    /* It goes out when the task that has written it next suspends. */
+    if (rc >= 0 && loop_current->current != res->req->connection->task)
+        h1_conn_flush_at_leaving(http_of(res));
     return rc < 0 ? rc : res->bodiless ? TEPAL_ENOBODY : 0;
 }
 
@@ -384,30 +381,71 @@ static void note_result(tepal_res *res, int rc)
 {
     if (rc == TEPAL_ELENGTH || rc == TEPAL_ENOBODY)
         return;
-    bool again = conn_was_interrupted(rc) && rc != -ECANCELED && conn_of(res)->error == 0;
+    bool again = h1_conn_was_interrupted(rc) && rc != -ECANCELED && http_of(res)->error == 0;
     res->missing = rc;
-    if (rc < 0 && !again)
+    if (rc == 0)
+        res->n_refused = 0;
+    else if (!again)
         res->error = rc;
+}
+
+/* Whether there is a response that can be written to. If not, a loop of writes to none lets others
+ * run. */
+static bool is_written_to(tepal_res *res, const char *call)
+{
+    bool usable = response_is_usable(res, call, true);
+    if (usable)
+        task_need(call);
+    else if (loop_current && loop_current->current)
+        (void)task_may_wait(loop_current, loop_current->current);
+    return usable;
+}
+
+/* A piece is not written, and the next one will not be either. Who does not heed that is held back, and
+ * does not hold up the others: without a body only a little, as a program may go on to its end there
+ * without a look at the results. The response may have ended when this returns. */
+static NO_INLINE int refuse_piece(tepal_res *res, int error)
+{
+    enum { FREE_WITHOUT_BODY = 1000 };
+    bool no_body = error == TEPAL_ENOBODY;
+    if (res->n_refused < UINT16_MAX)
+        res->n_refused++;
+    unsigned n = res->n_refused, least = no_body ? FREE_WITHOUT_BODY : 0;
+    task_hold_back(loop_current, loop_current->current, n > least ? n - least : 0,
+                   no_body ? 1 : TASK_MOST_PAUSE_MS,
+                   no_body ? "nobody reads the body that it writes (TEPAL_ENOBODY)"
+                           : "its writes to the response fail");
+    return error;
+}
+
+/* A piece that is missing: the body must not be ended without it as if it were whole. */
+static int fail_piece(tepal_res *res, int error)
+{
+    if (res->error == 0)
+        res->error = error;
+    return refuse_piece(res, error);
 }
 
 int tepal_write(tepal_res *res, const void *data, size_t len)
 {
-    if (!response_is_usable(res, "tepal_write", true))
+    static const char call[] = "tepal_write";
+    if (!is_written_to(res, call))
         return -EINVAL;
     if (UNLIKELY(!res->stream))
-        return res->error = mistake(res->req, -EINVAL, "tepal_write",
-                                    "the response was not made by tepal_stream()");
+        return fail_piece(
+            res, mistake(res->req, -EINVAL, call, "the response was not made by tepal_stream()"));
     if (UNLIKELY(!data && len > 0))
-        return res->error = mistake_null(res->req, "tepal_write", "the data");
-    task_need("tepal_write");
+        return fail_piece(res, mistake_null(res->req, call, "the data"));
     int rc = res->error;
     if (res->req->sending && res->req->sending != res)
         rc = TEPAL_ESENT;
     else if (res->writing) /* two pieces that are on their way at once would be mixed up */
         rc = -EBUSY;
     if (UNLIKELY(rc < 0)) {
-        int interrupted = conn_may_wait(conn_of(res));
-        return interrupted == -ECANCELED ? interrupted : rc;
+        int interrupted = h1_conn_may_wait(http_of(res));
+        if (interrupted < 0)
+            return interrupted == -ECANCELED ? interrupted : rc;
+        return refuse_piece(res, rc);
     }
     res->writing = true;
     rc = !res->head_sent && res_hooks_wait(res->req) ? res_hooks_run(res) : 0;
@@ -415,32 +453,64 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
         rc = write_piece(res, data, len);
     res->writing = false;
     note_result(res, rc);
+    if (UNLIKELY(rc < 0) && !h1_conn_was_interrupted(rc))
+        return refuse_piece(res, rc);
+    return rc;
+}
+
+/* The text of a piece: not in the arena, as a stream may go on for ever. */
+struct printed {
+    char small[512];
+    struct buf large; /* when that has no room for it */
+    const char *data;
+    size_t len;
+};
+
+/* Returns 0, or an error: memory is short, the format cannot be printed, or a text is NULL, which is
+ * said. */
+static int __attribute__((format(printf, 3, 0)))
+print_piece(tepal_req *req, struct printed *text, const char *format, va_list args)
+{
+    static const struct caller caller = { .call = "tepal_writef" };
+    va_list again;
+    va_copy(again, args);
+    int n = print_vsnprintf(text->small, sizeof(text->small), format, again), rc = 0;
+    va_end(again);
+    if (n < 0)
+        return mistake_in_format(req, &caller, format, args) == -ENOMEM ? -ENOMEM : -EINVAL;
+    bool fits = (size_t)n < sizeof(text->small);
+    if (!fits) {
+        va_copy(again, args);
+        rc = buf_vprintf(&text->large, format, again);
+        va_end(again);
+    }
+    text->data = fits ? text->small : text->large.data;
+    text->len = (size_t)n;
+    if (rc == 0 && UNLIKELY(printing_looks_null(text->data, text->len)) &&
+        printing_has_null(format, args))
+        rc = mistake_in_format(req, &caller, format, args);
     return rc;
 }
 
 int tepal_writef(tepal_res *res, const char *format, ...)
 {
-    if (!response_is_usable(res, "tepal_writef", true))
+    static const char call[] = "tepal_writef";
+    if (!is_written_to(res, call))
         return -EINVAL;
     if (UNLIKELY(!format))
-        return res->error = mistake_null(res->req, "tepal_writef", "the format");
-    if (UNLIKELY(request_refuses_format(res->req, "tepal_writef", format)))
-        return res->error = -EINVAL;
-    char small[512];
-    va_list args, again;
+        return fail_piece(res, mistake_null(res->req, call, "the format"));
+    if (UNLIKELY(request_refuses_format(res->req, call, format)))
+        return fail_piece(res, -EINVAL);
+    struct printed text;
+    buf_init(&text.large, SIZE_MAX / 2);
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
-    int n = print_vsnprintf(small, sizeof(small), format, args), rc = -EINVAL;
-    struct buf text; /* not from the arena: a stream may go on for ever */
-    buf_init(&text, SIZE_MAX / 2);
-    if (n >= 0)
-        rc = (size_t)n < sizeof(small) ? 0 : buf_vprintf(&text, format, again);
-    va_end(again);
+    int rc = print_piece(res->req, &text, format, args);
     va_end(args);
     if (rc == 0)
-        rc = tepal_write(res, (size_t)n < sizeof(small) ? small : text.data, (size_t)n);
-    else if (res->error == 0) /* the body must not be ended without it as if it were whole */
-        res->error = rc;
-    buf_clear(&text);
+        rc = tepal_write(res, text.data, text.len);
+    else
+        rc = fail_piece(res, rc);
+    buf_clear(&text.large);
     return rc;
 }

@@ -2,29 +2,27 @@
 #include "async/ending.h"
 #include "async/task.h"
 #include "base/log.h"
-#include "base/mem.h"
-#include "net/place.h"
 #include "web/application.h"
 #include "web/connection.h"
 #include "web/living.h"
 #include "web/options_check.h"
 #include "web/serve.h"
 #include "web/server.h"
+#include "web/sites.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 int serve_open(tepal_app *app, const tepal_run_options *options)
 {
     tepal_run_options filled;
     char why[SERVER_WHY_SIZE];
-    const char *error = tepal_app_error(app);
+    const char *error = tepal_app_error_text(app);
     if (!error && (options_check(options, why, sizeof(why)) < 0 ||
                    server_options(app, &filled, options, why) < 0))
         error = why;
     if (error) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", error);
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", error);
         return -EINVAL;
     }
     if (app->server)
@@ -32,10 +30,10 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     struct server *server;
     int rc = server_new(&server, app, &filled);
     if (rc < 0) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(rc));
+        tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", tepal_code_text(rc));
         return rc;
     }
-    server->default_memory = !options || options->max_request_memory == 0;
+    server->default_memory = !options || options->limits.max_request_memory == 0;
     app->server = server;
     rc = app_start(app);
     if (rc < 0) {
@@ -47,50 +45,9 @@ int serve_open(tepal_app *app, const tepal_run_options *options)
     return 0;
 }
 
-/* The text of tepal_app_url(). */
-static char *make_url(const struct server *server)
-{
-    const tepal_run_options *options = &server->options;
-    char text[300];
-    if (options->path) {
-        snprintf(text, sizeof(text), "unix:%s", options->path);
-    } else {
-        const char *host = options->host ? options->host : "localhost";
-        snprintf(text, sizeof(text), strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
-                 tepal_listener_port(server->listener));
-    }
-    return mem_strdup(text);
-}
-
-/* That all addresses are served must be seen by whom it would surprise. */
-static void tell_place(const struct server *server, const char *url)
-{
-    if (server->options.host || server->options.path)
-        tepal_log(TEPAL_LOG_INFO, "serving on %s", url);
-    else
-        tepal_log(TEPAL_LOG_INFO, "serving on all addresses, port %u: %s/",
-                  tepal_listener_port(server->listener), url);
-}
-
 int serve_listen(tepal_app *app)
 {
-    struct server *server = app->server;
-    const tepal_run_options *options = &server->options;
-    int rc = server_listen(server);
-    if (rc < 0) {
-        place_complain(&(tepal_listen_options){ .host = options->host,
-                                                .port = options->port,
-                                                .path = options->path },
-                       rc);
-        return rc;
-    }
-    app->url = make_url(server);
-    if (!app->url) {
-        tepal_log(TEPAL_LOG_ERROR, "cannot start: %s", tepal_error_text(-ENOMEM));
-        return -ENOMEM;
-    }
-    tell_place(server, app->url);
-    return 0;
+    return sites_open(app->server);
 }
 
 /* Lets the requests end, and cancels those that take too long. What does not end even then, such as
@@ -99,9 +56,10 @@ static void end_requests(struct server *server, int64_t patience_ms)
 {
     if (server_wait_idle(server, loop_time_in(server->loop, patience_ms)) == 0)
         return;
-    size_t n = server->n_connections;
-    tepal_log(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
-              n == 1 ? "" : "s", n == 1 ? "is" : "are");
+    size_t n = server->n_connections - server->n_idle;
+    if (n > 0)
+        tepal_logf(TEPAL_LOG_WARNING, "%zu request%s did not finish in time, and %s cancelled", n,
+                   n == 1 ? "" : "s", n == 1 ? "is" : "are");
     server_cancel_all(server);
     int64_t until = loop_time_in(server->loop, ending_grace_ms(patience_ms));
     if (server_wait_idle(server, until) < 0)
@@ -129,9 +87,9 @@ static void tell_wait(const tepal_app *app)
     if (ms != TEPAL_NEVER)
         snprintf(most, sizeof(most), "at most %lld %s", (long long)(ms % 1000 ? ms : ms / 1000),
                  ms % 1000 ? "ms" : "s");
-    tepal_log(TEPAL_LOG_INFO, "waiting for %zu %s%s, %s%s", n, requests ? "request" : "connection",
-              n == 1 ? "" : "s", most,
-              app->ends_by_signal ? "; a second Ctrl-C or SIGTERM ends it at once" : "");
+    tepal_logf(TEPAL_LOG_INFO, "waiting for %zu %s%s, %s%s", n, requests ? "request" : "connection",
+               n == 1 ? "" : "s", most,
+               app->ends_by_signal ? "; a second Ctrl-C or SIGTERM ends it at once" : "");
 }
 
 void serve_close(tepal_app *app)
@@ -140,7 +98,7 @@ void serve_close(tepal_app *app)
     int64_t patience = server->options.shutdown_timeout_ms, grace = ending_grace_ms(patience);
     /* The end has to be done properly, whatever has ended the serving, and has a time of its
      * own. */
-    int64_t deadline = tepal_shield_begin(TEPAL_NEVER);
+    int64_t deadline = tepal_shield_begin_ms(TEPAL_NEVER);
     int64_t until = loop_time_in(server->loop, patience);
     server_close_gently(server);
     app_shutdown(app);
@@ -152,8 +110,6 @@ void serve_close(tepal_app *app)
     tepal_shield_end(deadline);
     app->server = NULL;
     server_free(server);
-    mem_free(app->url);
-    app->url = NULL;
 }
 
 int tepal_serve(tepal_app *app, const tepal_run_options *options)
@@ -189,7 +145,8 @@ void tepal_app_stop(tepal_app *app)
         task_wake(server->waiter, 0);
 }
 
-const char *tepal_app_url(const tepal_app *app)
+const char *tepal_app_url(const tepal_app *app, size_t n)
 {
-    return app && living_has(app) ? app->url : NULL;
+    const struct server *server = app && living_has(app) ? app->server : NULL;
+    return server && n < server->n_sites ? server->sites[n].url : NULL;
 }

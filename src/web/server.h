@@ -3,7 +3,7 @@
 #define TEPAL_WEB_SERVER_H
 
 #include "base/list.h"
-#include "conn/conn.h"
+#include "conn/h1_conn.h"
 #include "http/date.h"
 #include "http/h1_parse.h"
 #include "net/addr.h"
@@ -25,15 +25,17 @@ struct server {
     tepal_app *app;
     struct loop *loop;
     tepal_run_options options; /* with defaults filled in */
-    bool default_memory;       /* max_request_memory is the default, for options.max_body */
+    bool default_memory;       /* max_request_memory is the default, for limits.max_body */
     struct h1_limits head_limits;
     struct h1_known_host known_host;
-    struct conn_limits conn_limits;
-    struct tepal_listener *listener; /* NULL: connections are attached one by one */
-    struct access_log *access_log;   /* NULL: none */
-    struct memory memory;            /* of all requests */
-    struct local *locals;            /* that each request begins with */
-    struct responses *responses;     /* of the loop */
+    struct h1_conn_limits h1_conn_limits;
+    struct server_site *sites; /* see sites.h; NULL: connections are attached one by one */
+    size_t n_sites;
+    struct access_log *access_log; /* NULL: none */
+    bool observed;                 /* there is such a log, or somebody else is told of all ends */
+    struct memory memory;          /* of all requests */
+    struct local *locals;          /* that each request begins with */
+    struct responses *responses;   /* of the loop */
     struct json_given *json_given;
     struct list connections; /* the idle ones among them in the order in which they became so */
     size_t n_connections, n_idle;
@@ -68,8 +70,8 @@ size_t server_request_memory(size_t max_body);
 int server_new(struct server **out, tepal_app *app, const tepal_run_options *options);
 void server_free(struct server *server);
 
-/* Begins to accept connections. Returns 0 or a negative errno. */
-int server_listen(struct server *server);
+/* Sees to it that what the listener accepts is attached to the server. */
+void server_on_listener(struct server *server, struct tepal_listener *listener);
 
 /* Takes over a connected socket. Does not fail: when memory is short the client is told so. */
 void server_attach(struct server *server, int fd, const struct addr *peer);
@@ -103,7 +105,7 @@ void server_abandon_all(struct server *server);
 
 static inline bool server_is_full(const struct server *server)
 {
-    return server->n_connections >= server->options.max_connections;
+    return server->n_connections >= server->options.limits.max_connections;
 }
 
 /* Makes the Date and Server fields, and the heads with them, anew. */

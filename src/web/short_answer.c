@@ -24,8 +24,8 @@ void short_answer(struct connection *connection, int status)
         n = snprintf(text, sizeof(text),
                      "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status,
                      http_status_reason(status));
-    struct tepal_conn *stream = &connection->http.stream;
-    ssize_t sent = stream_try_write(stream, text, (size_t)n); /* the close follows anyway */
+    struct tepal_conn *conn = &connection->http.conn;
+    ssize_t sent = conn_try_write(conn, text, (size_t)n); /* the close follows anyway */
     if (connection->server->access_log)
         access_log_write_bare(connection->server->access_log, connection, status,
                               sent == n ? sent : -EPIPE);

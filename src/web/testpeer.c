@@ -5,13 +5,12 @@
 #include "base/mem.h"
 #include "web/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-int testpeer_open(struct server *server)
+int testpeer_open(struct server *server, const struct addr *remote)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
@@ -19,11 +18,9 @@ int testpeer_open(struct server *server)
     int rc = fd_keep_both(pair);
     if (rc < 0)
         return rc;
-    struct addr peer = {
-        .len = sizeof(peer.in),
-        .in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
-    };
-    server_attach(server, pair[1], &peer);
+    struct addr loopback;
+    (void)addr_from_ip(&loopback, "127.0.0.1", 0); /* which is an address */
+    server_attach(server, pair[1], remote ? remote : &loopback);
     return pair[0];
 }
 

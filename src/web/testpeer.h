@@ -1,4 +1,4 @@
-/* The client's ends of a test client's connections.
+/* The client's ends of a test's connections.
  *
  * They are socket pairs, on which nothing takes time, so that a fake clock knows when nothing can
  * happen any more. But they end as TCP connections do: a close is at first only the end of the
@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+struct addr;
 struct server;
 
 /* An end that the client has closed, and of which the server may still think. */
@@ -17,8 +18,8 @@ struct closed_peer {
     struct closed_peer *next;
 };
 
-/* A connection from 127.0.0.1. Returns the client's end or a negative errno. */
-int testpeer_open(struct server *server);
+/* A connection from this address; NULL: from 127.0.0.1. Returns the client's end or a negative errno. */
+int testpeer_open(struct server *server, const struct addr *remote);
 
 /* Closes the client's end. */
 void testpeer_close(struct closed_peer **closed, int fd);

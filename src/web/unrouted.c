@@ -10,7 +10,7 @@ static tepal_res *with_allow(tepal_req *req, tepal_res *res)
     const char *allow =
         router_allow(&req->app->router, &req->arena, req->target.path, req->target.path_len);
     if (allow)
-        tepal_res_header(res, "Allow", "%s", allow);
+        tepal_res_set_header(res, "Allow", allow);
     return res;
 }
 

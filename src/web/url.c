@@ -3,28 +3,20 @@
 #include "web/mistake.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
-
-enum { MAX_PAIRS = PATTERN_MAX_VARIABLES };
 
 static const char call[] = "tepal_req_url";
 
-struct values {
-    const char *names[MAX_PAIRS], *values[MAX_PAIRS];
-    size_t n;
-};
-
-static const char *value_of(const struct values *values, const char *name)
+static const tepal_pair *find_variable(const tepal_pair *variables, const char *name)
 {
-    for (size_t i = 0; i < values->n; i++)
-        if (strcmp(values->names[i], name) == 0)
-            return values->values[i];
+    for (; variables && variables->name; variables++)
+        if (strcmp(variables->name, name) == 0)
+            return variables;
     return NULL;
 }
 
 /* Calls for each piece of the pattern; out NULL: only counts. Returns the octets. */
-static size_t build(const struct pattern *pattern, const struct values *values, char *out)
+static size_t build(const struct pattern *pattern, const tepal_pair *variables, char *out)
 {
     size_t len = 0;
     for (size_t i = 0; i < pattern->n_segments; i++) {
@@ -34,7 +26,8 @@ static size_t build(const struct pattern *pattern, const struct values *values, 
         len++;
         for (size_t j = 0; j < segment->n_pieces; j++) {
             const struct pattern_piece *piece = &segment->pieces[j];
-            const char *text = piece->variable ? value_of(values, piece->text) : piece->text;
+            const char *text =
+                piece->variable ? find_variable(variables, piece->text)->value : piece->text;
             size_t text_len = strlen(text);
             enum uri_part part = piece->is_path ? URI_PATH : URI_SEGMENT;
             len += out ? uri_encode(out + len, text, text_len, part) : 3 * text_len;
@@ -52,36 +45,28 @@ static bool has_variable(const struct pattern *pattern, const char *name)
 }
 
 /* Whether each variable has a value. What has no variable is said, and does no harm. */
-static bool check_values(tepal_req *req, const struct route *route, const struct values *values)
+static bool check_values(tepal_req *req, const struct route *route, const tepal_pair *variables)
 {
     const struct pattern *pattern = &route->pattern;
-    for (size_t i = 0; i < pattern->n_names; i++)
-        if (!value_of(values, pattern->names[i])) {
+    for (size_t i = 0; i < pattern->n_names; i++) {
+        const tepal_pair *variable = find_variable(variables, pattern->names[i]);
+        if (variable && variable->value)
+            continue;
+        if (!variable || req->error == 0) /* else the NULL of a call that has failed */
             mistake(req, -EINVAL, call, "no value for \"%s\" of route \"%s\", %s",
                     pattern->names[i], route->name, pattern->source);
-            return false;
-        }
-    for (size_t i = 0; i < values->n; i++)
-        if (!has_variable(pattern, values->names[i]))
+        return false;
+    }
+    for (; variables && variables->name; variables++)
+        if (!has_variable(pattern, variables->name))
             mistake_say_once(req, ONCE_URL, call, "route \"%s\", %s, has no variable \"%.100s\"",
-                             route->name, pattern->source, values->names[i]);
+                             route->name, pattern->source, variables->name);
     return true;
 }
 
-static const char *build_url(tepal_req *req, const struct route *route, const struct values *values)
+const char *tepal_req_url(tepal_req *req, const char *name, const tepal_pair *variables)
 {
-    if (!check_values(req, route, values))
-        return NULL;
-    char *url = tepal_req_alloc(req, build(&route->pattern, values, NULL) + 1);
-    if (url)
-        url[build(&route->pattern, values, url)] = '\0';
-    return url;
-}
-
-const char *tepal_req_url(tepal_req *req, const char *name, ...)
-{
-    struct values values = { .n = 0 };
-    if (!name) {
+    if (!req || !name) {
         mistake_null(req, call, "the name of the route");
         return NULL;
     }
@@ -90,13 +75,11 @@ const char *tepal_req_url(tepal_req *req, const char *name, ...)
         mistake(req, -EINVAL, call, "no route is named \"%.100s\"", name);
         return NULL;
     }
-    va_list args;
-    va_start(args, name);
-    const char *variable;
-    while (values.n < MAX_PAIRS && (variable = va_arg(args, const char *))) {
-        values.names[values.n] = variable;
-        values.values[values.n++] = va_arg(args, const char *);
-    }
-    va_end(args);
-    return build_url(req, route, &values);
+    if (!check_values(req, route, variables))
+        return NULL;
+    const struct pattern *pattern = &route->pattern;
+    char *url = request_alloc_text(req, build(pattern, variables, NULL) + 1);
+    if (url)
+        url[build(pattern, variables, url)] = '\0';
+    return url;
 }

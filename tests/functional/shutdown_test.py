@@ -81,6 +81,24 @@ class Shutdown(unittest.TestCase):
             self.assertTrue(answer.startswith(b'HTTP/1.1 200 OK\r\n'), answer)
         self.ended(server)
 
+    def test_a_first_request_may_come_later(self):
+        """Who has connected before the end is not turned away: accepted, or still in the queue."""
+        server = self.server()
+        socks = [self.client(server)]
+        time.sleep(0.1 * SLOWNESS)
+        server.process.send_signal(signal.SIGSTOP)
+        socks += [self.client(server) for _ in range(20)]
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        wait_for('it accepts no more', lambda: self.refuses(server))
+        for sock in socks:
+            sock.sendall(get('/sleep?ms=0'))
+        for sock in socks:
+            answer = read_to_end(sock)
+            self.assertTrue(answer.startswith(b'HTTP/1.1 200 OK\r\n'), answer)
+            self.assertIn(b'\r\nConnection: close\r\n', answer)
+        self.ended(server)
+
     def answer_after_stop(self, request, more=b''):
         """The octets of a large answer to a slow reader, while the server ends and more is sent."""
         server = self.server()

@@ -51,7 +51,7 @@ static tepal_res *upload(tepal_req *req)
     int rc;
     while ((rc = tepal_req_read(req, &piece)) > 0)
         total += (long long)piece.len;
-    return rc < 0 ? NULL : tepal_text(req, 200, "%lld\n", total);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%lld\n", total);
 }
 
 static tepal_res *big(tepal_req *req)
@@ -62,7 +62,8 @@ static tepal_res *big(tepal_req *req)
     if (!data || (ms > 0 && tepal_sleep_ms(ms) < 0))
         return NULL;
     memset(data, 'x', len);
-    return tepal_data(req, 200, NULL, data, len);
+    tepal_res *res = tepal_data(req, 200, NULL, NULL, 0);
+    return tepal_res_lend_body(res, data, len, NULL, NULL) == 0 ? res : NULL;
 }
 
 static tepal_res *flood(tepal_req *req)
@@ -107,7 +108,7 @@ static tepal_res *release(tepal_req *req)
 
 static tepal_res *waiting(tepal_req *req)
 {
-    return tepal_text(req, 200, "%d\n", n_waiting);
+    return tepal_textf(req, 200, "%d\n", n_waiting);
 }
 
 static int64_t setting(const char *name)
@@ -134,13 +135,13 @@ int main(int argc, char **argv)
                  { 0 } });
     return tepal_run_args(app, argc, argv,
                           &(tepal_run_options){
-                              .no_access_log = true,
-                              .max_connections = (size_t)setting("MAX_CONNECTIONS"),
+                              .access_log.off = true,
+                              .limits.max_connections = (size_t)setting("MAX_CONNECTIONS"),
                               .shutdown_timeout_ms = setting("SHUTDOWN_MS"),
-                              .write_timeout_ms = setting("WRITE_MS"),
-                              .keepalive_timeout_ms = setting("KEEPALIVE_MS"),
-                              .head_timeout_ms = setting("HEAD_MS"),
-                              .body_timeout_ms = setting("BODY_MS"),
-                              .half_closed_clients = setting("HALF_CLOSED") != 0,
+                              .limits.write_timeout_ms = setting("WRITE_MS"),
+                              .limits.keepalive_timeout_ms = setting("KEEPALIVE_MS"),
+                              .limits.head_timeout_ms = setting("HEAD_MS"),
+                              .limits.body_timeout_ms = setting("BODY_MS"),
+                              .limits.half_closed_clients = setting("HALF_CLOSED") != 0,
                           });
 }

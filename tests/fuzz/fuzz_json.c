@@ -2,33 +2,13 @@
  * is written of a value reads back as the same. */
 #include "fuzz.h"
 
+#include "../unit/web/counting.h"
+
 #include "base/block.h"
 #include "web/json_scan.h"
 #include "web/json_writer.h"
 
 enum { MAX_DEPTH = 100, ROOM = 4096 };
-
-static size_t live, peak;
-
-/* As the C library counts: see json_scan.c. */
-static void *counting_alloc(size_t size)
-{
-    size_t all = (size + 8 + 15) & ~(size_t)15, *p = malloc(size + 16);
-    REQUIRE(p);
-    p[0] = all < 32 ? 32 : all;
-    live += p[0];
-    peak = live > peak ? live : peak;
-    return p + 2;
-}
-
-static void counting_free(void *at)
-{
-    if (!at)
-        return;
-    size_t *p = (size_t *)at - 2;
-    live -= p[0];
-    free(p);
-}
 
 static json_t *parse(const char *text, size_t len)
 {

@@ -208,8 +208,8 @@ static struct plan make_plan(struct scene *scene, enum defect defect)
     plan.is_chunked = plan.has_body && !plan.is_old && one_in(decisions, 2);
     plan.expects = plan.has_body && one_in(decisions, 5);
     plan.content = one_in(decisions, 4) ? decide(decisions, MAX_CONTENT) : decide(decisions, 40);
-    plan.query = padding(scene, scene->options.max_request_line, 9000);
-    plan.field = padding(scene, scene->options.max_head, 20000);
+    plan.query = padding(scene, scene->options.limits.max_request_line, 9000);
+    plan.field = padding(scene, scene->options.limits.max_head, 20000);
     plan.fields = one_in(decisions, 8) ? decide(decisions, 40) : 0;
     return plan;
 }
@@ -278,11 +278,11 @@ static void expect_refusal(const struct scene *scene, const struct plan *plan, s
 {
     const tepal_run_options *options = &scene->options;
     size_t fields = count_fields(head, len);
-    if (line > options->max_request_line)
+    if (line > options->limits.max_request_line)
         add_status(expected, 414);
-    if (len > options->max_head)
+    if (len > options->limits.max_head)
         add_status(expected, 431);
-    if (fields > options->max_fields)
+    if (fields > options->limits.max_fields)
         add_status(expected, 431);
     if (plan->defect == BAD_VERSION)
         add_status(expected, 400);
@@ -295,7 +295,7 @@ static void expect_answer(const struct scene *scene, const struct plan *plan, co
                           struct expected *expected)
 {
     bool is_bad = plan->defect == BAD_CHUNK && plan->is_chunked;
-    bool is_large = plan->resource == ECHO && plan->content > scene->options.max_body;
+    bool is_large = plan->resource == ECHO && plan->content > scene->options.limits.max_body;
     expected->has_body = true;
     expected->len = 0;
     if (plan->resource == MISSING || plan->resource == WRONG_METHOD) {
@@ -357,7 +357,7 @@ static void add_request(struct scene *scene, enum defect defect)
     if (expected->statuses[0] == 400 && plan.resource == MIRROR && defect == BAD_CHUNK)
         add_status(expected, -1);
     scene->n_expected++;
-    if (scene->n_expected == scene->options.max_requests)
+    if (scene->n_expected == scene->options.limits.max_requests)
         expected->is_last = true;
     scene->over = expected->is_last || expected->may_last;
 }
@@ -369,11 +369,11 @@ static void make_scene(struct scene *scene, const uint8_t *data, size_t size)
     *scene = (struct scene){ .decisions = { data, size, 0xcbf29ce484222325u } };
     struct decisions *decisions = &scene->decisions;
     unsigned narrow = decide(decisions, 4);
-    scene->options.max_request_line = lines[narrow];
-    scene->options.max_head = heads[narrow];
-    scene->options.max_fields = fields[decide(decisions, 3)];
-    scene->options.max_body = bodies[decide(decisions, 3)];
-    scene->options.max_requests = one_in(decisions, 4) ? 1 + decide(decisions, 4) : 0;
+    scene->options.limits.max_request_line = lines[narrow];
+    scene->options.limits.max_head = heads[narrow];
+    scene->options.limits.max_fields = fields[decide(decisions, 3)];
+    scene->options.limits.max_body = bodies[decide(decisions, 3)];
+    scene->options.limits.max_requests = one_in(decisions, 4) ? 1 + decide(decisions, 4) : 0;
     size_t n = 1 + decide(decisions, MAX_REQUESTS);
     size_t bad = one_in(decisions, 3) ? decide(decisions, (unsigned)n) : n;
     for (size_t i = 0; i < n && scene->len < MAX_OCTETS / 2; i++)
@@ -383,7 +383,7 @@ static void make_scene(struct scene *scene, const uint8_t *data, size_t size)
 /* --- Sending, and looking at what comes back
  * -------------------------------------------------- */
 
-static void send_cut(tepal_testclient *client, struct scene *scene, unsigned n_cuts)
+static void send_cut(tepal_test *client, struct scene *scene, unsigned n_cuts)
 {
     size_t at = 0;
     int rc = 0;
@@ -391,17 +391,17 @@ static void send_cut(tepal_testclient *client, struct scene *scene, unsigned n_c
         size_t left = scene->len - at;
         size_t most = one_in(&scene->decisions, 3) ? 4 : left;
         size_t len = 1 + decide(&scene->decisions, (unsigned)(most < left ? most : left));
-        rc = tepal_testclient_send(client, scene->octets + at, len);
+        rc = tepal_test_write(client, scene->octets + at, len);
         at += len;
     }
     if (rc == 0 && at < scene->len)
-        tepal_testclient_send(client, scene->octets + at, scene->len - at);
+        tepal_test_write(client, scene->octets + at, scene->len - at);
     /* A server that has refused something may be gone before all is sent. */
 }
 
 /* Shows what was sent and what came back, and aborts. */
 static _Noreturn void show_and_fail(const struct scene *scene, size_t i,
-                                    const tepal_testreply *reply, const char *what)
+                                    const tepal_test_reply *reply, const char *what)
 {
     fprintf(stderr, "---- sent\n%.*s\n---- answer %zu, to a %s: %s\n", (int)scene->len,
             scene->octets, i, i < scene->n_expected ? scene->expected[i].method : "GET", what);
@@ -424,12 +424,12 @@ static bool is_allowed(const struct expected *expected, int status)
 static void compare(struct scene *scene, unsigned n_cuts)
 {
     tepal_app *app = make_app();
-    tepal_testclient *client = tepal_testclient_new(app, &scene->options);
+    tepal_test *client = tepal_test_new(app, &(tepal_test_options){ .run = &scene->options });
     REQUIRE(client);
     send_cut(client, scene, n_cuts);
     for (size_t i = 0; i < scene->n_expected; i++) {
         const struct expected *expected = &scene->expected[i];
-        tepal_testreply *reply = tepal_testclient_receive(client, expected->method);
+        tepal_test_reply *reply = tepal_test_receive(client, expected->method);
         if (!reply || !is_allowed(expected, reply->status))
             show_and_fail(scene, i, reply, "a status that is not allowed");
         if (reply->status == 200 && expected->has_body &&
@@ -437,31 +437,31 @@ static void compare(struct scene *scene, unsigned n_cuts)
              memcmp(reply->body.data, expected->body, expected->len) != 0))
             show_and_fail(scene, i, reply, "another body");
         if (expected->is_last && !expected->may_last) {
-            tepal_testreply *more = tepal_testclient_receive(client, "GET");
+            tepal_test_reply *more = tepal_test_receive(client, "GET");
             if (!more || more->status != 0 || more->raw.len != 0)
                 show_and_fail(scene, i + 1, more, "an answer after the last one");
         }
     }
     if (!scene->over) {
         static const char last[] = "GET /plain HTTP/1.1\r\nHost: a\r\n\r\n";
-        REQUIRE(tepal_testclient_send(client, last, strlen(last)) == 0);
-        tepal_testreply *reply = tepal_testclient_receive(client, "GET");
+        REQUIRE(tepal_test_write(client, last, strlen(last)) == 0);
+        tepal_test_reply *reply = tepal_test_receive(client, "GET");
         REQUIRE(reply && reply->status == 200);
     }
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     tepal_app_close(app);
 }
 
 static void run_short_of_memory(struct scene *scene)
 {
     tepal_app *app = make_app();
-    tepal_testclient *client = tepal_testclient_new(app, &scene->options);
+    tepal_test *client = tepal_test_new(app, &(tepal_test_options){ .run = &scene->options });
     REQUIRE(client);
     mem_fail_nth(1 + decide(&scene->decisions, 60), one_in(&scene->decisions, 2));
     send_cut(client, scene, decide(&scene->decisions, 6));
     for (size_t i = 0; i < scene->n_expected; i++) {
         const struct expected *expected = &scene->expected[i];
-        tepal_testreply *reply = tepal_testclient_receive(client, expected->method);
+        tepal_test_reply *reply = tepal_test_receive(client, expected->method);
         if (!reply || reply->status == 0)
             break;
         REQUIRE(is_allowed(expected, reply->status) || reply->status >= 500 ||
@@ -470,10 +470,10 @@ static void run_short_of_memory(struct scene *scene)
             break;
     }
     mem_fail_nth(0, 0);
-    tepal_testclient_disconnect(client);
-    tepal_testreply *reply = tepal_testclient_get(client, "/plain");
+    tepal_test_disconnect(client);
+    tepal_test_reply *reply = tepal_test_get(client, "/plain");
     REQUIRE(reply && reply->status == 200);
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     tepal_app_close(app);
 }
 

@@ -77,6 +77,6 @@ int main(void)
 {
     int rc = tepal_main(run_waves, NULL);
     if (rc < 0)
-        fprintf(stderr, "failed: %s\n", tepal_error_text(rc));
+        fprintf(stderr, "failed: %s\n", tepal_code_text(rc));
     return rc != 0;
 }

@@ -127,7 +127,7 @@ static int try_receive_nowhere(void *arg)
 static int close_no_channel(void *arg)
 {
     (void)arg;
-    tepal_channel_close(NULL);
+    tepal_channel_end(NULL);
     return 0;
 }
 
@@ -152,13 +152,13 @@ static int wait_for_no_event(void *arg)
 static int call_no_loop(void *arg)
 {
     (void)arg;
-    return tepal_call_soon(NULL, NULL, NULL);
+    return tepal_loop_call(NULL, NULL, NULL);
 }
 
 static int call_nothing(void *arg)
 {
     (void)arg;
-    return tepal_call_soon(tepal_loop_current(), NULL, NULL);
+    return tepal_loop_call(tepal_loop_current(), NULL, NULL);
 }
 
 static int receive_no_signals(void *arg)
@@ -192,12 +192,12 @@ static void null_is_named(void **state)
         { receive_nowhere, "tepal_channel_receive: the channel is NULL" },
         { try_send_nowhere, "tepal_channel_try_send: the channel is NULL" },
         { try_receive_nowhere, "tepal_channel_try_receive: the channel is NULL" },
-        { close_no_channel, "tepal_channel_close: the channel is NULL" },
+        { close_no_channel, "tepal_channel_end: the channel is NULL" },
         { lock_nothing, "tepal_mutex_lock: the argument is NULL" },
         { acquire_nothing, "tepal_semaphore_acquire: the argument is NULL" },
         { wait_for_no_event, "tepal_event_wait: the argument is NULL" },
-        { call_no_loop, "tepal_call_soon: the loop is NULL" },
-        { call_nothing, "tepal_call_soon: the function is NULL" },
+        { call_no_loop, "tepal_loop_call: the loop is NULL" },
+        { call_nothing, "tepal_loop_call: the function is NULL" },
         { receive_no_signals, "tepal_signals_next: the signals are NULL" },
     };
     (void)state;

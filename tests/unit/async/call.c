@@ -40,10 +40,10 @@ static int call_in_order(void *arg)
     assert_ptr_equal(tepal_loop_current(), loop);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, mark_task, "A", NULL), 0);
-    assert_int_equal(tepal_call_soon(loop, mark, "1"), 0);
-    assert_int_equal(tepal_call_soon(loop, mark, "2"), 0);
+    assert_int_equal(tepal_loop_call(loop, mark, "1"), 0);
+    assert_int_equal(tepal_loop_call(loop, mark, "2"), 0);
     assert_int_equal(tepal_spawn(group, mark_task, "B", NULL), 0);
-    assert_int_equal(tepal_call_soon(loop, mark, "3"), 0);
+    assert_int_equal(tepal_loop_call(loop, mark, "3"), 0);
     mark("m"); /* none of it at once */
     assert_int_equal(tepal_sleep_ms(0), 0);
     assert_string_equal(trace, "m123AB");
@@ -72,10 +72,10 @@ static void wake(void *arg)
 static int be_woken_by_a_call(void *arg)
 {
     int64_t before = tepal_now_ms();
-    assert_int_equal(tepal_call_soon(tepal_loop_current(), wake, loop_current->current), 0);
+    assert_int_equal(tepal_loop_call(tepal_loop_current(), wake, loop_current->current), 0);
     assert_int_equal(task_wait(loop_current, "a test", TEPAL_NEVER), 42);
     if (loop_current->fake_time) {
-        assert_int_equal(tepal_call_soon(tepal_loop_current(), wake, loop_current->current), 0);
+        assert_int_equal(tepal_loop_call(tepal_loop_current(), wake, loop_current->current), 0);
         assert_int_equal(task_wait(loop_current, "a test", before + 1000), 42);
         assert_true(tepal_now_ms() == before);
     }
@@ -96,14 +96,14 @@ static void spawn_and_call_again(void *arg)
 {
     mark("s");
     assert_int_equal(tepal_spawn(spawned, mark_task, arg, NULL), 0);
-    assert_int_equal(tepal_call_soon(tepal_loop_current(), mark, "c"), 0);
+    assert_int_equal(tepal_loop_call(tepal_loop_current(), mark, "c"), 0);
 }
 
 static int call_what_calls(void *arg)
 {
     spawned = tepal_group_new();
-    assert_int_equal(tepal_call_soon(tepal_loop_current(), spawn_and_call_again, "t"), 0);
-    assert_int_equal(tepal_call_soon(tepal_loop_current(), mark, "n"), 0);
+    assert_int_equal(tepal_loop_call(tepal_loop_current(), spawn_and_call_again, "t"), 0);
+    assert_int_equal(tepal_loop_call(tepal_loop_current(), mark, "n"), 0);
     settle();
     assert_string_equal(trace, "sntc"); /* what a call queues is for the turn after */
     tepal_group_close(spawned);
@@ -153,7 +153,7 @@ static void call_persistently(tepal_loop *loop, void (*fn)(void *), void *arg)
 {
     struct timespec pause = { .tv_nsec = 100 * 1000 };
     int rc;
-    while ((rc = tepal_call_soon(loop, fn, arg)) == -EAGAIN)
+    while ((rc = tepal_loop_call(loop, fn, arg)) == -EAGAIN)
         nanosleep(&pause, NULL);
     assert_int_equal(rc, 0);
 }
@@ -254,7 +254,7 @@ static void pass_on(void *arg)
     struct station *here = arg;
     struct station *next = &stations[(here - stations + 1) % LOOPS];
     if (++here->n_laps <= n_wanted_laps)
-        assert_int_equal(tepal_call_soon(next->loop, pass_on, next), 0);
+        assert_int_equal(tepal_loop_call(next->loop, pass_on, next), 0);
     if (here->n_laps >= n_wanted_laps)
         task_wake(here->task, 0);
 }
@@ -276,7 +276,7 @@ static int run_station(void *arg)
     assert_int_equal(tepal_spawn(group, sleep_briefly, &result, NULL), 0);
     pthread_barrier_wait(&all_stand);
     if (here == stations)
-        assert_int_equal(tepal_call_soon(here->loop, pass_on, here), 0);
+        assert_int_equal(tepal_loop_call(here->loop, pass_on, here), 0);
     while (here->n_laps < n_wanted_laps)
         assert_int_equal(task_wait(loop_current, "a test", TEPAL_NEVER), 0);
     assert_int_equal(tepal_group_wait(group), 0);
@@ -330,9 +330,9 @@ static void fill(size_t max)
     for (int round = 0; round < 2; round++) {
         n = 0;
         for (size_t i = 0; i < max; i++)
-            assert_int_equal(tepal_call_soon(loop, count, &n), 0);
-        assert_int_equal(tepal_call_soon(loop, count, &n), -EAGAIN);
-        assert_int_equal(tepal_call_soon(loop, count, &n), -EAGAIN);
+            assert_int_equal(tepal_loop_call(loop, count, &n), 0);
+        assert_int_equal(tepal_loop_call(loop, count, &n), -EAGAIN);
+        assert_int_equal(tepal_loop_call(loop, count, &n), -EAGAIN);
         wait_for_calls(&n, (int)max);
     }
 }
@@ -350,7 +350,7 @@ static int fill_queues(void *arg)
     assert_int_equal(tepal_loop_configure(&(tepal_loop_options){ .max_calls = TEPAL_UNLIMITED }),
                      0);
     for (int i = 0; i < 150000; i++)
-        assert_int_equal(tepal_call_soon(tepal_loop_current(), count, &n), 0);
+        assert_int_equal(tepal_loop_call(tepal_loop_current(), count, &n), 0);
     wait_for_calls(&n, 150000);
     (void)arg;
     return 0;
@@ -361,14 +361,14 @@ static bool enough;
 static void call_again(void *arg)
 {
     if (!enough)
-        assert_int_equal(tepal_call_soon(tepal_loop_current(), call_again, arg), 0);
+        assert_int_equal(tepal_loop_call(tepal_loop_current(), call_again, arg), 0);
 }
 
 static int sleep_beside_calls(void *arg)
 {
     enough = false;
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(tepal_call_soon(tepal_loop_current(), call_again, NULL), 0);
+        assert_int_equal(tepal_loop_call(tepal_loop_current(), call_again, NULL), 0);
     for (int i = 0; i < 10; i++)
         assert_int_equal(tepal_sleep_ms(1), 0);
     enough = true;
@@ -393,11 +393,11 @@ static int use_no_memory(void *arg)
     int n = 0;
     tepal_loop *loop = tepal_loop_current();
     for (int i = 0; i < 20; i++)
-        assert_int_equal(tepal_call_soon(loop, count, &n), 0);
+        assert_int_equal(tepal_loop_call(loop, count, &n), 0);
     assert_int_equal(tepal_sleep_ms(0), 0);
     size_t before = mem_count();
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(tepal_call_soon(loop, count, &n), 0);
+        assert_int_equal(tepal_loop_call(loop, count, &n), 0);
         assert_int_equal(tepal_sleep_ms(0), 0);
     }
     assert_int_equal(mem_count(), before);
@@ -416,8 +416,8 @@ static int have_no_memory(void *arg)
     tepal_loop *loop = tepal_loop_current();
     assert_non_null(loop);
     mem_fail_nth(1, 0);
-    assert_int_equal(tepal_call_soon(loop, count, &n), -ENOMEM);
-    assert_int_equal(tepal_call_soon(loop, count, &n), 0);
+    assert_int_equal(tepal_loop_call(loop, count, &n), -ENOMEM);
+    assert_int_equal(tepal_loop_call(loop, count, &n), 0);
     mem_fail_nth(0, 0);
     assert_int_equal(tepal_sleep_ms(0), 0);
     assert_int_equal(n, 1);
@@ -459,7 +459,7 @@ static void no_descriptors(void **state)
 
 /* --- The end of the loop ---------------------------------------------------------------------- */
 
-static int after_the_end; /* what tepal_call_soon() returned in the last call */
+static int after_the_end; /* what tepal_loop_call() returned in the last call */
 
 static int sleep_for_ever(void *arg)
 {
@@ -473,20 +473,20 @@ static void last_call(void *arg)
 {
     mark(arg);
     assert_int_equal(tepal_spawn(spawned, sleep_for_ever, "t", NULL), 0);
-    after_the_end = tepal_call_soon(tepal_loop_current(), mark, "x");
+    after_the_end = tepal_loop_call(tepal_loop_current(), mark, "x");
 }
 
 static void call_once_more(void *arg)
 {
     mark(arg);
-    after_the_end = tepal_call_soon(tepal_loop_current(), mark, "x");
+    after_the_end = tepal_loop_call(tepal_loop_current(), mark, "x");
 }
 
 static int leave_calls(void *arg)
 {
     (void)arg;
     spawned = tepal_group_new();
-    assert_int_equal(tepal_call_soon(tepal_loop_current(), last_call, "a"), 0);
+    assert_int_equal(tepal_loop_call(tepal_loop_current(), last_call, "a"), 0);
     return 7;
 }
 
@@ -502,7 +502,7 @@ static void what_is_queued_runs_before_the_end(void **state)
 static int call_within_cancelled_task(void *arg)
 {
     int rc = tepal_sleep_ms(TEPAL_NEVER);
-    assert_int_equal(tepal_call_soon(tepal_loop_current(), call_once_more, arg), 0);
+    assert_int_equal(tepal_loop_call(tepal_loop_current(), call_once_more, arg), 0);
     return rc;
 }
 
@@ -538,7 +538,7 @@ static void close_in_call(void *arg)
 static int call_what_sleeps(void *arg)
 {
     (void)arg;
-    (void)tepal_call_soon(tepal_loop_current(), sleep_in_call, NULL);
+    (void)tepal_loop_call(tepal_loop_current(), sleep_in_call, NULL);
     return tepal_sleep_ms(10);
 }
 
@@ -547,7 +547,7 @@ static int call_what_closes(void *arg)
     (void)arg;
     tepal_group *group = tepal_group_new();
     (void)tepal_spawn(group, sleep_for_ever, "x", NULL);
-    (void)tepal_call_soon(tepal_loop_current(), close_in_call, group);
+    (void)tepal_loop_call(tepal_loop_current(), close_in_call, group);
     return tepal_sleep_ms(10);
 }
 
@@ -555,9 +555,9 @@ static void misuse_stops_the_program(void **state)
 {
     (void)state;
     expect_misuse(call_what_sleeps, "tepal_sleep_ms: must be called from a task; what "
-                                    "tepal_call_soon() runs cannot suspend");
+                                    "tepal_loop_call() runs cannot suspend");
     expect_misuse(call_what_closes, "tepal_group_close: must be called from a task; what "
-                                    "tepal_call_soon() runs cannot suspend");
+                                    "tepal_loop_call() runs cannot suspend");
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)

@@ -14,7 +14,7 @@ struct told {
 
 static struct told told;
 
-static void tell(void *arg, const tepal_stack_use *use)
+static void tell(const tepal_stack_use *use, void *arg)
 {
     (void)arg;
     assert_true(told.n < 20);

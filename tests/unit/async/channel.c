@@ -26,10 +26,10 @@ static void fill_and_drain(size_t capacity)
             assert_int_equal(got, next_out++);
         }
     }
-    assert_false(tepal_channel_is_closed(channel));
-    tepal_channel_close(channel);
-    tepal_channel_close(channel);
-    assert_true(tepal_channel_is_closed(channel));
+    assert_false(tepal_channel_has_ended(channel));
+    tepal_channel_end(channel);
+    tepal_channel_end(channel);
+    assert_true(tepal_channel_has_ended(channel));
     assert_int_equal(tepal_channel_try_send(channel, &next_in), -EPIPE);
     while (next_out < next_in) { /* what is there can still be received */
         assert_int_equal(tepal_channel_try_receive(channel, &got), 0);
@@ -39,7 +39,7 @@ static void fill_and_drain(size_t capacity)
     assert_int_equal(tepal_channel_try_receive(channel, &got), -EPIPE);
     assert_int_equal(got, -1);
     assert_int_equal(tepal_channel_length(channel), 0);
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
 }
 
 static void capacities(void **state)
@@ -48,7 +48,7 @@ static void capacities(void **state)
     for (size_t capacity = 0; capacity < 10; capacity++)
         fill_and_drain(capacity);
     fill_and_drain(1000);
-    tepal_channel_free(NULL);
+    tepal_channel_close(NULL);
 }
 
 static void item_sizes(void **state)
@@ -70,7 +70,7 @@ static void item_sizes(void **state)
         }
         in[0] = 0;
         assert_int_equal(tepal_channel_try_send(channel, in), 0);
-        tepal_channel_free(channel); /* with an item in it */
+        tepal_channel_close(channel); /* with an item in it */
     }
 }
 
@@ -94,7 +94,7 @@ static int send_many(void *arg)
     (void)arg;
     for (int i = 0; i < N_ITEMS; i++)
         assert_int_equal(tepal_channel_send(channel, &i), 0);
-    tepal_channel_close(channel);
+    tepal_channel_end(channel);
     return 0;
 }
 
@@ -113,7 +113,7 @@ static int receive_many(void *arg)
     assert_int_equal(tepal_channel_receive(channel, &got), -EPIPE);
     assert_int_equal(mem_count(), before);
     tepal_group_close(group);
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
     return 0;
 }
 
@@ -195,7 +195,7 @@ static void in_channels(tepal_task_fn *fn)
         assert_int_equal(run_fake(fn, &capacity), 0);
         assert_null(channel->senders.first);
         assert_null(channel->receivers.first);
-        tepal_channel_free(channel);
+        tepal_channel_close(channel);
     }
 }
 
@@ -353,7 +353,7 @@ static void nobody_takes_what_is_cancelled(void **state)
 static int receive_for_50_ms(void *arg)
 {
     struct actor *actor = arg;
-    int64_t before = tepal_deadline_in(50);
+    int64_t before = tepal_deadline_in_ms(50);
     int rc = tepal_channel_receive(channel, &actor->item);
     tepal_deadline_restore(before);
     return end(actor, rc);
@@ -362,7 +362,7 @@ static int receive_for_50_ms(void *arg)
 static int send_for_50_ms(void *arg)
 {
     struct actor *actor = arg;
-    int64_t before = tepal_deadline_in(50);
+    int64_t before = tepal_deadline_in_ms(50);
     int rc = tepal_channel_send(channel, &actor->item);
     tepal_deadline_restore(before);
     return end(actor, rc);
@@ -445,7 +445,7 @@ static int interrupt(void *arg)
         expect_refusal(receive_endless, NULL); /* also when there are items */
     expect_fill(capacity);
     expect_no_item();
-    tepal_channel_close(channel);
+    tepal_channel_end(channel);
     expect_refusal(receive_endless, NULL);
     expect_refusal(send_endless, NULL);
     return 0;
@@ -465,7 +465,7 @@ static int close_on_receivers(void *arg)
     for (int i = 0; i < 3; i++)
         start(&a[i], receive_one, -1);
     tepal_group_cancel(a[1].group);
-    tepal_channel_close(channel);
+    tepal_channel_end(channel);
     tepal_group_cancel(a[2].group);
     finish(&a[0], -EPIPE, -1);
     finish(&a[1], -ECANCELED, -1);
@@ -483,7 +483,7 @@ static int close_on_senders(void *arg)
     for (int i = 0; i < 3; i++)
         start(&a[i], send_one, 100 + i);
     tepal_group_cancel(a[1].group);
-    tepal_channel_close(channel);
+    tepal_channel_end(channel);
     tepal_group_cancel(a[2].group);
     finish(&a[0], -EPIPE, 100);
     finish(&a[1], -ECANCELED, 101);
@@ -515,10 +515,10 @@ static int close_and_free(void *arg)
         send(5);
         tepal_group_cancel(a[1].group);
         if (i == 0)
-            tepal_channel_close(channel);
+            tepal_channel_end(channel);
         else
             tepal_group_cancel(a[2].group);
-        tepal_channel_free(channel);
+        tepal_channel_close(channel);
         channel = before;
         finish(&a[0], 0, 5);
         finish(&a[1], -ECANCELED, -1);
@@ -564,7 +564,7 @@ static int free_awaited(void *arg)
     (void)arg;
     channel = tepal_channel_new(sizeof(int), 1);
     start(&a, receive_one, -1);
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
     return 0;
 }
 
@@ -574,7 +574,7 @@ static int free_awaited_by_sender(void *arg)
     (void)arg;
     channel = tepal_channel_new(sizeof(int), 0);
     start(&a, send_one, 1);
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
     return 0;
 }
 
@@ -588,8 +588,9 @@ static int new_without_size(void *arg)
 static void misused(void **state)
 {
     (void)state;
-    expect_misuse(free_awaited, "tepal_channel_free: a task still waits for the channel");
-    expect_misuse(free_awaited_by_sender, "tepal_channel_free: a task still waits for the channel");
+    expect_misuse(free_awaited, "tepal_channel_close: a task still waits for the channel");
+    expect_misuse(free_awaited_by_sender,
+                  "tepal_channel_close: a task still waits for the channel");
     expect_misuse(new_without_size, "tepal_channel_new: an item has at least one octet");
 }
 

@@ -102,7 +102,7 @@ static void gather_or_race(struct node *node)
 static void shielded_clean_up(struct node *node)
 {
     bool cancelled = tepal_is_cancelled();
-    int64_t before = tepal_shield_begin(20), begin = tepal_now_ms();
+    int64_t before = tepal_shield_begin_ms(20), begin = tepal_now_ms();
     int64_t ms = next_random(&node->seed) % 40;
     int rc = tepal_sleep_ms(ms);
     assert_int_equal(rc, ms > 20 ? -ETIMEDOUT : 0);
@@ -115,11 +115,11 @@ static int node_main(void *arg)
 {
     struct node *node = arg;
     n_running++;
-    assert_ptr_equal(tepal_local_get(&DEPTH), (void *)(node->depth - 1));
-    assert_int_equal(tepal_local_set(&DEPTH, (void *)node->depth), 0);
+    assert_ptr_equal(tepal_task_local(&DEPTH), (void *)(node->depth - 1));
+    assert_int_equal(tepal_task_set_local(&DEPTH, (void *)node->depth), 0);
     int64_t before = loop_current->current->deadline;
     if (next_random(&node->seed) % 4 == 0)
-        before = tepal_deadline_in(next_random(&node->seed) % 60);
+        before = tepal_deadline_in_ms(next_random(&node->seed) % 60);
     int rc = 0;
     for (uint32_t i = next_random(&node->seed) % 4; i > 0 && rc >= 0; i--) {
         switch (next_random(&node->seed) % 6) {
@@ -138,7 +138,7 @@ static int node_main(void *arg)
         }
     }
     tepal_deadline_restore(before);
-    assert_ptr_equal(tepal_local_get(&DEPTH), (void *)node->depth);
+    assert_ptr_equal(tepal_task_local(&DEPTH), (void *)node->depth);
     n_running--;
     return rc < 0 ? rc : next_random(&node->seed) % 8 == 0 ? -EIO : 1;
 }

@@ -12,30 +12,30 @@ static int64_t deadline(void)
 static int move_about(void *arg)
 {
     int64_t now = tepal_now_ms();
-    int64_t none = tepal_deadline_in(1000);
-    int64_t outer = tepal_deadline_in(100);
-    tepal_deadline_move(outer, 300); /* later */
+    int64_t none = tepal_deadline_in_ms(1000);
+    int64_t outer = tepal_deadline_in_ms(100);
+    tepal_deadline_move_ms(outer, 300); /* later */
     assert_true(deadline() == now + 300);
-    tepal_deadline_move(outer, 50); /* earlier */
+    tepal_deadline_move_ms(outer, 50); /* earlier */
     assert_true(deadline() == now + 50);
-    tepal_deadline_move(outer, 1000);
+    tepal_deadline_move_ms(outer, 1000);
     assert_true(deadline() == now + 1000);
-    tepal_deadline_move(outer, 1001); /* not beyond the outer one */
+    tepal_deadline_move_ms(outer, 1001); /* not beyond the outer one */
     assert_true(deadline() == now + 1000);
-    tepal_deadline_move(outer, TEPAL_NEVER);
+    tepal_deadline_move_ms(outer, TEPAL_NEVER);
     assert_true(deadline() == now + 1000);
-    tepal_deadline_move(outer, INT64_MAX - 1); /* no overflow */
+    tepal_deadline_move_ms(outer, INT64_MAX - 1); /* no overflow */
     assert_true(deadline() == now + 1000);
-    tepal_deadline_move(outer, -1);
+    tepal_deadline_move_ms(outer, -1);
     assert_int_equal(tepal_sleep_ms(0), -ETIMEDOUT);
-    tepal_deadline_move(outer, INT64_MIN);
+    tepal_deadline_move_ms(outer, INT64_MIN);
     assert_int_equal(tepal_sleep_ms(0), -ETIMEDOUT);
-    tepal_deadline_move(outer, 100); /* there is time again */
+    tepal_deadline_move_ms(outer, 100); /* there is time again */
     assert_int_equal(tepal_sleep_ms(50), 0);
     assert_int_equal(tepal_sleep_ms(100), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 100);
     tepal_deadline_restore(outer);
-    tepal_deadline_move(none, TEPAL_NEVER);
+    tepal_deadline_move_ms(none, TEPAL_NEVER);
     assert_true(deadline() == TEPAL_NEVER);
     tepal_deadline_restore(none);
     (void)arg;
@@ -46,12 +46,12 @@ static int move_about(void *arg)
 static int progress(void *arg)
 {
     int64_t now = tepal_now_ms();
-    int64_t none = tepal_deadline_in(1000);
-    int64_t outer = tepal_deadline_in(100);
+    int64_t none = tepal_deadline_in_ms(1000);
+    int64_t outer = tepal_deadline_in_ms(100);
     int n = 0;
     while (tepal_sleep_ms(60) == 0) {
         n++;
-        tepal_deadline_move(outer, 100);
+        tepal_deadline_move_ms(outer, 100);
     }
     assert_int_equal(n, 16);
     assert_true(tepal_now_ms() == now + 1000);
@@ -73,9 +73,9 @@ static int children_keep_theirs(void *arg)
 {
     int64_t seen, now = tepal_now_ms();
     tepal_group *group = tepal_group_new();
-    int64_t none = tepal_deadline_in(100);
+    int64_t none = tepal_deadline_in_ms(100);
     assert_int_equal(tepal_spawn(group, report_deadline, &seen, NULL), 0);
-    tepal_deadline_move(none, 1000);
+    tepal_deadline_move_ms(none, 1000);
     assert_int_equal(tepal_group_wait(group), -ETIMEDOUT);
     assert_true(seen == now + 100);
     assert_true(tepal_now_ms() == now + 100);
@@ -88,10 +88,10 @@ static int children_keep_theirs(void *arg)
 static int move_in_shield(void *arg)
 {
     int64_t now = tepal_now_ms();
-    int64_t none = tepal_deadline_in(10);
-    int64_t before = tepal_shield_begin(100);
-    int64_t outer = tepal_deadline_in(50);
-    tepal_deadline_move(outer, 1000);
+    int64_t none = tepal_deadline_in_ms(10);
+    int64_t before = tepal_shield_begin_ms(100);
+    int64_t outer = tepal_deadline_in_ms(50);
+    tepal_deadline_move_ms(outer, 1000);
     assert_true(deadline() == now + 100); /* that of the shield is the outer one */
     tepal_deadline_restore(outer);
     tepal_shield_end(before);
@@ -123,9 +123,9 @@ struct limits {
 static int limited(void *arg)
 {
     const struct limits *l = arg;
-    int64_t none = tepal_deadline_in(l->outer);
-    int64_t outer = tepal_deadline_in(l->own);
-    tepal_deadline_move(outer, l->moved_to);
+    int64_t none = tepal_deadline_in_ms(l->outer);
+    int64_t outer = tepal_deadline_in_ms(l->own);
+    tepal_deadline_move_ms(outer, l->moved_to);
     assert_int_equal(tepal_sleep_ms(1000), l->result);
     tepal_deadline_restore(outer);
     assert_int_equal(tepal_sleep_ms(1), l->next);
@@ -177,8 +177,8 @@ static void own_limit_outer_limit_and_cancellation(void **state)
 static int move_in_real_time(void *arg)
 {
     int64_t before = tepal_now_us();
-    int64_t none = tepal_deadline_in(3600 * 1000);
-    tepal_deadline_move(none, 5);
+    int64_t none = tepal_deadline_in_ms(3600 * 1000);
+    tepal_deadline_move_ms(none, 5);
     assert_int_equal(tepal_sleep_ms(TEPAL_NEVER), -ETIMEDOUT);
     assert_true(tepal_now_us() - before >= 5000);
     tepal_deadline_restore(none);

@@ -25,7 +25,7 @@ static int setup(void **state)
 {
     (void)state;
     report_clear();
-    tepal_log_set(report_log, NULL);
+    tepal_log_set_fn(report_log, NULL);
     return 0;
 }
 
@@ -34,7 +34,7 @@ static int teardown(void **state)
     (void)state;
     mem_fail_nth(0, 0);
     unsetenv("TEPAL_DEBUG");
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     return 0;
 }
 
@@ -263,7 +263,7 @@ static int fail_to_start(void *arg)
     assert_null(loop_current->debug);
     mem_fail_nth(2, 0);
     assert_int_equal(tepal_debug(NULL), 0);
-    expect_reported(tepal_error_text(-ENOMEM));
+    expect_reported(tepal_code_text(-ENOMEM));
     struct rlimit old, tight;
     int free_fd = dup(0);
     close(free_fd);
@@ -274,7 +274,7 @@ static int fail_to_start(void *arg)
     int rc = tepal_debug(NULL);
     setrlimit(RLIMIT_NOFILE, &old);
     assert_int_equal(rc, 0);
-    expect_reported(tepal_error_text(-EMFILE));
+    expect_reported(tepal_code_text(-EMFILE));
     return 0;
 }
 
@@ -332,7 +332,7 @@ static void what_was_not_closed(void **state)
     expect_reported("async-debug+0x");
     expect_reported("1 receiver of signals was not closed");
     mem_free(forgotten_group);
-    tepal_channel_free(tepal_signals_channel(forgotten_signals));
+    tepal_channel_close(tepal_signals_channel(forgotten_signals));
     mem_free(forgotten_signals);
     sigset_t usr2;
     sigemptyset(&usr2);

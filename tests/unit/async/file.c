@@ -641,7 +641,7 @@ static void cancelled_anywhere(void **state)
 
 static int close_late(void *arg)
 {
-    (void)tepal_deadline_in(-1000);
+    (void)tepal_deadline_in_ms(-1000);
     assert_int_equal(tepal_sleep_ms(0), -ETIMEDOUT);
     return tepal_file_close(arg);
 }

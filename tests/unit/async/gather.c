@@ -28,7 +28,7 @@ static int nap(void *arg)
         max_running = n_running;
     int rc = tepal_sleep_ms(n->ms);
     if (rc == -ECANCELED && n->stubborn) {
-        int64_t before = tepal_shield_begin(1000); /* a clean-up that takes its time */
+        int64_t before = tepal_shield_begin_ms(1000); /* a clean-up that takes its time */
         rc = tepal_sleep_ms(100);
         tepal_shield_end(before);
     }
@@ -275,7 +275,7 @@ static int race_until_deadline(void *arg)
     (void)arg;
     fill(jobs, naps, 2);
     int64_t before = tepal_now_ms();
-    int64_t none = tepal_deadline_in(50);
+    int64_t none = tepal_deadline_in_ms(50);
     assert_int_equal(tepal_race(jobs, 2), -ETIMEDOUT);
     tepal_deadline_restore(none);
     assert_true(tepal_now_ms() == before + 50);

@@ -35,7 +35,7 @@ static int wait_for_results(void *arg)
         { { { 1, 5 }, { 2, 7 }, { 3, 9 } }, 0 }, /* counts are no errors */
         { { { 1, 0 }, { 2, -EPIPE }, { 3, 0 } }, -EPIPE },
         { { { 3, -EIO }, { 2, -EPIPE }, { 1, 4 } }, -EPIPE }, /* the first in time */
-        { { { 0, -ECANCELED }, { 2, -ETIMEDOUT }, { 1, TEPAL_EJSON } }, -ECANCELED },
+        { { { 0, -ECANCELED }, { 2, -ETIMEDOUT }, { 1, TEPAL_EMESSAGE } }, -ECANCELED },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         n_ended = 0;
@@ -65,7 +65,7 @@ static int cut_short(void *arg)
     static struct job job = { 100, 0 };
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, job_main, &job, NULL), 0);
-    int64_t none = tepal_deadline_in(10);
+    int64_t none = tepal_deadline_in_ms(10);
     assert_int_equal(tepal_group_wait(group), -ETIMEDOUT);
     tepal_deadline_restore(none);
     assert_int_equal(n_ended, 0);
@@ -153,7 +153,7 @@ static int close_joins(void *arg)
     assert_int_equal(tepal_spawn(helpers, finish_cleanup, &sleeper, NULL), 0);
     settle();
     assert_false(tepal_is_cancelled());
-    int64_t none = tepal_deadline_in(5); /* closing cannot time out */
+    int64_t none = tepal_deadline_in_ms(5); /* closing cannot time out */
     tepal_group_close(group);
     assert_true(cleaned);
     tepal_deadline_restore(none);

@@ -85,7 +85,7 @@ static inline int attempt_main(void *arg)
 {
     struct attempt *a = arg;
     struct tepal_task *task = loop_current->current;
-    (void)tepal_deadline_in(a->deadline_in);
+    (void)tepal_deadline_in_ms(a->deadline_in);
     task->before_wait = count_suspension;
     task->before_wait_arg = a;
     a->result = a->call(a->arg);

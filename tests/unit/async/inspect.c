@@ -34,7 +34,7 @@ static int teardown(void **state)
 {
     (void)state;
     mem_fail_nth(0, 0);
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     return 0;
 }
 
@@ -64,7 +64,7 @@ static int wait_shielded(void *arg)
 static int wait_for_fd(void *arg)
 {
     (void)arg;
-    (void)tepal_deadline_in(90000);
+    (void)tepal_deadline_in_ms(90000);
     (void)task_wait_fd(loop_current, "reading", 7, loop_current->now + 60000);
     return task_wait(loop_current, "a test", TEPAL_NEVER);
 }
@@ -287,7 +287,7 @@ static bool is_blocked(int signal)
 
 static int dump_to_log(void *arg)
 {
-    tepal_log_set(report_log, NULL);
+    tepal_log_set_fn(report_log, NULL);
     tepal_dump_tasks(NULL, NULL);
     expect_of("main", "running");
     (void)arg;
@@ -313,7 +313,7 @@ static void expect_dump_at(int signal)
 
 static int dump_at_signals(void *arg)
 {
-    tepal_log_set(report_log, NULL);
+    tepal_log_set_fn(report_log, NULL);
     assert_int_equal(tepal_dump_on_signal(SIGUSR1), 0);
     for (int i = 0; i < 3; i++)
         expect_dump_at(SIGUSR1);
@@ -336,7 +336,7 @@ static void at_signals(void **state)
 
 static int take_over(void *arg)
 {
-    tepal_log_set(report_log, NULL);
+    tepal_log_set_fn(report_log, NULL);
     assert_int_equal(tepal_dump_on_signal(SIGUSR1), 0);
     assert_int_equal(tepal_dump_on_signal(SIGUSR2), 0);
     tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, SIGTERM, 0 });

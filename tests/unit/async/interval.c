@@ -4,7 +4,7 @@
 static int beat(void *arg)
 {
     int64_t start = tepal_now_ms();
-    tepal_interval interval = tepal_interval_start(10);
+    tepal_interval interval = tepal_interval_start_ms(10);
     for (int i = 1; i <= 100; i++) {
         assert_true(tepal_interval_wait(&interval) == 1);
         assert_true(tepal_now_ms() == start + 10 * i);
@@ -30,7 +30,7 @@ static int come_late(void *arg)
         { 29, 2, 1 }, { 30, 3, 10 }, { 1005, 100, 5 }, { 86400000, 8640000, 10 },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        tepal_interval interval = tepal_interval_start(10);
+        tepal_interval interval = tepal_interval_start_ms(10);
         assert_int_equal(tepal_sleep_ms(rows[i].late), 0);
         assert_true(tepal_interval_wait(&interval) == rows[i].n);
         int64_t now = tepal_now_ms();
@@ -56,25 +56,25 @@ static int wait_once(void *arg)
 
 static int interrupt(void *arg)
 {
-    tepal_interval interval = tepal_interval_start(1000000);
+    tepal_interval interval = tepal_interval_start_ms(1000000);
     expect_interruptible(wait_once, &interval);
-    interval = tepal_interval_start(TEPAL_NEVER);
+    interval = tepal_interval_start_ms(TEPAL_NEVER);
     expect_interruptible(wait_once, &interval);
     /* Also when the moment has come, and then it is not lost. */
     int64_t start = tepal_now_ms();
-    interval = tepal_interval_start(10);
+    interval = tepal_interval_start_ms(10);
     assert_int_equal(tepal_sleep_ms(25), 0);
     expect_refusal(wait_once, &interval);
     assert_true(tepal_interval_wait(&interval) == 2);
     /* Cut short, it goes on where it was. */
-    int64_t none = tepal_deadline_in(2);
+    int64_t none = tepal_deadline_in_ms(2);
     assert_true(tepal_interval_wait(&interval) == -ETIMEDOUT);
     tepal_deadline_restore(none);
     assert_true(tepal_now_ms() == start + 27);
     assert_true(tepal_interval_wait(&interval) == 1);
     assert_true(tepal_now_ms() == start + 30);
     /* A wait that ends with the deadline has been waited. */
-    none = tepal_deadline_in(10);
+    none = tepal_deadline_in_ms(10);
     assert_true(tepal_interval_wait(&interval) == 1);
     assert_true(tepal_interval_wait(&interval) == -ETIMEDOUT);
     tepal_deadline_restore(none);
@@ -122,7 +122,7 @@ static void others_have_their_turn(void **state)
 static int beat_in_real_time(void *arg)
 {
     int64_t start = tepal_now_us(), sum = 0;
-    tepal_interval interval = tepal_interval_start(2);
+    tepal_interval interval = tepal_interval_start_ms(2);
     for (int i = 0; i < 10; i++) {
         int64_t n = tepal_interval_wait(&interval);
         assert_true(n >= 1);
@@ -137,21 +137,21 @@ static void in_real_time(void **state)
 {
     (void)state;
     assert_int_equal(run(beat_in_real_time, NULL), 0);
-    tepal_interval outside = tepal_interval_start(5); /* without a loop */
+    tepal_interval outside = tepal_interval_start_ms(5); /* without a loop */
     assert_true(outside.next_ms >= tepal_now_ms());
 }
 
 static int start_at_zero(void *arg)
 {
     (void)arg;
-    (void)tepal_interval_start(0);
+    (void)tepal_interval_start_ms(0);
     return 0;
 }
 
 static void misuse_stops_the_program(void **state)
 {
     (void)state;
-    expect_misuse(start_at_zero, "tepal_interval_start: the period is less than a millisecond");
+    expect_misuse(start_at_zero, "tepal_interval_start_ms: the period is less than a millisecond");
 }
 
 int main(void)

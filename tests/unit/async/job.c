@@ -26,7 +26,7 @@ static struct nap endless = { 1000000000, 0 };
 
 static int join_for_results(void *arg)
 {
-    struct nap naps[] = { { 5, 0 }, { 0, 7 }, { 10, -EPIPE }, { 3, TEPAL_EJSON } };
+    struct nap naps[] = { { 5, 0 }, { 0, 7 }, { 10, -EPIPE }, { 3, TEPAL_EMESSAGE } };
     tepal_group *group = tepal_group_new();
     for (size_t i = 0; i < 4; i++) {
         tepal_job job = job_of(&naps[i]);

@@ -9,13 +9,13 @@ static char values[64];
 
 static void set(int key, int value)
 {
-    assert_int_equal(tepal_local_set(&KEYS[key], value < 0 ? NULL : &values[value]), 0);
+    assert_int_equal(tepal_task_set_local(&KEYS[key], value < 0 ? NULL : &values[value]), 0);
 }
 
 /* The index of the value, -1 when there is none. */
 static int get(int key)
 {
-    const char *value = tepal_local_get(&KEYS[key]);
+    const char *value = tepal_task_local(&KEYS[key]);
     return value ? (int)(value - values) : -1;
 }
 
@@ -50,7 +50,7 @@ static int set_and_get(void *arg)
     set(1, -1);
     expect(18, -1, 17);
     set(3, 4); /* the name is for people only */
-    assert_null(tepal_local_get(&OTHER));
+    assert_null(tepal_task_local(&OTHER));
     assert_int_equal(tepal_sleep_ms(1), 0);
     expect(18, -1, 17);
     (void)arg;
@@ -245,7 +245,7 @@ static int have_no_memory(void *arg)
 {
     tepal_group *group = tepal_group_new();
     mem_fail_nth(1, 0);
-    assert_int_equal(tepal_local_set(&KEYS[0], &values[1]), -ENOMEM);
+    assert_int_equal(tepal_task_set_local(&KEYS[0], &values[1]), -ENOMEM);
     expect(-1, -1, -1);
     set(0, 1);
     set(1, 2);
@@ -253,7 +253,7 @@ static int have_no_memory(void *arg)
     assert_int_equal(tepal_spawn(group, sleep_for_ever, NULL, NULL), 0);
     for (size_t n = 1; n <= 3; n++) { /* the list is shared: all of it is made anew, or nothing */
         mem_fail_nth(n, 0);
-        assert_int_equal(tepal_local_set(&KEYS[0], &values[4]), -ENOMEM);
+        assert_int_equal(tepal_task_set_local(&KEYS[0], &values[4]), -ENOMEM);
         expect(1, 2, 3);
     }
     mem_fail_nth(0, 0);
@@ -275,20 +275,20 @@ static void memory(void **state)
 
 static void get_in_call(void *arg)
 {
-    (void)tepal_local_get(arg);
+    (void)tepal_task_local(arg);
 }
 
 static int get_outside_tasks(void *arg)
 {
     (void)arg;
-    (void)tepal_call_soon(tepal_loop_current(), get_in_call, (void *)(uintptr_t)&KEYS[0]);
+    (void)tepal_loop_call(tepal_loop_current(), get_in_call, (void *)(uintptr_t)&KEYS[0]);
     return tepal_sleep_ms(1);
 }
 
 static void misuse_stops_the_program(void **state)
 {
     (void)state;
-    expect_misuse(get_outside_tasks, "tepal_local_get: must be called from a task");
+    expect_misuse(get_outside_tasks, "tepal_task_local: must be called from a task");
 }
 
 int main(void)

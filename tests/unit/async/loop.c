@@ -22,7 +22,7 @@ static int return_arg(void *arg)
 static void result_of_main(void **state)
 {
     (void)state;
-    int results[] = { 0, 7, -EPIPE, TEPAL_EJSON };
+    int results[] = { 0, 7, -EPIPE, TEPAL_EMESSAGE };
     for (int i = 0; i < 4; i++)
         assert_int_equal(run(return_arg, &results[i]), results[i]);
 }
@@ -422,6 +422,41 @@ static void io_is_not_starved(void **state)
         assert_int_equal(run(beside_busy_tasks, &n), 0);
 }
 
+/* An eventfd that is written to each time it has been: it has something to tell in every turn. */
+static void ring_again(struct io *io)
+{
+    uint64_t one = 1;
+    io->state = 0;
+    assert_int_equal(write(io->fd, &one, sizeof(one)), sizeof(one));
+}
+
+enum { MORE_THAN_A_BATCH = 300 };
+
+static int beside_busy_descriptors(void *arg)
+{
+    static struct io all[MORE_THAN_A_BATCH];
+    struct poller *poller = &loop_current->poller;
+    for (int i = 0; i < MORE_THAN_A_BATCH; i++) {
+        all[i] = (struct io){ .fd = eventfd(1, EFD_NONBLOCK), .fn = ring_again };
+        assert_int_equal(poller_add(poller, &all[i]), 0);
+    }
+    poller_remove(poller, &all[0]); /* some come and go */
+    assert_int_equal(poller_add(poller, &all[0]), 0);
+    int rc = sleep_a_little(arg);
+    for (int i = 0; i < MORE_THAN_A_BATCH; i++) {
+        poller_remove(poller, &all[i]);
+        close(all[i].fd);
+    }
+    return rc;
+}
+
+/* However many descriptors have something to tell all the time. */
+static void time_passes_beside_full_batches(void **state)
+{
+    (void)state;
+    assert_int_equal(run(beside_busy_descriptors, NULL), 0);
+}
+
 /* --- Threads ---------------------------------------------------------------------------------- */
 
 static int sleep_many(void *arg)
@@ -572,7 +607,7 @@ struct late_reader {
 static int read_in_time(void *arg)
 {
     struct late_reader *reader = arg;
-    (void)tepal_deadline_in(500);
+    (void)tepal_deadline_in_ms(500);
     reader->n = tepal_conn_read(reader->conn, reader->text, sizeof(reader->text));
     return 0;
 }
@@ -586,7 +621,7 @@ static int hold_the_loop(void *arg)
     static tepal_conn *writers[N];
     tepal_group *group = tepal_group_new();
     for (int i = 0; i < N; i++) {
-        assert_int_equal(tepal_conn_pair(&readers[i].conn, &writers[i]), 0);
+        assert_int_equal(tepal_conn_open_pair(&readers[i].conn, &writers[i]), 0);
         assert_int_equal(tepal_spawn(group, read_in_time, &readers[i], NULL), 0);
     }
     settle();
@@ -626,6 +661,7 @@ int main(void)
         cmocka_unit_test(time_does_not_stand_still_in_a_wait),
         cmocka_unit_test(turn_by_turn),
         cmocka_unit_test(io_is_not_starved),
+        cmocka_unit_test(time_passes_beside_full_batches),
         cmocka_unit_test(loops_in_two_threads),
         cmocka_unit_test(wrong_use_ends_the_program),
     };

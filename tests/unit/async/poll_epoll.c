@@ -95,7 +95,7 @@ static void edges(void **state)
     assert_int_equal(turn(0), 0);
 }
 
-static void ends_of_streams(void **state)
+static void ends_of_conns(void **state)
 {
     (void)state;
     int ends[2];
@@ -228,6 +228,26 @@ static void many(void **state)
     setrlimit(RLIMIT_NOFILE, &old);
 }
 
+/* How many full batches there may be is a matter of how many descriptors there are. */
+static void batches_by_descriptors(void **state)
+{
+    enum { BATCH = 256 };
+    static struct watched all[BATCH];
+    (void)state;
+    assert_int_equal(poller_max_batches(&poller), 1);
+    for (int i = 0; i < BATCH; i++)
+        watch(&all[i], eventfd(0, EFD_NONBLOCK));
+    assert_int_equal(poller_max_batches(&poller), 2);
+    struct io bad = { .fd = -1, .fn = on_event };
+    assert_int_equal(poller_add(&poller, &bad), -EBADF);
+    assert_int_equal(poller_max_batches(&poller), 2);
+    for (int i = 0; i < BATCH; i++) {
+        poller_remove(&poller, &all[i].io);
+        close(all[i].io.fd);
+        assert_int_equal(poller_max_batches(&poller), 1);
+    }
+}
+
 static void failures(void **state)
 {
     (void)state;
@@ -258,8 +278,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(edges),
-        TEST(ends_of_streams),
+        TEST(ends_of_conns),
         TEST(refused_connection_is_an_end),
+        TEST(batches_by_descriptors),
         TEST(removed_in_the_batch),
         TEST(removed_with_a_copy_open),
         TEST(pause_and_resume),

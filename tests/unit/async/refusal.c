@@ -8,11 +8,11 @@
 #include <limits.h>
 
 static struct {
-    int n_named, n_given_up, n_left;
-    char named[600];
+    int n_named, n_given_up, n_left, n_waited;
+    char named[600], waited[600];
 } logged;
 
-static void take_log(void *arg, enum tepal_log_level level, const char *text)
+static void take_log(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;
@@ -23,13 +23,17 @@ static void take_log(void *arg, enum tepal_log_level level, const char *text)
     logged.n_given_up +=
         strstr(text, " was cancelled and does not end: it is left as it is") != NULL;
     logged.n_left += strstr(text, " did not end in time, and ") != NULL;
+    if (strstr(text, " still waited for; the first is ")) {
+        logged.n_waited++;
+        snprintf(logged.waited, sizeof(logged.waited), "%s", text);
+    }
 }
 
 static int start_log(void **state)
 {
     (void)state;
     memset(&logged, 0, sizeof(logged));
-    tepal_log_set(take_log, NULL);
+    tepal_log_set_fn(take_log, NULL);
     return 0;
 }
 
@@ -176,7 +180,7 @@ struct stubborn {
 static int go_on(void *arg)
 {
     struct stubborn *s = arg;
-    (void)tepal_deadline_in(s->deadline_in);
+    (void)tepal_deadline_in_ms(s->deadline_in);
     while (s->n < s->n_max) {
         s->n++;
         assert_int_equal(s->call(), s->expected);
@@ -195,7 +199,7 @@ static void open_things(void)
     memset(&things, 0, sizeof(things));
     things.channel = tepal_channel_new(sizeof(int), 1);
     things.group = tepal_group_new();
-    things.interval = tepal_interval_start(1000);
+    things.interval = tepal_interval_start_ms(1000);
     things.job = (tepal_job){ .fn = sleep_for_ever };
     assert_int_equal(tepal_job_start(things.group, &things.job), 0);
 }
@@ -203,7 +207,7 @@ static void open_things(void)
 static void close_things(void)
 {
     tepal_group_close(things.group);
-    tepal_channel_free(things.channel);
+    tepal_channel_close(things.channel);
 }
 
 /* Others run as if it were not there, and in ten seconds it runs a hundred and some times. */
@@ -270,7 +274,7 @@ static int refused_a_few_times(void *arg)
 static int many_deadlines(void *arg)
 {
     for (int i = 0; i < 100; i++) {
-        int64_t before = tepal_deadline_in(5);
+        int64_t before = tepal_deadline_in_ms(5);
         assert_int_equal(tepal_sleep_ms(10), -ETIMEDOUT);
         for (int k = 0; k < 3; k++)
             assert_int_equal(tepal_sleep_ms(10), -ETIMEDOUT);
@@ -371,7 +375,7 @@ static int close_with_children(void *arg)
 static int clean_up_long(void *arg)
 {
     (void)tepal_sleep_ms(TEPAL_NEVER);
-    int64_t before = tepal_shield_begin(TEPAL_NEVER);
+    int64_t before = tepal_shield_begin_ms(TEPAL_NEVER);
     for (int i = 0; i < 100; i++)
         assert_int_equal(tepal_sleep_ms(1000), 0);
     tepal_shield_end(before);
@@ -383,11 +387,45 @@ static int close_with_a_shield(void *arg)
 {
     bool cleaned = false;
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_spawn(group, clean_up_long, &cleaned, NULL), 0);
+    tepal_spawn_options named = { .name = "cleaner" };
+    assert_int_equal(tepal_spawn(group, clean_up_long, &cleaned, &named), 0);
     assert_int_equal(tepal_sleep_ms(10), 0);
     tepal_group_close(group);
     assert_true(cleaned);
     assert_int_equal(logged.n_given_up, 0);
+    /* But it is named. */
+    assert_int_equal(logged.n_waited, 1);
+    assert_non_null(strstr(logged.waited, "a group is closed, and 1 task is still waited for; the "
+                                          "first is \"cleaner\""));
+    (void)arg;
+    return 0;
+}
+
+/* And no longer than it may take: what goes on in a shield whose time is over has no other end. */
+static int clean_up_for_ever(void *arg)
+{
+    (void)tepal_sleep_ms(1000);
+    (void)tepal_shield_begin_ms(1000);
+    return never_ends(arg);
+}
+
+static int close_with_a_shield_that_is_over(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    int64_t before = tepal_now_ms();
+    assert_int_equal(tepal_spawn(group, clean_up_for_ever, NULL, NULL), 0);
+    assert_int_equal(tepal_sleep_ms(10), 0);
+    tepal_group_close(group);
+    assert_in_range(tepal_now_ms() - before, 4000, 4500);
+    assert_int_equal(logged.n_given_up, 1);
+    assert_int_equal(loop_current->n_tasks, 1);
+    (void)arg;
+    return 0;
+}
+
+static int leave_a_shield_that_is_over(void *arg)
+{
+    assert_int_equal(tepal_spawn(tepal_group_new(), clean_up_for_ever, NULL, NULL), 0);
     (void)arg;
     return 0;
 }
@@ -415,6 +453,7 @@ static void closing_a_group_ends(void **state)
     run_in_child(close_a_group, NULL, true);
     run_in_child(close_with_children, NULL, true);
     run_in_child(close_until, NULL, true);
+    run_in_child(close_with_a_shield_that_is_over, NULL, true);
     assert_int_equal(run_fake(close_with_a_shield, NULL), 0);
 }
 
@@ -444,6 +483,7 @@ static void the_loop_ends(void **state)
     run_in_child(leave_behind, NULL, true);
     run_in_child(leave_behind, NULL, false);
     run_in_child(leave_until, NULL, false);
+    run_in_child(leave_a_shield_that_is_over, NULL, true);
 }
 
 int main(void)

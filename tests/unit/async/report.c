@@ -3,7 +3,7 @@
 
 static char said[2000];
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     size_t len = strlen(said);
@@ -15,14 +15,14 @@ static int setup(void **state)
 {
     (void)state;
     said[0] = '\0';
-    tepal_log_set(keep, NULL);
+    tepal_log_set_fn(keep, NULL);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     return 0;
 }
 
@@ -156,7 +156,7 @@ static int cancelled_and_not(void *arg)
 static int all_out_of_time(void *arg)
 {
     tepal_group *group = tepal_group_new();
-    int64_t none = tepal_deadline_in(10);
+    int64_t none = tepal_deadline_in_ms(10);
     for (int i = 0; i < 5; i++)
         spawn(group, &endless, "endless");
     assert_int_equal(tepal_group_wait(group), -ETIMEDOUT);
@@ -258,7 +258,7 @@ static int jobs_out_of_time(void *arg)
     for (int joining = 0; joining < 2; joining++) {
         tepal_job jobs[] = { job_of(&endless, "a"), job_of(&endless, "b") }, *next;
         tepal_group *group = tepal_group_new();
-        int64_t none = tepal_deadline_in(10);
+        int64_t none = tepal_deadline_in_ms(10);
         for (int i = 0; i < 2; i++)
             assert_int_equal(tepal_job_start(group, &jobs[i]), 0);
         int rc = joining ? tepal_job_join(&jobs[1]) : tepal_group_next(group, &next);
@@ -279,7 +279,7 @@ static int told_before(void *arg)
     tepal_group *group = tepal_group_new();
     spawn(group, &broken, "broken");
     assert_int_equal(tepal_group_wait(group), -EPIPE);
-    int64_t none = tepal_deadline_in(0);
+    int64_t none = tepal_deadline_in_ms(0);
     assert_int_equal(tepal_group_wait(group), -ETIMEDOUT);
     tepal_deadline_restore(none);
     tepal_group_close(group);

@@ -24,7 +24,7 @@ static inline void report_clear(void)
     pthread_mutex_unlock(&report.mutex);
 }
 
-static inline void report_line(void *arg, const char *line)
+static inline void report_line(const char *line, void *arg)
 {
     (void)arg;
     pthread_mutex_lock(&report.mutex);
@@ -37,10 +37,10 @@ static inline void report_line(void *arg, const char *line)
     pthread_mutex_unlock(&report.mutex);
 }
 
-static inline void report_log(void *arg, enum tepal_log_level level, const char *line)
+static inline void report_log(tepal_log_level level, const char *line, void *arg)
 {
     assert_true(level == TEPAL_LOG_WARNING || level == TEPAL_LOG_INFO);
-    report_line(arg, line);
+    report_line(line, arg);
 }
 
 static inline bool report_has(const char *text)

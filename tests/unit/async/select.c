@@ -16,7 +16,7 @@ static void in_channels(tepal_task_fn *fn)
         for (int i = 0; i < N; i++) {
             assert_null(channels[i]->senders.first);
             assert_null(channels[i]->receivers.first);
-            tepal_channel_free(channels[i]);
+            tepal_channel_close(channels[i]);
         }
     }
 }
@@ -253,7 +253,7 @@ static int count_picks(void *arg)
         picks[tepal_select(cases, 4, TEPAL_NEVER) - 1]++;
     for (int i = 0; i < 3; i++)
         assert_in_range(picks[i], ROUNDS / 4, ROUNDS / 2);
-    tepal_channel_free(ready);
+    tepal_channel_close(ready);
     return 0;
 }
 
@@ -270,7 +270,7 @@ static int close_one(void *arg)
     size_t capacity = *(size_t *)arg;
     struct actor a, b;
     start(&a, false, 0);
-    tepal_channel_close(channels[1]);
+    tepal_channel_end(channels[1]);
     finish(&a, 1);
     assert_int_equal(a.cases[1].result, -EPIPE);
     start(&a, false, 0); /* closed before */
@@ -283,13 +283,13 @@ static int close_one(void *arg)
     start(&a, true, 100);
     finish(&a, 1);
     assert_int_equal(a.cases[1].result, -EPIPE);
-    tepal_channel_free(channels[1]);
+    tepal_channel_close(channels[1]);
     channels[1] = tepal_channel_new(sizeof(int), capacity);
     for (size_t k = 0; k < capacity; k++)
         send(1, 1);
     start(&a, true, 100);
     start(&b, true, 200);
-    tepal_channel_close(channels[1]); /* each of them is told */
+    tepal_channel_end(channels[1]); /* each of them is told */
     finish(&a, 1);
     finish(&b, 1);
     assert_int_equal(a.cases[1].result, -EPIPE);
@@ -303,9 +303,9 @@ static int close_and_free(void *arg)
     struct actor a;
     (void)arg;
     start(&a, false, 0);
+    tepal_channel_end(channels[1]);
     tepal_channel_close(channels[1]);
-    tepal_channel_free(channels[1]);
-    tepal_channel_free(channels[2]);
+    tepal_channel_close(channels[2]);
     channels[1] = channels[2] = NULL;
     finish(&a, 1);
     for (int i = 1; i < N; i++)
@@ -337,7 +337,7 @@ static int limit_time(void *arg)
     assert_int_equal(tepal_now_ms(), begin + 30);
     assert_int_equal(tepal_select(NULL, 0, 30), -ETIMEDOUT);
     assert_int_equal(tepal_now_ms(), begin + 60);
-    int64_t none = tepal_deadline_in(20); /* the earlier one ends it */
+    int64_t none = tepal_deadline_in_ms(20); /* the earlier one ends it */
     assert_int_equal(tepal_select(cases, 2, 10), -ETIMEDOUT);
     assert_int_equal(tepal_now_ms(), begin + 70);
     assert_int_equal(tepal_sleep_ms(0), 0);
@@ -452,7 +452,7 @@ static int select_many(void *arg)
     assert_int_equal(items[MANY - 1], 5);
     assert_int_equal(mem_count(), before);
     for (int i = 0; i < MANY; i++)
-        tepal_channel_free(many[i]);
+        tepal_channel_close(many[i]);
     return 0;
 }
 
@@ -489,7 +489,7 @@ static int free_awaited(void *arg)
     for (int i = 0; i < N; i++)
         channels[i] = tepal_channel_new(sizeof(int), 1);
     start(&a, false, 0);
-    tepal_channel_free(channels[1]);
+    tepal_channel_close(channels[1]);
     return 0;
 }
 
@@ -499,7 +499,7 @@ static void misused(void **state)
     expect_misuse(select_nothing, "tepal_select: a case has one of send and receive");
     expect_misuse(select_both, "tepal_select: a case has one of send and receive");
     expect_misuse(select_too_many, "tepal_select: more cases than an index can tell");
-    expect_misuse(free_awaited, "tepal_channel_free: a task still waits for the channel");
+    expect_misuse(free_awaited, "tepal_channel_close: a task still waits for the channel");
 }
 
 int main(void)

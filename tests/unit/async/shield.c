@@ -18,7 +18,7 @@ static int clean_up(void *arg)
 {
     struct shielded *s = arg;
     s->before = tepal_sleep_ms(10);
-    int64_t before = tepal_shield_begin(1000);
+    int64_t before = tepal_shield_begin_ms(1000);
     s->inside = tepal_sleep_ms(100);
     s->was_cancelled = tepal_is_cancelled();
     tepal_shield_end(before);
@@ -71,7 +71,7 @@ static void cancellation_is_held_back_and_told(void **state)
  * cancelled, too: the one is not taken for the other. */
 static int out_of_shield_time(void *arg)
 {
-    int64_t before = tepal_shield_begin(50);
+    int64_t before = tepal_shield_begin_ms(50);
     int64_t now = tepal_now_ms();
     assert_int_equal(tepal_sleep_ms(100), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 50);
@@ -100,28 +100,28 @@ static int cancel_beside(void *arg)
 static int shield_from_deadline(void *arg)
 {
     int64_t now = tepal_now_ms();
-    int64_t none = tepal_deadline_in(10);
+    int64_t none = tepal_deadline_in_ms(10);
     assert_int_equal(tepal_sleep_ms(100), -ETIMEDOUT);
-    int64_t before = tepal_shield_begin(1000);
+    int64_t before = tepal_shield_begin_ms(1000);
     assert_true(before == now + 10);
     assert_true(self()->deadline == now + 1010);
     assert_int_equal(tepal_sleep_ms(100), 0);
-    int64_t inner = tepal_deadline_in(5000); /* within it deadlines only shrink, as ever */
+    int64_t inner = tepal_deadline_in_ms(5000); /* within it deadlines only shrink, as ever */
     assert_true(self()->deadline == now + 1010);
     tepal_deadline_restore(inner);
     tepal_shield_end(before);
     assert_int_equal(tepal_sleep_ms(1), -ETIMEDOUT);
     tepal_deadline_restore(none);
-    before = tepal_shield_begin(TEPAL_NEVER);
+    before = tepal_shield_begin_ms(TEPAL_NEVER);
     assert_true(self()->deadline == TEPAL_NEVER);
     tepal_shield_end(before);
-    before = tepal_shield_begin(0); /* no time at all */
+    before = tepal_shield_begin_ms(0); /* no time at all */
     assert_int_equal(tepal_sleep_ms(0), -ETIMEDOUT);
     tepal_shield_end(before);
-    before = tepal_shield_begin(INT64_MIN);
+    before = tepal_shield_begin_ms(INT64_MIN);
     assert_int_equal(tepal_sleep_ms(0), -ETIMEDOUT);
     tepal_shield_end(before);
-    before = tepal_shield_begin(INT64_MAX - 1);
+    before = tepal_shield_begin_ms(INT64_MAX - 1);
     assert_int_equal(tepal_sleep_ms(10), 0);
     tepal_shield_end(before);
     assert_int_equal(tepal_sleep_ms(10), 0);
@@ -142,9 +142,9 @@ static int nest(void *arg)
 {
     struct tepal_task *task = self();
     int64_t now = tepal_now_ms();
-    int64_t outer = tepal_shield_begin(100);
+    int64_t outer = tepal_shield_begin_ms(100);
     for (int i = 0; i < 3; i++) {
-        int64_t inner = tepal_shield_begin(1000);
+        int64_t inner = tepal_shield_begin_ms(1000);
         assert_true(inner == now + 100);
         if (i == 1)
             task_cancel(task);
@@ -160,7 +160,7 @@ static int nest(void *arg)
     tepal_shield_end(outer);
     assert_true(tepal_is_cancelled());
     /* Cancelled, it may clean up once more, and is still cancelled then. */
-    outer = tepal_shield_begin(100);
+    outer = tepal_shield_begin_ms(100);
     assert_int_equal(tepal_sleep_ms(10), 0);
     tepal_shield_end(outer);
     assert_int_equal(tepal_sleep_ms(10), -ECANCELED);
@@ -188,7 +188,7 @@ static int clean_up_with_children(void *arg)
     struct tepal_task *task = self();
     int first = 1, second = 1;
     task_cancel(task);
-    int64_t before = tepal_shield_begin(1000);
+    int64_t before = tepal_shield_begin_ms(1000);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, sleep_a_little, &first, NULL), 0);
     assert_int_equal(tepal_group_wait(group), 0);
@@ -217,7 +217,7 @@ static int waits_then_shields(void *arg)
 {
     int rc = task_wait(loop_current, "a test", TEPAL_NEVER);
     assert_int_equal(rc, *(int *)arg);
-    int64_t before = tepal_shield_begin(1000);
+    int64_t before = tepal_shield_begin_ms(1000);
     assert_int_equal(tepal_sleep_ms(1), 0);
     tepal_shield_end(before);
     return tepal_sleep_ms(0);
@@ -265,7 +265,7 @@ static int work_all_the_same(void *arg)
     task_restore_cancel(task, cancelled);
     assert_true(tepal_is_cancelled());
     /* Within a shield there is none to set aside, and none is lost. */
-    int64_t before = tepal_shield_begin(100);
+    int64_t before = tepal_shield_begin_ms(100);
     cancelled = task_set_aside_cancel(task);
     assert_false(cancelled);
     task_restore_cancel(task, cancelled);
@@ -311,7 +311,7 @@ static int end_only(void *arg)
 static int begin_only(void *arg)
 {
     (void)arg;
-    (void)tepal_shield_begin(1);
+    (void)tepal_shield_begin_ms(1);
     return 0;
 }
 
@@ -319,7 +319,8 @@ static void misuse_stops_the_program(void **state)
 {
     (void)state;
     expect_misuse(end_only, "tepal_shield_end: the task is within no shield");
-    expect_misuse(begin_only, "tepal_shield_begin: the function ended without tepal_shield_end()");
+    expect_misuse(begin_only,
+                  "tepal_shield_begin_ms: the function ended without tepal_shield_end()");
 }
 
 int main(void)

@@ -41,7 +41,7 @@ static int receive(void *arg)
     assert_true((first == SIGTERM && second == SIGUSR2) || (first == SIGUSR2 && second == SIGTERM));
     kill(getpid(), SIGUSR2);
     assert_int_equal(tepal_signals_next(signals), SIGUSR2);
-    (void)tepal_deadline_in(5);
+    (void)tepal_deadline_in_ms(5);
     assert_int_equal(tepal_signals_next(signals), -ETIMEDOUT); /* none left */
     tepal_signals_close(signals);
     assert_true(is_default(SIGUSR1) && is_default(SIGUSR2) && is_default(SIGTERM));
@@ -170,7 +170,7 @@ static int select_signal(void *arg)
         assert_int_equal(item, i);
     }
     tepal_group_close(group);
-    tepal_channel_free(other);
+    tepal_channel_close(other);
     tepal_signals_close(signals);
     (void)arg;
     return 0;
@@ -371,7 +371,7 @@ static int fan_out(void *arg)
         raise(SIGTERM); /* one does not take it, and does not give it back: another has it */
         tepal_signals_close(all[(first + 1) % 3]);
         assert_int_equal(tepal_signals_next(all[(first + 2) % 3]), SIGTERM);
-        (void)tepal_deadline_in(1);
+        (void)tepal_deadline_in_ms(1);
         assert_int_equal(tepal_signals_next(all[(first + 2) % 3]), -ETIMEDOUT);
         tepal_deadline_restore(TEPAL_NEVER);
         tepal_signals_close(all[(first + 2) % 3]);
@@ -383,7 +383,7 @@ static int fan_out(void *arg)
 
 static int n_lines;
 
-static void count_line(void *arg, enum tepal_log_level level, const char *text)
+static void count_line(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;
@@ -394,7 +394,7 @@ static void count_line(void *arg, enum tepal_log_level level, const char *text)
 static int dump_beside(void *arg)
 {
     static const int usr1[] = { SIGUSR1, 0 };
-    tepal_log_set(count_line, NULL);
+    tepal_log_set_fn(count_line, NULL);
     assert_int_equal(tepal_dump_on_signal(SIGUSR1), 0);
     tepal_signals *signals = tepal_signals_open(usr1);
     for (int i = 1; i <= 3; i++) {
@@ -406,7 +406,7 @@ static int dump_beside(void *arg)
     raise(SIGUSR1);
     settle();
     assert_int_equal(n_lines, 4);
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     (void)arg;
     return 0;
 }
@@ -427,7 +427,7 @@ static int receive_in_thread(void *arg)
     tepal_signals *signals = tepal_signals_open((const int[]){ SIGUSR1, 0 });
     assert_non_null(signals);
     pthread_barrier_wait(&all_open);
-    (void)tepal_deadline_in(20000);
+    (void)tepal_deadline_in_ms(20000);
     *(int *)arg = tepal_signals_next(signals);
     pthread_barrier_wait(&all_open);
     tepal_signals_close(signals);

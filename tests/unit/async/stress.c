@@ -285,7 +285,7 @@ static int do_something(struct worker *self)
         return 0;
     case 8:
         if (below(200) == 0)
-            tepal_channel_close(channels[below(CHANNELS)]);
+            tepal_channel_end(channels[below(CHANNELS)]);
         return 0;
     case 9:
     case 10:
@@ -305,7 +305,7 @@ static int work(void *arg)
         if (paused && tepal_event_wait(&resumed) < 0)
             break;
         steps++;
-        int64_t before = below(3) ? TEPAL_NEVER : tepal_deadline_in(below(4));
+        int64_t before = below(3) ? TEPAL_NEVER : tepal_deadline_in_ms(below(4));
         rc = do_something(self);
         tepal_deadline_restore(before);
     }
@@ -389,7 +389,7 @@ static void stop_workers(bool cancel)
 {
     stopping = true;
     for (int i = 0; i < CHANNELS && !cancel; i++)
-        tepal_channel_close(channels[i]);
+        tepal_channel_end(channels[i]);
     if (!cancel) {
         tepal_event_set(&event);
         tepal_barrier_break(&barrier);
@@ -412,7 +412,7 @@ static void end_epoch(void)
             item_received(NULL, i, &item);
         assert_null(channels[i]->senders.first);
         assert_null(channels[i]->receivers.first);
-        tepal_channel_free(channels[i]);
+        tepal_channel_close(channels[i]);
     }
     for (uint32_t i = 0; i < n_items; i++)
         assert_int_equal(sent[i], received[i]);

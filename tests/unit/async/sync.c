@@ -241,7 +241,7 @@ static void who_is_served_has_it(void **state)
 
 static int take_for_50_ms(void *arg)
 {
-    int64_t before = tepal_deadline_in(50);
+    int64_t before = tepal_deadline_in_ms(50);
     int rc = exclusive->take(NULL);
     tepal_deadline_restore(before);
     if (rc == 0)

@@ -101,14 +101,14 @@ static int sleep_absurdly(void *arg)
 {
     struct tepal_task *task = loop_current->current;
     int64_t before = tepal_now_ms();
-    (void)tepal_deadline_in(INT64_MAX - 1); /* no overflow: as good as never */
+    (void)tepal_deadline_in_ms(INT64_MAX - 1); /* no overflow: as good as never */
     assert_true(task->deadline > before);
     tepal_deadline_restore(TEPAL_NEVER);
-    (void)tepal_deadline_in(1000);
+    (void)tepal_deadline_in_ms(1000);
     assert_int_equal(tepal_sleep_ms(INT64_MAX - 1), -ETIMEDOUT);
     assert_true(tepal_now_ms() == before + 1000);
     tepal_deadline_restore(TEPAL_NEVER);
-    (void)tepal_deadline_in(INT64_MIN);
+    (void)tepal_deadline_in_ms(INT64_MIN);
     assert_int_equal(tepal_sleep_ms(1), -ETIMEDOUT);
     tepal_deadline_restore(TEPAL_NEVER);
     assert_int_equal(tepal_sleep_ms(INT64_MIN), 0);
@@ -128,15 +128,15 @@ static int nest_deadlines(void *arg)
 {
     struct tepal_task *task = loop_current->current;
     int64_t now = tepal_now_ms();
-    int64_t none = tepal_deadline_in(1000);
+    int64_t none = tepal_deadline_in_ms(1000);
     assert_true(none == TEPAL_NEVER);
-    int64_t outer = tepal_deadline_in(100); /* earlier: it shrinks */
+    int64_t outer = tepal_deadline_in_ms(100); /* earlier: it shrinks */
     assert_true(outer == now + 1000);
     assert_true(task->deadline == now + 100);
-    int64_t inner = tepal_deadline_in(500); /* later: the earlier one stays */
+    int64_t inner = tepal_deadline_in_ms(500); /* later: the earlier one stays */
     assert_true(inner == now + 100);
     assert_true(task->deadline == now + 100);
-    assert_true(tepal_deadline_in(TEPAL_NEVER) == now + 100);
+    assert_true(tepal_deadline_in_ms(TEPAL_NEVER) == now + 100);
     assert_true(task->deadline == now + 100);
     assert_int_equal(tepal_sleep_ms(200), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 100);
@@ -152,7 +152,7 @@ static int nest_deadlines(void *arg)
     tepal_deadline_restore(none);
     assert_int_equal(tepal_sleep_ms(10000), 0);
     /* A sleep that ends with the deadline has been slept. */
-    (void)tepal_deadline_in(50);
+    (void)tepal_deadline_in_ms(50);
     assert_int_equal(tepal_sleep_ms(50), 0);
     assert_int_equal(tepal_sleep_ms(0), -ETIMEDOUT);
     (void)arg;
@@ -168,7 +168,7 @@ static void deadlines_nest_and_only_shrink(void **state)
 static int report_deadline(void *arg)
 {
     *(int64_t *)arg = loop_current->current->deadline;
-    (void)tepal_deadline_in(1);
+    (void)tepal_deadline_in_ms(1);
     return 0;
 }
 
@@ -177,7 +177,7 @@ static int spawn_with_deadline(void *arg)
     int64_t first = 0, second = 0;
     int64_t now = tepal_now_ms();
     tepal_group *group = tepal_group_new();
-    int64_t none = tepal_deadline_in(100);
+    int64_t none = tepal_deadline_in_ms(100);
     assert_int_equal(tepal_spawn(group, report_deadline, &first, NULL), 0);
     tepal_deadline_restore(none);
     assert_int_equal(tepal_spawn(group, report_deadline, &second, NULL), 0);
@@ -259,7 +259,7 @@ static int yield_until_deadline(void *arg)
 {
     int n = 0;
     (void)arg;
-    (void)tepal_deadline_in(3);
+    (void)tepal_deadline_in_ms(3);
     return yield_for_ever(&n);
 }
 
@@ -328,7 +328,7 @@ static int shielded(void *arg)
 {
     struct waiter w = { .shielded = true };
     tepal_group *group = tepal_group_new();
-    int64_t none = tepal_deadline_in(10);
+    int64_t none = tepal_deadline_in_ms(10);
     assert_int_equal(tepal_spawn(group, waiter_main, &w, NULL), 0);
     tepal_deadline_restore(none);
     settle();
@@ -357,7 +357,7 @@ static int wait_until(void *arg)
     assert_true(loop_current->now == now + 10);
     assert_int_equal(task_wait(loop_current, "a test", now),
                      -ETIMEDOUT); /* past: as soon as may be */
-    (void)tepal_deadline_in(5);
+    (void)tepal_deadline_in_ms(5);
     assert_int_equal(task_wait(loop_current, "a test", now + 1000), -ETIMEDOUT);
     assert_true(loop_current->now <= now + 30);
     return 0;
@@ -377,7 +377,7 @@ static int wake_at_the_deadline(void *arg)
 {
     struct waiter w = { 0 };
     tepal_group *group = tepal_group_new();
-    int64_t none = tepal_deadline_in(10);
+    int64_t none = tepal_deadline_in_ms(10);
     assert_int_equal(tepal_spawn(group, waiter_main, &w, NULL), 0);
     tepal_deadline_restore(none);
     settle();
@@ -415,7 +415,7 @@ static int watch_waits(void *arg)
     assert_int_equal(tepal_sleep_ms(0), 0);
     assert_int_equal(tepal_sleep_ms(1), 0);
     assert_int_equal(before_wait_calls, 2);
-    (void)tepal_deadline_in(-1);
+    (void)tepal_deadline_in_ms(-1);
     assert_int_equal(tepal_sleep_ms(1), -ETIMEDOUT); /* does not suspend */
     assert_int_equal(before_wait_calls, 2);
     (void)arg;
@@ -511,7 +511,7 @@ static int chaos_task(void *arg)
     int steps = (int)(next_random(&seed) % 8);
     for (int i = 0; i < steps; i++) {
         int64_t none = next_random(&seed) % 3 ? loop_current->current->deadline
-                                              : tepal_deadline_in(next_random(&seed) % 50);
+                                              : tepal_deadline_in_ms(next_random(&seed) % 50);
         int64_t begin = tepal_now_ms();
         int64_t ms = next_random(&seed) % 30;
         int rc = tepal_sleep_ms(ms);
@@ -586,6 +586,49 @@ static void twenty_thousand_at_once(void **state)
     assert_int_equal(run_fake(many, NULL), 0);
 }
 
+/* What a task has begun is finished once, when it leaves: by giving way, waiting or ending. */
+static void mark_leaving(struct leaving *leaving)
+{
+    (void)leaving;
+    mark('!');
+}
+
+static struct leaving twice[2];
+
+static int begin_two(void *arg)
+{
+    mark(*(char *)arg);
+    loop_at_leaving(loop_current, &twice[0]);
+    loop_at_leaving(loop_current, &twice[1]);
+    loop_at_leaving(loop_current, &twice[0]);
+    mark('.');
+    return 0;
+}
+
+static int begin_and_leave(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < 2; i++)
+        twice[i] = (struct leaving){ .fn = mark_leaving };
+    begin_two("a");
+    tepal_sleep_ms(0);
+    begin_two("b");
+    tepal_sleep_ms(5);
+    assert_int_equal(tepal_spawn(group, begin_two, "c", NULL), 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    mark('d');
+    tepal_group_close(group);
+    (void)arg;
+    return 0;
+}
+
+static void what_is_done_at_leaving(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(begin_and_leave, NULL), 0);
+    assert_string_equal(trace, "a.!!b.!!c.!!d");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -603,6 +646,7 @@ int main(void)
         TEST(timers_end_with_their_wait),
         TEST(is_told_before_it_waits),
         TEST(is_woken_before_it_waits),
+        TEST(what_is_done_at_leaving),
         TEST(a_sleeping_task_needs_one_page),
         TEST(at_random),
         TEST(twenty_thousand_at_once),

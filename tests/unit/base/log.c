@@ -12,7 +12,7 @@ static char last[5000];
 static int n_lines, last_level;
 static void *last_arg;
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     snprintf(last, sizeof(last), "%s", text);
     last_arg = arg;
@@ -24,7 +24,7 @@ static int setup(void **state)
 {
     (void)state;
     n_lines = 0;
-    tepal_log_set(keep, &n_lines);
+    tepal_log_set_fn(keep, &n_lines);
     tepal_log_set_level(TEPAL_LOG_INFO);
     return 0;
 }
@@ -32,7 +32,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     tepal_log_set_level(TEPAL_LOG_INFO);
     return 0;
 }
@@ -41,10 +41,10 @@ static void levels(void **state)
 {
     (void)state;
     for (int threshold = TEPAL_LOG_DEBUG; threshold <= TEPAL_LOG_NONE; threshold++) {
-        tepal_log_set_level((enum tepal_log_level)threshold);
+        tepal_log_set_level((tepal_log_level)threshold);
         for (int level = TEPAL_LOG_DEBUG; level < TEPAL_LOG_NONE; level++) {
             n_lines = 0;
-            tepal_log((enum tepal_log_level)level, "x%d", level);
+            tepal_logf((tepal_log_level)level, "x%d", level);
             assert_int_equal(n_lines, level >= threshold);
             if (n_lines > 0) {
                 assert_int_equal(last_level, level);
@@ -105,7 +105,7 @@ static void escapes_control_octets(void **state)
     assert_int_equal(log_escape(out, 5, "a\xe2\x82\xac", 4), 4);
     assert_int_equal(log_escape(out, 1, "abc", 3), 0);
     assert_string_equal(out, "");
-    tepal_log(TEPAL_LOG_ERROR, "%s", "peer says: \r\nforged");
+    tepal_log(TEPAL_LOG_ERROR, "peer says: \r\nforged");
     assert_string_equal(last, "peer says: \\x0d\\x0aforged");
 }
 
@@ -114,11 +114,24 @@ static void cuts_long_lines(void **state)
     (void)state;
     static char text[10000];
     memset(text, 'x', sizeof(text) - 1);
-    tepal_log(TEPAL_LOG_ERROR, "%s", text);
+    tepal_log(TEPAL_LOG_ERROR, text);
     assert_int_equal(strlen(last), 4095);
     memset(text, '\n', sizeof(text) - 1);
-    tepal_log(TEPAL_LOG_ERROR, "%s", text);
+    tepal_log(TEPAL_LOG_ERROR, text);
     assert_int_equal(strlen(last), 4092);
+}
+
+static void texts_that_are_null(void **state)
+{
+    (void)state;
+    static const char *volatile none;
+    const char *format = none;
+    tepal_logf(TEPAL_LOG_ERROR, format, 0);
+    assert_string_equal(last, "tepal_logf: the format is NULL");
+    tepal_log(TEPAL_LOG_ERROR, none);
+    assert_string_equal(last, "tepal_log: the text is NULL");
+    tepal_logf(TEPAL_LOG_ERROR, "of %s", none);
+    assert_string_equal(last, "of (null)");
 }
 
 /* Runs fn with standard error in a pipe. Returns what it wrote. */
@@ -145,20 +158,28 @@ static void log_two_lines(void)
     tepal_log(TEPAL_LOG_ERROR, "two");
 }
 
+/* In whole seconds, by the clock that the log reads: that of time() may be a moment behind. */
+static time_t now(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    return at.tv_sec;
+}
+
 /* The time in UTC, with milliseconds, whatever the zone of the program. */
 static void standard_error_is_the_default(void **state)
 {
     (void)state;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     setenv("TZ", "Pacific/Marquesas", 1);
-    time_t before = time(NULL);
+    time_t before = now();
     const char *text = caught_stderr(log_two_lines);
     unsetenv("TZ");
     struct tm tm = { 0 };
     int ms, length = 0;
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
     assert_non_null(rest);
-    assert_true(timegm(&tm) >= before && timegm(&tm) <= time(NULL));
+    assert_true(timegm(&tm) >= before && timegm(&tm) <= now());
     assert_int_equal(sscanf(rest, ".%3dZ warning: one\\x0a\n%n", &ms, &length), 1);
     assert_true(length > 0);
     assert_string_equal(rest + length + strlen("2026-01-01T00:00:00.000Z "), "error: two\n");
@@ -198,11 +219,8 @@ static void misuse_ends_the_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(levels),
-        TEST(escapes_control_octets),
-        TEST(cuts_long_lines),
-        TEST(standard_error_is_the_default),
-        TEST(misuse_ends_the_program),
+        TEST(levels),          TEST(texts_that_are_null),           TEST(escapes_control_octets),
+        TEST(cuts_long_lines), TEST(standard_error_is_the_default), TEST(misuse_ends_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

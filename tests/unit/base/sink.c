@@ -19,7 +19,7 @@ enum { LONG = 9000 }; /* octets of a line that is over PIPE_BUF */
 static char told[512]; /* the last line of the program's log */
 static int n_told;
 
-static void keep(void *arg, enum tepal_log_level level, const char *text)
+static void keep(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;
@@ -32,14 +32,14 @@ static int setup(void **state)
     (void)state;
     n_told = 0;
     told[0] = '\0';
-    tepal_log_set(keep, NULL);
+    tepal_log_set_fn(keep, NULL);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     tepal_log_set_max_buffer(0);
     return 0;
 }

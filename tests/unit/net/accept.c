@@ -9,7 +9,7 @@
 
 static int n_warnings;
 
-static void count_warnings(void *arg, enum tepal_log_level level, const char *text)
+static void count_warnings(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg, (void)level;
     n_warnings += strstr(text, "accepting pauses") != NULL;
@@ -18,14 +18,14 @@ static void count_warnings(void *arg, enum tepal_log_level level, const char *te
 static int setup(void **state)
 {
     (void)state;
-    tepal_log_set(count_warnings, NULL);
+    tepal_log_set_fn(count_warnings, NULL);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     return 0;
 }
 
@@ -33,7 +33,8 @@ static int teardown(void **state)
 static tepal_listener *listen_twice(void)
 {
     tepal_listener *listener = NULL;
-    assert_int_equal(tepal_listen(&listener, &(tepal_listen_options){ .port = TEPAL_ANY_PORT }), 0);
+    assert_int_equal(
+        tepal_listener_open(&listener, &(tepal_listener_options){ .port = TEPAL_ANY_PORT }), 0);
     return listener;
 }
 
@@ -66,13 +67,13 @@ static int accept_in_turns(void *arg)
         fds[KNOCKS] = knock(listener, 1);
         settle();
         for (int i = 0; i < 3; i++) {
-            tepal_conn *stream;
-            assert_int_equal(tepal_accept(listener, &stream), 0);
-            assert_int_equal(tepal_conn_local(stream, &local), 0);
+            tepal_conn *conn;
+            assert_int_equal(tepal_listener_open_conn(listener, &conn), 0);
+            assert_int_equal(tepal_conn_local_addr(conn, &local), 0);
             if (i == 0)
                 first = local;
             of_first += local.family == first.family;
-            tepal_conn_close(stream);
+            tepal_conn_close(conn);
         }
         assert_true(of_first < 3); /* the other one has had its turn */
         for (int i = 0; i <= KNOCKS; i++)
@@ -142,10 +143,10 @@ static void mend_socket(tepal_listener *listener, int i)
 
 static int accept_one(void *arg)
 {
-    tepal_conn *stream;
-    int rc = tepal_accept(arg, &stream);
+    tepal_conn *conn;
+    int rc = tepal_listener_open_conn(arg, &conn);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 
@@ -161,7 +162,7 @@ static int fail_in_a_task(void *arg)
         assert_int_equal(accept_one(listener), -EINVAL);
     assert_true(tepal_now_ms() >= begin + 4 * LISTENER_REST_MS); /* not as fast as it can */
     assert_int_equal(n_warnings, 1);
-    int64_t before = tepal_deadline_in(10);
+    int64_t before = tepal_deadline_in_ms(10);
     assert_int_equal(accept_one(listener), -ETIMEDOUT); /* the rest can be interrupted */
     tepal_deadline_restore(before);
     /* One of them works again, and is not held up by the other one. */
@@ -209,9 +210,9 @@ static int fail_by_function(void *arg)
     return 0;
 }
 
-static void serve_nothing(tepal_conn *stream, void *arg)
+static void serve_nothing(tepal_conn *conn, void *arg)
 {
-    (void)stream;
+    (void)conn;
     ++*(int *)arg;
 }
 
@@ -259,7 +260,8 @@ static void what_fails_for_ever_rests(void **state)
 
 static int listen_on_name(const char *host, tepal_listener **listener)
 {
-    return tepal_listen(listener, &(tepal_listen_options){ .host = host, .port = TEPAL_ANY_PORT });
+    return tepal_listener_open(listener,
+                               &(tepal_listener_options){ .host = host, .port = TEPAL_ANY_PORT });
 }
 
 /* Names of which the hosts file has the same address twice, and more than a few. */
@@ -275,8 +277,8 @@ static int listen_on_names(void *arg)
         char host[20];
         tepal_conn *client, *server;
         snprintf(host, sizeof(host), "127.0.0.%d", i + 1);
-        assert_int_equal(tepal_connect(&client, host, tepal_listener_port(listener), NULL), 0);
-        assert_int_equal(tepal_accept(listener, &server), 0);
+        assert_int_equal(tepal_conn_open(&client, host, tepal_listener_port(listener), NULL), 0);
+        assert_int_equal(tepal_listener_open_conn(listener, &server), 0);
         tepal_conn_close(client);
         tepal_conn_close(server);
     }
@@ -342,7 +344,7 @@ static int close_under(void *arg)
         tepal_listener *listener = listen_twice(), *again;
         uint16_t port = tepal_listener_port(listener);
         tepal_group *group = tepal_group_new();
-        int64_t before = tepal_deadline_in(late ? 20 : TEPAL_NEVER);
+        int64_t before = tepal_deadline_in_ms(late ? 20 : TEPAL_NEVER);
         assert_int_equal(tepal_spawn(group, accept_one, listener, NULL), 0);
         settle();
         tepal_deadline_restore(before);
@@ -352,7 +354,7 @@ static int close_under(void *arg)
             tepal_group_cancel(group);
         tepal_listener_close(listener);
         /* The port is free at once. */
-        assert_int_equal(tepal_listen(&again, &(tepal_listen_options){ .port = port }), 0);
+        assert_int_equal(tepal_listener_open(&again, &(tepal_listener_options){ .port = port }), 0);
         assert_int_equal(tepal_group_wait(group), late ? -ETIMEDOUT : -ECANCELED);
         tepal_group_close(group);
         tepal_listener_close(again);

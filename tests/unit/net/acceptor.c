@@ -7,7 +7,7 @@
 
 static int n_warnings, n_others;
 
-static void count_lines(void *arg, enum tepal_log_level level, const char *text)
+static void count_lines(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)text;
@@ -18,21 +18,21 @@ static void count_lines(void *arg, enum tepal_log_level level, const char *text)
 static int setup(void **state)
 {
     (void)state;
-    tepal_log_set(count_lines, NULL);
+    tepal_log_set_fn(count_lines, NULL);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     return 0;
 }
 
 /* A server in a task, and what its handlers have seen. */
 struct service {
     tepal_listener *listener;
-    tepal_serve_options options;
+    tepal_listener_serve_options options;
     tepal_group *group;
     int64_t deadline_in;
     int result, n_now, n_most, n_served, n_cancelled;
@@ -40,15 +40,15 @@ struct service {
 };
 
 /* Echoes, and counts. */
-static void echo(tepal_conn *stream, void *arg)
+static void echo(tepal_conn *conn, void *arg)
 {
     struct service *s = arg;
     char buffer[100];
     ssize_t n;
     s->n_now++;
     s->n_most = s->n_now > s->n_most ? s->n_now : s->n_most;
-    while ((n = tepal_conn_read(stream, buffer, sizeof(buffer))) > 0)
-        if (tepal_conn_write(stream, buffer, (size_t)n) < 0)
+    while ((n = tepal_conn_read(conn, buffer, sizeof(buffer))) > 0)
+        if (tepal_conn_write(conn, buffer, (size_t)n) < 0)
             break;
     s->n_cancelled += n == -ECANCELED;
     s->n_now--;
@@ -58,7 +58,7 @@ static void echo(tepal_conn *stream, void *arg)
 static int serve_main(void *arg)
 {
     struct service *s = arg;
-    (void)tepal_deadline_in(s->deadline_in);
+    (void)tepal_deadline_in_ms(s->deadline_in);
     s->result = tepal_listener_serve(s->listener, echo, s, &s->options);
     s->ended = true;
     assert_int_equal(s->n_now, 0);
@@ -69,8 +69,8 @@ static int serve_main(void *arg)
 
 static void start(struct service *s)
 {
-    tepal_listen_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
-    assert_int_equal(tepal_listen(&s->listener, &where), 0);
+    tepal_listener_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    assert_int_equal(tepal_listener_open(&s->listener, &where), 0);
     if (s->deadline_in == 0)
         s->deadline_in = TEPAL_NEVER;
     s->group = tepal_group_new();
@@ -239,10 +239,10 @@ static int serve_without_memory(void *arg)
     struct service s = { .deadline_in = 0 };
     start(&s);
     stop(&s);
-    tepal_listen_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
-    assert_int_equal(tepal_listen(&s.listener, &where), 0);
+    tepal_listener_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    assert_int_equal(tepal_listener_open(&s.listener, &where), 0);
     for (size_t nth = 1; nth <= 3; nth++) {
-        tepal_serve_options options = { .stop_on_signal = nth == 3 };
+        tepal_listener_serve_options options = { .stop_on_signal = nth == 3 };
         mem_fail_nth(nth, 0);
         int rc = tepal_listener_serve(s.listener, echo, &s, &options);
         assert_int_equal(rc, -ENOMEM);
@@ -278,8 +278,8 @@ static int serve_for_ever(void *arg)
 static int interrupt(void *arg)
 {
     struct service s = { .options = { .shutdown_timeout_ms = 0 } };
-    tepal_listen_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
-    assert_int_equal(tepal_listen(&s.listener, &where), 0);
+    tepal_listener_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    assert_int_equal(tepal_listener_open(&s.listener, &where), 0);
     expect_interruptible(serve_for_ever, &s);
     int fd = connect_plain(&s);
     expect_interruptible(serve_for_ever, &s); /* with a connection, too */
@@ -381,10 +381,10 @@ static void ends_by_signal(void **state)
 
 static int accept_elsewhere(void *arg)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     struct service s = { .deadline_in = 0 };
     start(&s);
-    assert_int_equal(tepal_accept(s.listener, &stream), -EBUSY);
+    assert_int_equal(tepal_listener_open_conn(s.listener, &conn), -EBUSY);
     assert_int_equal(tepal_listener_serve(s.listener, echo, &s, NULL), -EBUSY);
     int fd = connect_plain(&s); /* the first one is not disturbed */
     assert_true(is_served(fd));
@@ -404,17 +404,17 @@ static void one_at_a_time(void **state)
 
 static int listen_and_serve(void *arg)
 {
-    tepal_listen_options where = { .path = "@tepal-acceptor" }, taken = { .host = "127.0.0.1" };
+    tepal_listener_options where = { .path = "@tepal-acceptor" }, taken = { .host = "127.0.0.1" };
     struct service s = { .deadline_in = 0 };
     n_others = 0;
-    (void)tepal_deadline_in(50);
-    assert_int_equal(tepal_listen_and_serve(&where, echo, &s, NULL), -ETIMEDOUT);
+    (void)tepal_deadline_in_ms(50);
+    assert_int_equal(tepal_listener_open_and_serve(&where, echo, &s, NULL), -ETIMEDOUT);
     assert_int_equal(n_others, 1);
     tepal_deadline_restore(TEPAL_NEVER);
-    assert_int_equal(tepal_listen_and_serve(&taken, echo, &s, NULL), -EINVAL);
+    assert_int_equal(tepal_listener_open_and_serve(&taken, echo, &s, NULL), -EINVAL);
     start(&s);
     taken.port = tepal_listener_port(s.listener);
-    assert_int_equal(tepal_listen_and_serve(&taken, echo, &s, NULL), -EADDRINUSE);
+    assert_int_equal(tepal_listener_open_and_serve(&taken, echo, &s, NULL), -EADDRINUSE);
     assert_int_equal(n_others, 3);
     stop(&s);
     (void)arg;

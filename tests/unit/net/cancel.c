@@ -1,11 +1,11 @@
-/* Tests of one call that cancels many tasks, each of which waits on a stream: all are told, and
+/* Tests of one call that cancels many tasks, each of which waits on a connection: all are told, and
  * nothing is lost or left behind. */
 #include "sockets.h"
 
 enum { PAIRS = 200, TASKS = 2 * PAIRS };
 
 static struct reader {
-    tepal_conn *stream;
+    tepal_conn *conn;
     int result;
     bool ended;
 } readers[TASKS];
@@ -14,7 +14,7 @@ static int read_some(void *arg)
 {
     struct reader *r = arg;
     char buffer[8];
-    r->result = (int)tepal_conn_read(r->stream, buffer, sizeof(buffer));
+    r->result = (int)tepal_conn_read(r->conn, buffer, sizeof(buffer));
     r->ended = true;
     return r->result;
 }
@@ -24,9 +24,9 @@ static void connect_readers(int family)
     memset(readers, 0, sizeof(readers));
     for (int i = 0; i < TASKS; i += 2) {
         tepal_conn *ends[2];
-        connect_streams(family, ends);
-        readers[i].stream = ends[0];
-        readers[i + 1].stream = ends[1];
+        connect_conns(family, ends);
+        readers[i].conn = ends[0];
+        readers[i + 1].conn = ends[1];
     }
 }
 
@@ -40,14 +40,14 @@ static tepal_group *start_readers(void)
     }
     settle();
     for (int i = 0; i < TASKS; i++)
-        assert_ptr_not_equal(readers[i].stream->io.reader, NULL);
+        assert_ptr_not_equal(readers[i].conn->io.reader, NULL);
     return group;
 }
 
 static void close_readers(void)
 {
     for (int i = 0; i < TASKS; i++)
-        tepal_conn_close(readers[i].stream); /* misuse, if a task still waited */
+        tepal_conn_close(readers[i].conn); /* misuse, if a task still waited */
 }
 
 /* The next octets go to the next read, and not to one that has ended. */
@@ -68,7 +68,7 @@ static int cancel_all_reads(void *arg)
         assert_int_equal(loop_current->stacks.n_used, stacks);
     }
     for (int i = 0; i < TASKS; i++)
-        assert_int_equal(tepal_conn_write(readers[i].stream, "hello", 5), 0);
+        assert_int_equal(tepal_conn_write(readers[i].conn, "hello", 5), 0);
     for (int i = 0; i < TASKS; i++) {
         assert_int_equal(read_some(&readers[i]), 5);
         assert_int_equal(readers[i].result, 5);
@@ -93,10 +93,10 @@ static int cancel_as_octets_come(void *arg)
     connect_readers(AF_UNIX);
     tepal_group *group = start_readers();
     for (int i = 0; i < TASKS; i += 4)
-        assert_int_equal(tepal_conn_write(readers[i].stream, "early", 5), 0);
+        assert_int_equal(tepal_conn_write(readers[i].conn, "early", 5), 0);
     settle();
     for (int i = 2; i < TASKS; i += 4)
-        assert_int_equal(tepal_conn_write(readers[i].stream, "late", 4), 0);
+        assert_int_equal(tepal_conn_write(readers[i].conn, "late", 4), 0);
     tepal_group_cancel(group);
     assert_int_equal(tepal_group_wait(group), -ECANCELED);
     tepal_group_close(group);

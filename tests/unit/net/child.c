@@ -1,26 +1,10 @@
 /* Tests of what a child of fork() has inherited: whatever it closes is harmless to its parent. */
 #include "children.h"
+#include "folder.h"
 
 #include <poll.h>
 #include <sys/stat.h>
 #include <tepal/udp.h>
-
-static char folder[] = "/tmp/tepal-child-XXXXXX", path[200];
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rmdir(folder);
-}
 
 /* Calls fn(arg) in a child of this process, which must come back from it. */
 static void in_child(void (*fn)(void *arg), void *arg)
@@ -48,10 +32,10 @@ static void close_listener(void *listener)
 
 static int accept_one(void *arg)
 {
-    tepal_conn *stream;
-    int rc = tepal_accept(arg, &stream);
+    tepal_conn *conn;
+    int rc = tepal_listener_open_conn(arg, &conn);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 
@@ -62,14 +46,14 @@ static int listen_and_fork(void *arg)
     tepal_listener *listener;
     tepal_conn *client;
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_listen(&listener, &(tepal_listen_options){ .path = path }), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .path = path }), 0);
     in_child(close_listener, listener);
     assert_true(exists());
     assert_int_equal(tepal_spawn(group, accept_one, listener, NULL), 0);
     settle();
     in_child(close_listener, listener);
     assert_true(exists());
-    assert_int_equal(tepal_connect_unix(&client, path), 0);
+    assert_int_equal(tepal_conn_open_unix(&client, path), 0);
     assert_int_equal(tepal_group_wait(group), 0);
     tepal_conn_close(client);
     tepal_group_close(group);
@@ -136,30 +120,30 @@ static void a_process(void **state)
     assert_int_equal(run(start_and_fork, "sleep 1000 & echo ready"), 0);
 }
 
-static void close_stream(void *stream)
+static void close_conn(void *conn)
 {
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
 }
 
-static void abort_stream(void *stream)
+static void abort_conn(void *conn)
 {
-    tepal_conn_abort(stream);
+    tepal_conn_abort(conn);
 }
 
-static int read_in_parent(void *stream)
+static int read_in_parent(void *conn)
 {
     char octet;
-    return tepal_conn_read(stream, &octet, 1) == 1 ? 0 : -EIO;
+    return tepal_conn_read(conn, &octet, 1) == 1 ? 0 : -EIO;
 }
 
 /* What was written and has not gone yet is sent once; and the parent may be in the middle of a read. */
 static int write_and_fork(void *arg)
 {
-    void (*fn)(void *) = arg ? abort_stream : close_stream;
+    void (*fn)(void *) = arg ? abort_conn : close_conn;
     tepal_conn *ends[2];
     char text[10];
     tepal_group *group = tepal_group_new();
-    connect_streams(AF_INET, ends);
+    connect_conns(AF_INET, ends);
     assert_int_equal(tepal_spawn(group, read_in_parent, ends[0], NULL), 0);
     settle();
     assert_int_equal(tepal_conn_write(ends[0], "once", 4), 0);
@@ -173,7 +157,7 @@ static int write_and_fork(void *arg)
     return 0;
 }
 
-static void a_stream(void **state)
+static void a_conn(void **state)
 {
     (void)state;
     assert_int_equal(run(write_and_fork, NULL), 0);
@@ -186,7 +170,7 @@ int main(void)
         cmocka_unit_test(a_listener),
         cmocka_unit_test(a_socket_for_datagrams),
         cmocka_unit_test(a_process),
-        cmocka_unit_test(a_stream),
+        cmocka_unit_test(a_conn),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -33,11 +33,11 @@ static inline tepal_process *start_process(const char *line, const tepal_process
 }
 
 /* Reads until the end, or until there is no room. */
-static inline const char *read_text(tepal_conn *stream, char *text, size_t size)
+static inline const char *read_text(tepal_conn *conn, char *text, size_t size)
 {
     size_t len = 0;
     ssize_t n;
-    while (len < size - 1 && (n = tepal_conn_read(stream, text + len, size - 1 - len)) != 0) {
+    while (len < size - 1 && (n = tepal_conn_read(conn, text + len, size - 1 - len)) != 0) {
         assert_true(n > 0);
         len += (size_t)n;
     }
@@ -46,14 +46,14 @@ static inline const char *read_text(tepal_conn *stream, char *text, size_t size)
 }
 
 /* Reads a line, by which the program says that it has come so far. */
-static inline void await_line(tepal_conn *stream, const char *line)
+static inline void await_line(tepal_conn *conn, const char *line)
 {
     char octet;
     for (; *line; line++) {
-        assert_int_equal(tepal_conn_read(stream, &octet, 1), 1);
+        assert_int_equal(tepal_conn_read(conn, &octet, 1), 1);
         assert_int_equal(octet, *line);
     }
-    assert_int_equal(tepal_conn_read(stream, &octet, 1), 1);
+    assert_int_equal(tepal_conn_read(conn, &octet, 1), 1);
     assert_int_equal(octet, '\n');
 }
 

@@ -1,6 +1,7 @@
 /* Tests of connecting: addresses, names, Unix sockets, the race between addresses, refusals,
  * time-outs and failures. */
 #include "dns_server.h"
+#include "folder.h"
 
 #include "net/connect.h"
 
@@ -10,23 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <sys/stat.h>
-
-static char folder[] = "/tmp/tepal-connect-XXXXXX", path[200];
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rmdir(folder);
-}
 
 /* A listening socket, and its port. */
 static int listen_on(const char *host, int backlog, uint16_t *port)
@@ -56,17 +40,17 @@ static int closed_port(uint16_t *port)
     return fd;
 }
 
-static void talk(tepal_conn *stream, int listener)
+static void talk(tepal_conn *conn, int listener)
 {
     char buffer[10];
     int peer = accept(listener, NULL, NULL);
     assert_true(peer >= 0);
-    assert_int_equal(tepal_conn_write(stream, "hello", 5), 0);
+    assert_int_equal(tepal_conn_write(conn, "hello", 5), 0);
     assert_int_equal(read(peer, buffer, sizeof(buffer)), 5);
     assert_int_equal(write(peer, "hi", 2), 2);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 2);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 2);
     close(peer);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 0);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 0);
 }
 
 /* --- TCP -------------------------------------------------------------------------------------- */
@@ -79,14 +63,14 @@ static int connect_by_address(void *arg)
         int listener = listen_on(hosts[i], 5, &port);
         if (listener < 0 && i == 1)
             break;
-        tepal_conn *stream = NULL;
-        assert_int_equal(tepal_connect(&stream, hosts[i], port, NULL), 0);
+        tepal_conn *conn = NULL;
+        assert_int_equal(tepal_conn_open(&conn, hosts[i], port, NULL), 0);
         int on = 0;
         socklen_t size = sizeof(on);
-        getsockopt(stream->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, &size);
+        getsockopt(conn->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, &size);
         assert_true(on);
-        talk(stream, listener);
-        tepal_conn_close(stream);
+        talk(conn, listener);
+        tepal_conn_close(conn);
         close(listener);
     }
     assert_true(list_is_empty(&loop_current->parts)); /* nobody was asked for a name */
@@ -98,16 +82,16 @@ static int connect_by_name(void *arg)
 {
     uint16_t port;
     int listener = listen_on("127.0.0.1", 5, &port);
-    tepal_conn *stream = NULL;
+    tepal_conn *conn = NULL;
     /* ::1 may be tried first, and refuses. */
-    assert_int_equal(tepal_connect(&stream, "localhost", port, NULL), 0);
-    talk(stream, listener);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_open(&conn, "localhost", port, NULL), 0);
+    talk(conn, listener);
+    tepal_conn_close(conn);
     close(listener);
-    stream = (tepal_conn *)arg;
-    assert_int_equal(tepal_connect(&stream, "not a name", port, NULL), -EINVAL);
-    assert_ptr_equal(stream, arg);
-    assert_null(loop_current->offload); /* no thread */
+    conn = (tepal_conn *)arg;
+    assert_int_equal(tepal_conn_open(&conn, "not a name", port, NULL), -EINVAL);
+    assert_ptr_equal(conn, arg);
+    assert_null(loop_current->pool); /* no thread */
     return 0;
 }
 
@@ -115,10 +99,10 @@ static int connect_to_nobody(void *arg)
 {
     uint16_t port;
     int fd = closed_port(&port);
-    tepal_conn *stream = (tepal_conn *)arg;
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, NULL), -ECONNREFUSED);
-    assert_int_equal(tepal_connect(&stream, "localhost", port, NULL), -ECONNREFUSED);
-    assert_ptr_equal(stream, arg); /* nothing is returned */
+    tepal_conn *conn = (tepal_conn *)arg;
+    assert_int_equal(tepal_conn_open(&conn, "127.0.0.1", port, NULL), -ECONNREFUSED);
+    assert_int_equal(tepal_conn_open(&conn, "localhost", port, NULL), -ECONNREFUSED);
+    assert_ptr_equal(conn, arg); /* nothing is returned */
     close(fd);
     return 0;
 }
@@ -161,17 +145,17 @@ static void empty(struct silent *silent)
 
 static int connect_endless(void *arg)
 {
-    tepal_conn *stream = NULL;
-    int rc = tepal_connect(&stream, "127.0.0.1", ((struct silent *)arg)->port, NULL);
-    tepal_conn_close(stream);
+    tepal_conn *conn = NULL;
+    int rc = tepal_conn_open(&conn, "127.0.0.1", ((struct silent *)arg)->port, NULL);
+    tepal_conn_close(conn);
     return rc;
 }
 
 static int connect_name_endless(void *arg)
 {
-    tepal_conn *stream = NULL;
-    int rc = tepal_connect(&stream, "localhost", ((struct silent *)arg)->port, NULL);
-    tepal_conn_close(stream);
+    tepal_conn *conn = NULL;
+    int rc = tepal_conn_open(&conn, "localhost", ((struct silent *)arg)->port, NULL);
+    tepal_conn_close(conn);
     return rc;
 }
 
@@ -190,16 +174,16 @@ static int interrupt(void *arg)
 /* A connection that could be had at once is not begun by a task that is cancelled. */
 static int connect_unix_at_once(void *arg)
 {
-    tepal_conn *stream = NULL;
-    int rc = tepal_connect_unix(&stream, arg);
-    tepal_conn_close(stream);
+    tepal_conn *conn = NULL;
+    int rc = tepal_conn_open_unix(&conn, arg);
+    tepal_conn_close(conn);
     return rc;
 }
 
 static int refuse_unix(void *arg)
 {
     tepal_listener *listener;
-    assert_int_equal(tepal_listen(&listener, &(tepal_listen_options){ .path = path }), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .path = path }), 0);
     expect_refusal(connect_unix_at_once, path);
     assert_int_equal(connect_unix_at_once(path), 0);
     tepal_listener_close(listener);
@@ -264,26 +248,26 @@ static void clear_up(struct course *c)
     empty(&c->silent);
 }
 
-static const tepal_connect_options plain;
+static const tepal_conn_options plain;
 
 /* The race is won at the last of the addresses after ms. */
-static void expect_win(const tepal_addr *addrs, int n, const tepal_connect_options *options,
+static void expect_win(const tepal_addr *addrs, int n, const tepal_conn_options *options,
                        int64_t ms, uint16_t port)
 {
     int before = count_fds();
     int64_t begin = tepal_now_ms();
-    tepal_conn *stream = NULL;
-    assert_int_equal(connect_addrs(&stream, addrs, n, options), 0);
+    tepal_conn *conn = NULL;
+    assert_int_equal(connect_addrs(&conn, addrs, n, options), 0);
     assert_int_equal(tepal_now_ms() - begin, ms);
     assert_int_equal(count_fds(), before + 1); /* those that lost have gone */
     struct addr peer = { .len = sizeof(peer.storage) };
-    assert_int_equal(getpeername(stream->io.fd, &peer.sa, &peer.len), 0);
+    assert_int_equal(getpeername(conn->io.fd, &peer.sa, &peer.len), 0);
     assert_int_equal(addr_to_peer(&peer).port, port);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     /* And not a millisecond before. */
     if (ms > 0) {
-        int64_t deadline = tepal_deadline_in(ms - 1);
-        assert_int_equal(connect_addrs(&stream, addrs, n, options), -ETIMEDOUT);
+        int64_t deadline = tepal_deadline_in_ms(ms - 1);
+        assert_int_equal(connect_addrs(&conn, addrs, n, options), -ETIMEDOUT);
         tepal_deadline_restore(deadline);
         assert_int_equal(count_fds(), before);
     }
@@ -294,7 +278,7 @@ static int race_one_family(void *arg)
     struct course c;
     lay_out(&c);
     const tepal_addr S = c.silent4, X = c.closed4, G = c.good4;
-    const tepal_connect_options quick = { .attempt_delay_ms = 7 };
+    const tepal_conn_options quick = { .attempt_delay_ms = 7 };
     expect_win((tepal_addr[]){ G }, 1, &plain, 0, G.port);
     expect_win((tepal_addr[]){ G, S }, 2, &plain, 0, G.port);
     expect_win((tepal_addr[]){ S, G }, 2, &plain, 250, G.port);
@@ -332,17 +316,17 @@ static int race_two_families(void *arg)
 static int lose(void *arg)
 {
     struct course c;
-    tepal_conn *stream = (tepal_conn *)arg;
+    tepal_conn *conn = (tepal_conn *)arg;
     lay_out(&c);
     int before = count_fds();
     tepal_addr none = addr_of("::1", 9),
                orders[2][2] = { { c.closed4, none }, { none, c.closed4 } };
-    const tepal_connect_options from4 = { .local_host = "127.0.0.1" };
+    const tepal_conn_options from4 = { .local_host = "127.0.0.1" };
     /* What happened on the way tells more than that there is no way. */
     for (int i = 0; i < 2; i++)
-        assert_int_equal(connect_addrs(&stream, orders[i], 2, &from4), -ECONNREFUSED);
-    assert_int_equal(connect_addrs(&stream, &none, 1, &from4), -EADDRNOTAVAIL);
-    assert_ptr_equal(stream, arg);
+        assert_int_equal(connect_addrs(&conn, orders[i], 2, &from4), -ECONNREFUSED);
+    assert_int_equal(connect_addrs(&conn, &none, 1, &from4), -EADDRNOTAVAIL);
+    assert_ptr_equal(conn, arg);
     assert_int_equal(count_fds(), before);
     clear_up(&c);
     return 0;
@@ -351,10 +335,9 @@ static int lose(void *arg)
 static int race_endless(void *arg)
 {
     const struct course *c = arg;
-    tepal_conn *stream;
-    tepal_connect_options options = { .attempt_delay_ms = 10 };
-    return connect_addrs(&stream, (tepal_addr[]){ c->silent4, c->closed4, c->silent4 }, 3,
-                         &options);
+    tepal_conn *conn;
+    tepal_conn_options options = { .attempt_delay_ms = 10 };
+    return connect_addrs(&conn, (tepal_addr[]){ c->silent4, c->closed4, c->silent4 }, 3, &options);
 }
 
 static int interrupt_race(void *arg)
@@ -392,35 +375,34 @@ static int connect_with_options(void *arg)
     uint16_t port;
     int listener = listen_on("127.0.0.1", 5, &port), on = 1;
     socklen_t size = sizeof(on);
-    tepal_conn *stream = (tepal_conn *)arg;
-    tepal_connect_options options = { .family = AF_INET6 };
-    int rc = tepal_connect(&stream, "localhost", port, &options);
+    tepal_conn *conn = (tepal_conn *)arg;
+    tepal_conn_options options = { .family = AF_INET6 };
+    int rc = tepal_conn_open(&conn, "localhost", port, &options);
     assert_true(rc == -ECONNREFUSED || rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT);
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, &options), TEPAL_ENONAME);
+    assert_int_equal(tepal_conn_open(&conn, "127.0.0.1", port, &options), TEPAL_ENONAME);
     options.family = 77;
-    assert_int_equal(tepal_connect(&stream, "localhost", port, &options), -EINVAL);
-    options = (tepal_connect_options){ .local_host = "localhost" };
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, &options), -EINVAL);
+    assert_int_equal(tepal_conn_open(&conn, "localhost", port, &options), -EINVAL);
+    options = (tepal_conn_options){ .local_host = "localhost" };
+    assert_int_equal(tepal_conn_open(&conn, "127.0.0.1", port, &options), -EINVAL);
     options.local_host = "fe80::1%nothing";
-    assert_int_equal(tepal_connect(&stream, "127.0.0.1", port, &options), -ENODEV);
-    assert_ptr_equal(stream, arg);
-    options =
-        (tepal_connect_options){ .local_host = "127.0.0.1", .family = AF_INET, .nagle = true };
-    assert_int_equal(tepal_connect(&stream, "localhost", port, &options), 0);
-    assert_int_equal(getsockopt(stream->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
+    assert_int_equal(tepal_conn_open(&conn, "127.0.0.1", port, &options), -ENODEV);
+    assert_ptr_equal(conn, arg);
+    options = (tepal_conn_options){ .local_host = "127.0.0.1", .family = AF_INET, .nagle = true };
+    assert_int_equal(tepal_conn_open(&conn, "localhost", port, &options), 0);
+    assert_int_equal(getsockopt(conn->io.fd, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
     assert_false(on);
-    talk(stream, listener);
-    tepal_conn_close(stream);
+    talk(conn, listener);
+    tepal_conn_close(conn);
     options.local_host = "127.0.0.77"; /* all of 127.0.0.0/8 is this machine */
-    stream = NULL;
-    if (tepal_connect(&stream, "localhost", port, &options) == 0) {
+    conn = NULL;
+    if (tepal_conn_open(&conn, "localhost", port, &options) == 0) {
         char text[TEPAL_ADDR_TEXT_SIZE];
         struct addr own = { .len = sizeof(own.storage) };
-        assert_int_equal(getsockname(stream->io.fd, &own.sa, &own.len), 0);
+        assert_int_equal(getsockname(conn->io.fd, &own.sa, &own.len), 0);
         tepal_addr addr = addr_to_public(&own);
         addr.port = 0;
         assert_string_equal(tepal_addr_text(&addr, text, sizeof(text)), "127.0.0.77");
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     }
     close(listener);
     return 0;
@@ -438,24 +420,24 @@ static struct dns_server server;
 
 static int connect_name_silent(void *arg)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     (void)arg;
-    return tepal_connect(&stream, "silent.test", 80, NULL);
+    return tepal_conn_open(&conn, "silent.test", 80, NULL);
 }
 
 static int connect_by_dns(void *arg)
 {
     uint16_t port;
     int listener = listen_on("127.0.0.1", 5, &port);
-    tepal_conn *stream = (tepal_conn *)arg;
+    tepal_conn *conn = (tepal_conn *)arg;
     use_server(&server, (tepal_dns_options){ .tries = 1 });
-    assert_int_equal(tepal_connect(&stream, "nothing.test", port, NULL), TEPAL_ENONAME);
-    assert_int_equal(tepal_connect(&stream, "fail.test", port, NULL), TEPAL_EDNS);
-    assert_ptr_equal(stream, arg);
+    assert_int_equal(tepal_conn_open(&conn, "nothing.test", port, NULL), TEPAL_ENONAME);
+    assert_int_equal(tepal_conn_open(&conn, "fail.test", port, NULL), TEPAL_EDNS);
+    assert_ptr_equal(conn, arg);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(tepal_connect(&stream, "both.test", port, NULL), 0);
-        talk(stream, listener);
-        tepal_conn_close(stream);
+        assert_int_equal(tepal_conn_open(&conn, "both.test", port, NULL), 0);
+        talk(conn, listener);
+        tepal_conn_close(conn);
     }
     assert_int_equal(server.n_queries, 3); /* the second time it was known */
     expect_cancellation(connect_name_silent, NULL);
@@ -482,15 +464,15 @@ static int connect_to_half(void *arg)
     use_server(&server, (tepal_dns_options){ .timeout_ms = 60000 });
     for (int i = 0; i < 3; i++) {
         uint16_t port;
-        tepal_conn *stream;
+        tepal_conn *conn;
         if (i == 1 && !has_ipv6())
             continue;
         int listener = listen_on(addrs[i], 5, &port);
         int64_t before = tepal_now_ms();
-        assert_int_equal(tepal_connect(&stream, hosts[i], port, NULL), 0);
+        assert_int_equal(tepal_conn_open(&conn, hosts[i], port, NULL), 0);
         assert_true(tepal_now_ms() - before < 30000); /* mostly 50 ms */
-        talk(stream, listener);
-        tepal_conn_close(stream);
+        talk(conn, listener);
+        tepal_conn_close(conn);
         close(listener);
     }
     assert_int_equal(loop_current->n_outside, 0);
@@ -511,7 +493,7 @@ static int release_server(void *arg)
 static int connect_to_late(void *arg)
 {
     uint16_t port;
-    tepal_conn *stream;
+    tepal_conn *conn;
     (void)arg;
     if (!has_ipv6())
         return 0;
@@ -521,15 +503,15 @@ static int connect_to_late(void *arg)
         use_server(&server, (tepal_dns_options){ 0 });
         tepal_group *group = tepal_group_new();
         assert_int_equal(tepal_spawn(group, release_server, NULL, NULL), 0);
-        assert_int_equal(tepal_connect(&stream, i ? "later.test" : "late.test", port, NULL), 0);
-        talk(stream, listener);
-        tepal_conn_close(stream);
+        assert_int_equal(tepal_conn_open(&conn, i ? "later.test" : "late.test", port, NULL), 0);
+        talk(conn, listener);
+        tepal_conn_close(conn);
         assert_int_equal(tepal_group_wait(group), 0);
         tepal_group_close(group);
     }
     /* It never comes: what the attempts have said is the result. */
     use_server(&server, (tepal_dns_options){ .timeout_ms = 200, .tries = 20 });
-    assert_int_equal(tepal_connect(&stream, "four.test", port, NULL), -ECONNREFUSED);
+    assert_int_equal(tepal_conn_open(&conn, "four.test", port, NULL), -ECONNREFUSED);
     close(listener);
     return 0;
 }
@@ -576,25 +558,25 @@ static int connect_unix(void *arg)
     const char *const paths[] = { path, name };
     for (int i = 0; i < 2; i++) {
         struct addr addr;
-        tepal_conn *stream = (tepal_conn *)arg;
-        assert_int_equal(tepal_connect_unix(&stream, paths[i]), i ? -ECONNREFUSED : -ENOENT);
-        assert_ptr_equal(stream, arg);
+        tepal_conn *conn = (tepal_conn *)arg;
+        assert_int_equal(tepal_conn_open_unix(&conn, paths[i]), i ? -ECONNREFUSED : -ENOENT);
+        assert_ptr_equal(conn, arg);
         assert_int_equal(addr_from_path(&addr, paths[i]), 0);
         int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(bind(listener, &addr.sa, addr.len), 0);
-        assert_int_equal(tepal_connect_unix(&stream, paths[i]), -ECONNREFUSED);
+        assert_int_equal(tepal_conn_open_unix(&conn, paths[i]), -ECONNREFUSED);
         assert_int_equal(listen(listener, 5), 0);
-        assert_int_equal(tepal_connect_unix(&stream, paths[i]), 0);
-        talk(stream, listener);
-        tepal_conn_close(stream);
+        assert_int_equal(tepal_conn_open_unix(&conn, paths[i]), 0);
+        talk(conn, listener);
+        tepal_conn_close(conn);
         close(listener);
     }
     unlink(path);
-    tepal_conn *stream;
+    tepal_conn *conn;
     char too_long[200];
     memset(too_long, 'x', sizeof(too_long) - 1);
     too_long[sizeof(too_long) - 1] = '\0';
-    assert_int_equal(tepal_connect_unix(&stream, too_long), -ENAMETOOLONG);
+    assert_int_equal(tepal_conn_open_unix(&conn, too_long), -ENAMETOOLONG);
     return 0;
 }
 
@@ -611,10 +593,10 @@ static void over_unix_sockets(void **state)
 
 static int connect_full(void *name)
 {
-    tepal_conn *stream;
-    int rc = tepal_connect_unix(&stream, name);
+    tepal_conn *conn;
+    int rc = tepal_conn_open_unix(&conn, name);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 
@@ -622,16 +604,16 @@ static int wait_for_room(void *arg)
 {
     enum { MOST = 50 };
     char name[64];
-    tepal_conn *streams[MOST], *accepted;
+    tepal_conn *conns[MOST], *accepted;
     tepal_listener *listener;
     int n = 0, rc = 0;
     snprintf(name, sizeof(name), "@tepal-full-%d", (int)getpid());
-    tepal_listen_options options = { .path = name, .backlog = 2 };
-    assert_int_equal(tepal_listen(&listener, &options), 0);
+    tepal_listener_options options = { .path = name, .backlog = 2 };
+    assert_int_equal(tepal_listener_open(&listener, &options), 0);
     while (rc == 0) {
-        int64_t before = tepal_deadline_in(500);
+        int64_t before = tepal_deadline_in_ms(500);
         assert_true(n < MOST);
-        rc = tepal_connect_unix(&streams[n], name);
+        rc = tepal_conn_open_unix(&conns[n], name);
         tepal_deadline_restore(before);
         n += rc == 0;
     }
@@ -640,12 +622,12 @@ static int wait_for_room(void *arg)
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, connect_full, name, NULL), 0);
     settle();
-    assert_int_equal(tepal_accept(listener, &accepted), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &accepted), 0);
     assert_int_equal(tepal_group_wait(group), 0);
     tepal_conn_close(accepted);
     tepal_group_close(group);
     while (n > 0)
-        tepal_conn_close(streams[--n]);
+        tepal_conn_close(conns[--n]);
     tepal_listener_close(listener);
     (void)arg;
     return 0;
@@ -662,9 +644,9 @@ enum { SELF = 45678 };
 /* All ports but that one are forbidden to choose: the socket gets the port that it connects to. */
 static int connect_to_self(void *arg)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     (void)arg;
-    int rc = tepal_connect(&stream, "127.0.0.1", SELF, NULL);
+    int rc = tepal_conn_open(&conn, "127.0.0.1", SELF, NULL);
     return rc == 0 ? 1 : rc;
 }
 
@@ -705,24 +687,24 @@ static int fail_allocations(void *arg)
     assert_int_equal(listen(local, 50), 0);
     for (int kind = 0; kind < 3; kind++) {
         for (size_t n = 1;; n++) {
-            tepal_conn *stream = NULL;
+            tepal_conn *conn = NULL;
             int before = count_fds();
             mem_fail_nth(n, 0);
-            int rc = kind == 0   ? tepal_connect(&stream, "127.0.0.1", port, NULL)
-                     : kind == 1 ? tepal_connect_unix(&stream, path)
-                                 : tepal_connect(&stream, "localhost", port, NULL);
+            int rc = kind == 0   ? tepal_conn_open(&conn, "127.0.0.1", port, NULL)
+                     : kind == 1 ? tepal_conn_open_unix(&conn, path)
+                                 : tepal_conn_open(&conn, "localhost", port, NULL);
             size_t failures = mem_failures();
             mem_fail_nth(0, 0);
             if (failures == 0) {
                 assert_int_equal(rc, 0);
                 assert_true(n > 1);
-                tepal_conn_close(stream);
+                tepal_conn_close(conn);
                 break;
             }
             /* Without ::1 there is still 127.0.0.1. */
             assert_true(rc == -ENOMEM || (kind == 2 && rc == 0));
-            assert_true((rc == 0) == (stream != NULL));
-            tepal_conn_close(stream);
+            assert_true((rc == 0) == (conn != NULL));
+            tepal_conn_close(conn);
             assert_int_equal(count_fds(), before);
         }
     }
@@ -737,14 +719,14 @@ static int without_descriptors(void *arg)
 {
     uint16_t port;
     int listener = listen_on("127.0.0.1", 50, &port);
-    tepal_conn *stream = NULL;
+    tepal_conn *conn = NULL;
     struct rlimit old = limit_fds(0);
-    int rc = tepal_connect(&stream, "127.0.0.1", port, NULL);
-    int local = tepal_connect_unix(&stream, path);
+    int rc = tepal_conn_open(&conn, "127.0.0.1", port, NULL);
+    int local = tepal_conn_open_unix(&conn, path);
     put_limit_back(old);
     assert_int_equal(rc, -EMFILE);
     assert_int_equal(local, -EMFILE);
-    assert_null(stream);
+    assert_null(conn);
     close(listener);
     (void)arg;
     return 0;
@@ -771,5 +753,5 @@ int main(void)
         cmocka_unit_test(a_full_backlog),
         cmocka_unit_test(nobody_but_itself),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

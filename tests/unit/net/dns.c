@@ -17,7 +17,7 @@ static void expect_addr(const char *host, const char *addr)
     char text[TEPAL_ADDR_TEXT_SIZE];
     int rc = tepal_resolve(addrs, 4, host, NULL);
     if (rc != 1)
-        print_message("%s: %s\n", host, tepal_error_name(rc));
+        print_message("%s: %s\n", host, tepal_code_name(rc));
     assert_int_equal(rc, 1);
     assert_string_equal(tepal_addr_text(&addrs[0], text, sizeof(text)), addr);
 }
@@ -27,7 +27,7 @@ static void expect_error(const char *host, int error)
     tepal_addr addr;
     int rc = tepal_resolve(&addr, 1, host, NULL);
     if (rc != error)
-        print_message("%s: %s\n", host, tepal_error_name(rc));
+        print_message("%s: %s\n", host, tepal_code_name(rc));
     assert_int_equal(rc, error);
 }
 

@@ -1,13 +1,13 @@
 /* Tests of listeners: opening them, accepting, resting when descriptors run out, and pausing. */
+#include "folder.h"
 #include "sockets.h"
 
 #include <sys/stat.h>
 #include <tepal/log.h>
 
-static char folder[] = "/tmp/tepal-listener-XXXXXX", path[200];
 static int n_warnings;
 
-static void count_warnings(void *arg, enum tepal_log_level level, const char *text)
+static void count_warnings(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     assert_int_equal(level, TEPAL_LOG_WARNING);
@@ -17,26 +17,21 @@ static void count_warnings(void *arg, enum tepal_log_level level, const char *te
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    tepal_log_set(count_warnings, NULL);
-    return 0;
+    tepal_log_set_fn(count_warnings, NULL);
+    return make_folder(state);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
-    tepal_log_set(NULL, NULL);
-    return rmdir(folder);
+    tepal_log_set_fn(NULL, NULL);
+    return remove_folder(state);
 }
 
 static tepal_listener *listen_local(void)
 {
     tepal_listener *listener = NULL;
-    tepal_listen_options options = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
-    assert_int_equal(tepal_listen(&listener, &options), 0);
+    tepal_listener_options options = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    assert_int_equal(tepal_listener_open(&listener, &options), 0);
     return listener;
 }
 
@@ -57,14 +52,14 @@ static int connect_plain(const tepal_listener *listener, const char *host)
 static void talk(tepal_listener *listener, const char *host)
 {
     char buffer[10];
-    tepal_conn *stream = NULL;
+    tepal_conn *conn = NULL;
     int peer = connect_plain(listener, host);
-    assert_int_equal(tepal_accept(listener, &stream), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &conn), 0);
     assert_int_equal(write(peer, "hello", 5), 5);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 5);
-    assert_int_equal(tepal_conn_write(stream, "hi", 2), 0);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 5);
+    assert_int_equal(tepal_conn_write(conn, "hi", 2), 0);
     assert_int_equal(read(peer, buffer, sizeof(buffer)), 2);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
 }
 
@@ -88,8 +83,8 @@ static int listen_tcp(void *arg)
         tepal_listener *listener = NULL;
         if (i == 2 && !has_ipv6())
             continue;
-        tepal_listen_options options = { .host = hosts[i], .port = TEPAL_ANY_PORT };
-        assert_int_equal(tepal_listen(&listener, &options), 0);
+        tepal_listener_options options = { .host = hosts[i], .port = TEPAL_ANY_PORT };
+        assert_int_equal(tepal_listener_open(&listener, &options), 0);
         uint16_t port = tepal_listener_port(listener);
         assert_true(port > 0);
         if (i != 2)
@@ -99,11 +94,11 @@ static int listen_tcp(void *arg)
         /* It is taken now, */
         tepal_listener *second = (tepal_listener *)arg;
         options.port = port;
-        assert_int_equal(tepal_listen(&second, &options), -EADDRINUSE);
+        assert_int_equal(tepal_listener_open(&second, &options), -EADDRINUSE);
         assert_ptr_equal(second, arg);
         tepal_listener_close(listener);
         /* and free again, although connections on it have just ended. */
-        assert_int_equal(tepal_listen(&listener, &options), 0);
+        assert_int_equal(tepal_listener_open(&listener, &options), 0);
         assert_int_equal(tepal_listener_port(listener), port);
         tepal_listener_close(listener);
     }
@@ -113,12 +108,12 @@ static int listen_tcp(void *arg)
 static int share_a_port(void *arg)
 {
     tepal_listener *first, *second;
-    tepal_listen_options options = { .host = "127.0.0.1",
-                                     .port = TEPAL_ANY_PORT,
-                                     .reuse_port = true };
-    assert_int_equal(tepal_listen(&first, &options), 0);
+    tepal_listener_options options = { .host = "127.0.0.1",
+                                       .port = TEPAL_ANY_PORT,
+                                       .reuse_port = true };
+    assert_int_equal(tepal_listener_open(&first, &options), 0);
     options.port = tepal_listener_port(first);
-    assert_int_equal(tepal_listen(&second, &options), 0);
+    assert_int_equal(tepal_listener_open(&second, &options), 0);
     assert_int_equal(tepal_listener_port(second), options.port);
     tepal_listener_close(first);
     talk(second, "127.0.0.1");
@@ -134,7 +129,7 @@ static int listen_wrongly(void *arg)
     memset(too_long, 'x', sizeof(too_long) - 1);
     too_long[sizeof(too_long) - 1] = '\0';
     const struct {
-        tepal_listen_options options;
+        tepal_listener_options options;
         int rc;
     } rows[] = {
         { { 0 }, -EINVAL },
@@ -148,8 +143,8 @@ static int listen_wrongly(void *arg)
         { { .path = "/nowhere/at/all" }, -ENOENT },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(tepal_listen(&listener, &rows[i].options), rows[i].rc);
-    assert_int_equal(tepal_listen(&listener, NULL), -EINVAL);
+        assert_int_equal(tepal_listener_open(&listener, &rows[i].options), rows[i].rc);
+    assert_int_equal(tepal_listener_open(&listener, NULL), -EINVAL);
     assert_ptr_equal(listener, arg);
     tepal_listener_close(NULL);
     return 0;
@@ -172,15 +167,16 @@ static bool exists(void)
 static int listen_unix(void *arg)
 {
     tepal_listener *listener = NULL, *second = (tepal_listener *)arg;
-    tepal_listen_options options = { .path = path };
-    assert_int_equal(tepal_listen(&listener, &options), 0);
+    tepal_listener_options options = { .path = path };
+    assert_int_equal(tepal_listener_open(&listener, &options), 0);
     assert_int_equal(tepal_listener_port(listener), 0);
     talk(listener, NULL);
-    assert_int_equal(tepal_listen(&second, &options), -EADDRINUSE); /* a live one is left alone */
+    assert_int_equal(tepal_listener_open(&second, &options),
+                     -EADDRINUSE); /* a live one is left alone */
     assert_ptr_equal(second, arg);
     assert_true(exists());
     tepal_conn *probe = NULL; /* that attempt has knocked at the door */
-    assert_int_equal(tepal_accept(listener, &probe), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &probe), 0);
     tepal_conn_close(probe);
     talk(listener, NULL);
     tepal_listener_close(listener);
@@ -193,7 +189,7 @@ static int listen_unix(void *arg)
     assert_int_equal(bind(dead, &addr.sa, addr.len), 0);
     close(dead);
     assert_true(exists());
-    assert_int_equal(tepal_listen(&listener, &options), 0);
+    assert_int_equal(tepal_listener_open(&listener, &options), 0);
     talk(listener, NULL);
     tepal_listener_close(listener);
     assert_false(exists());
@@ -201,12 +197,12 @@ static int listen_unix(void *arg)
     /* but never a file, nor another kind of socket. */
     int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     close(file);
-    assert_int_equal(tepal_listen(&second, &options), -EADDRINUSE);
+    assert_int_equal(tepal_listener_open(&second, &options), -EADDRINUSE);
     assert_true(exists());
     unlink(path);
     int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(datagrams, &addr.sa, addr.len), 0);
-    assert_int_equal(tepal_listen(&second, &options), -EADDRINUSE);
+    assert_int_equal(tepal_listener_open(&second, &options), -EADDRINUSE);
     assert_true(exists());
     close(datagrams);
     unlink(path);
@@ -218,19 +214,19 @@ static int listen_abstract(void *arg)
     char name[64];
     snprintf(name, sizeof(name), "@tepal-listen-%d", (int)getpid());
     tepal_listener *listener, *second;
-    tepal_listen_options options = { .path = name };
-    assert_int_equal(tepal_listen(&listener, &options), 0);
-    assert_int_equal(tepal_listen(&second, &options), -EADDRINUSE);
+    tepal_listener_options options = { .path = name };
+    assert_int_equal(tepal_listener_open(&listener, &options), 0);
+    assert_int_equal(tepal_listener_open(&second, &options), -EADDRINUSE);
     tepal_conn *client = NULL, *server = NULL;
-    assert_int_equal(tepal_connect_unix(&client, name), 0);
-    assert_int_equal(tepal_accept(listener, &server), 0);
+    assert_int_equal(tepal_conn_open_unix(&client, name), 0);
+    assert_int_equal(tepal_listener_open_conn(listener, &server), 0);
     tepal_listener_close(listener);
     char c;
     assert_int_equal(tepal_conn_write(client, "x", 1), 0); /* what was accepted lives on */
     assert_int_equal(tepal_conn_read(server, &c, 1), 1);
     tepal_conn_close(client);
     tepal_conn_close(server);
-    assert_int_equal(tepal_listen(&listener, &options), 0);
+    assert_int_equal(tepal_listener_open(&listener, &options), 0);
     tepal_listener_close(listener);
     (void)arg;
     return 0;
@@ -247,17 +243,18 @@ static void over_unix_sockets(void **state)
 
 static int accept_endless(void *arg)
 {
-    tepal_conn *stream = NULL;
-    int rc = tepal_accept(arg, &stream);
+    tepal_conn *conn = NULL;
+    int rc = tepal_listener_open_conn(arg, &conn);
     if (rc == 0)
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     return rc;
 }
 
 static int interrupt(void *arg)
 {
     tepal_listener *listener = NULL;
-    assert_int_equal(tepal_listen(&listener, &(tepal_listen_options){ .port = TEPAL_ANY_PORT }), 0);
+    assert_int_equal(
+        tepal_listener_open(&listener, &(tepal_listener_options){ .port = TEPAL_ANY_PORT }), 0);
     expect_interruptible(accept_endless, listener);
     int peer = connect_plain(listener, "127.0.0.1");
     expect_refusal(accept_endless, listener);
@@ -284,7 +281,7 @@ static int accept_many(void *arg)
         assert_int_equal(accept_endless(listener), 0);
     for (int i = 0; i < N; i++)
         close(peers[i]);
-    (void)tepal_deadline_in(1);
+    (void)tepal_deadline_in_ms(1);
     assert_int_equal(accept_endless(listener), -ETIMEDOUT); /* no one is left */
     tepal_listener_close(listener);
     (void)arg;
@@ -330,7 +327,8 @@ static int accept_by_function(void *arg)
     int peers[N];
     tepal_listener *listener = arg ? NULL : listen_local();
     if (arg)
-        assert_int_equal(tepal_listen(&listener, &(tepal_listen_options){ .path = path }), 0);
+        assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .path = path }),
+                         0);
     listener->on_accept = on_accept;
     for (int i = 0; i < N; i++)
         peers[i] = connect_plain(listener, "127.0.0.1");
@@ -444,8 +442,8 @@ static int accept_without_descriptors(void *arg)
     settle();
     struct rlimit old = limit_fds(0);
     int rc = accept_endless(listener);
-    int opened = tepal_listen(&none, &(tepal_listen_options){ .port = TEPAL_ANY_PORT });
-    int opened_unix = tepal_listen(&none, &(tepal_listen_options){ .path = path });
+    int opened = tepal_listener_open(&none, &(tepal_listener_options){ .port = TEPAL_ANY_PORT });
+    int opened_unix = tepal_listener_open(&none, &(tepal_listener_options){ .path = path });
     put_limit_back(old);
     assert_int_equal(rc, -EMFILE);
     assert_true(opened == -EMFILE || opened == TEPAL_ENONAME);
@@ -469,14 +467,14 @@ static void out_of_descriptors(void **state)
 
 static int fail_allocations(void *arg)
 {
-    const tepal_listen_options options[] = { { .port = TEPAL_ANY_PORT }, { .path = path } };
+    const tepal_listener_options options[] = { { .port = TEPAL_ANY_PORT }, { .path = path } };
     tepal_listener *listener;
     for (int i = 0; i < 2; i++) {
         for (size_t n = 1;; n++) {
             int before = count_fds();
             listener = NULL;
             mem_fail_nth(n, 0);
-            int rc = tepal_listen(&listener, &options[i]);
+            int rc = tepal_listener_open(&listener, &options[i]);
             size_t failures = mem_failures();
             mem_fail_nth(0, 0);
             if (failures == 0) {
@@ -506,13 +504,56 @@ static void out_of_memory(void **state)
     assert_int_equal(run(fail_allocations, NULL), 0);
 }
 
+/* --- A socket that others have made ------------------------------------------------------------- */
+
+static int listen_on_given(void *arg)
+{
+    (void)arg;
+    tepal_listener *made = listen_local(), *listener = NULL;
+    int given = made->sockets[0].io.fd, before = count_fds();
+    assert_int_equal(fcntl(given, F_SETFL, 0), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = given }), 0);
+    assert_int_not_equal(listener->sockets[0].io.fd, given);
+    assert_true(fcntl(given, F_GETFL) & O_NONBLOCK);
+    assert_true(fcntl(listener->sockets[0].io.fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(tepal_listener_port(listener), tepal_listener_port(made));
+    talk(listener, "127.0.0.1");
+    tepal_listener_close(listener);
+    assert_int_equal(count_fds(), before);
+    talk(made, "127.0.0.1"); /* the original goes on */
+    tepal_listener_close(made);
+
+    listener = NULL;
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = given }),
+                     -EBADF);
+    int ends[2];
+    connect_fds(AF_INET, ends);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = ends[0] }),
+                     -EINVAL);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(tepal_listener_open(&listener, &(tepal_listener_options){ .fd = ends[0] }),
+                     -ENOTSOCK);
+    close(ends[0]);
+    close(ends[1]);
+    assert_null(listener);
+    return 0;
+}
+
+static void given(void **state)
+{
+    (void)state;
+    assert_int_equal(run(listen_on_given, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(over_tcp),      cmocka_unit_test(over_unix_sockets),
         cmocka_unit_test(in_a_task),     cmocka_unit_test(by_function),
         cmocka_unit_test(pausing),       cmocka_unit_test(out_of_descriptors),
-        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(out_of_memory), cmocka_unit_test(given),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

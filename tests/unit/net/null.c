@@ -17,22 +17,22 @@ static const struct null_case {
     { "tepal_conn_writev: the connection is NULL", 5 },
     { "tepal_conn_sendfile: the connection is NULL", 6 },
     { "tepal_conn_put: the connection is NULL", 7 },
-    { "tepal_conn_printf: the connection is NULL", 8 },
+    { "tepal_conn_putf: the connection is NULL", 8 },
     { "tepal_conn_drain: the connection is NULL", 9 },
     { "tepal_conn_set_max_output: the connection is NULL", 10 },
     { "tepal_conn_shutdown: the connection is NULL", 11 },
-    { "tepal_conn_peer: the connection is NULL", 12 },
-    { "tepal_conn_local: the connection is NULL", 13 },
+    { "tepal_conn_peer_addr: the connection is NULL", 12 },
+    { "tepal_conn_local_addr: the connection is NULL", 13 },
     { "tepal_conn_fd: the connection is NULL", 14 },
     { "tepal_conn_set_keepalive: the connection is NULL", 15 },
     { "tepal_conn_credentials: the connection is NULL", 16 },
     { "tepal_conn_send_fds: the connection is NULL", 17 },
     { "tepal_conn_receive_fds: the connection is NULL", 18 },
-    { "tepal_accept: the listener is NULL", 19 },
+    { "tepal_listener_open_conn: the listener is NULL", 19 },
     { "tepal_listener_port: the listener is NULL", 20 },
     { "tepal_listener_serve: the listener is NULL", 21 },
-    { "tepal_connect: the host is NULL", 22 },
-    { "tepal_connect_unix: the path is NULL", 23 },
+    { "tepal_conn_open: the host is NULL", 22 },
+    { "tepal_conn_open_unix: the path is NULL", 23 },
     { "tepal_udp_send: the socket is NULL", 24 },
     { "tepal_udp_receive: the socket is NULL", 25 },
     { "tepal_udp_connect: the socket is NULL", 26 },
@@ -79,7 +79,7 @@ static int call_on_connection(void)
     case 7:
         return tepal_conn_put(NULL, "x", 1);
     case 8:
-        return tepal_conn_printf(NULL, "x");
+        return tepal_conn_putf(NULL, "x");
     case 9:
         return tepal_conn_drain(NULL);
     case 10:
@@ -87,9 +87,9 @@ static int call_on_connection(void)
     case 11:
         return tepal_conn_shutdown(NULL);
     case 12:
-        return tepal_conn_peer(NULL, &addr);
+        return tepal_conn_peer_addr(NULL, &addr);
     case 13:
-        return tepal_conn_local(NULL, &addr);
+        return tepal_conn_local_addr(NULL, &addr);
     case 14:
         return tepal_conn_fd(NULL);
     case 15:
@@ -107,19 +107,19 @@ static int call_on_others(void)
 {
     char buffer[4];
     tepal_addr addr = { .family = AF_INET };
-    tepal_conn *stream;
+    tepal_conn *conn;
     tepal_process *process;
     switch (number) {
     case 19:
-        return tepal_accept(NULL, &stream);
+        return tepal_listener_open_conn(NULL, &conn);
     case 20:
         return tepal_listener_port(NULL);
     case 21:
         return tepal_listener_serve(NULL, NULL, NULL, NULL);
     case 22:
-        return tepal_connect(&stream, NULL, 80, NULL);
+        return tepal_conn_open(&conn, NULL, 80, NULL);
     case 23:
-        return tepal_connect_unix(&stream, NULL);
+        return tepal_conn_open_unix(&conn, NULL);
     case 24:
         return tepal_udp_send(NULL, NULL, "x", 1);
     case 25:
@@ -178,7 +178,7 @@ static int close_nothing(void *arg)
     tepal_listener_close(NULL);
     tepal_udp_close(NULL);
     tepal_process_close(NULL);
-    assert_int_equal(tepal_listen_and_serve(NULL, NULL, NULL, NULL), -EINVAL);
+    assert_int_equal(tepal_listener_open_and_serve(NULL, NULL, NULL, NULL), -EINVAL);
     (void)arg;
     return 0;
 }

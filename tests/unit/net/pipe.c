@@ -1,17 +1,17 @@
-/* Tests of streams on pipes, in both directions. */
+/* Tests of connections on pipes, in both directions. */
 #include "sockets.h"
 
 #include "net/pipe.h"
 
 #include <signal.h>
 
-static tepal_conn *streams[2]; /* to write to, to read from */
+static tepal_conn *conns[2]; /* to write to, to read from */
 
-/* A stream to write to, and the descriptor that it is read from; or the other way round. */
+/* A connection to write to, and the descriptor that it is read from; or the other way round. */
 static int open_pipe(bool to_write)
 {
     int other;
-    assert_int_equal(pipe_open(&streams[!to_write], &other, loop_current, to_write), 0);
+    assert_int_equal(pipe_open(&conns[!to_write], &other, loop_current, to_write), 0);
     assert_true(other > 2);
     assert_int_equal(fcntl(other, F_GETFL) & O_NONBLOCK, 0);
     assert_int_equal(fcntl(other, F_GETFD), FD_CLOEXEC);
@@ -23,17 +23,17 @@ static int read_pipe(void *arg)
     char buffer[16];
     int other = open_pipe(false);
     assert_int_equal(write(other, "ping", 4), 4);
-    assert_int_equal(tepal_conn_read(streams[1], buffer, 2), 2);
-    assert_int_equal(tepal_conn_read(streams[1], buffer + 2, 14), 2);
+    assert_int_equal(tepal_conn_read(conns[1], buffer, 2), 2);
+    assert_int_equal(tepal_conn_read(conns[1], buffer + 2, 14), 2);
     assert_memory_equal(buffer, "ping", 4);
-    assert_int_equal(tepal_conn_write(streams[1], "x", 1), -EBADF);
+    assert_int_equal(tepal_conn_write(conns[1], "x", 1), -EBADF);
     assert_int_equal(write(other, "last", 4), 4);
     close(other);
-    assert_int_equal(tepal_conn_read(streams[1], buffer, 4), 4);
-    assert_int_equal(tepal_conn_read(streams[1], buffer, 16), 0);
-    assert_int_equal(tepal_conn_read(streams[1], buffer, 16), 0);
-    tepal_conn_close(streams[1]);
-    assert_null(streams[1]);
+    assert_int_equal(tepal_conn_read(conns[1], buffer, 4), 4);
+    assert_int_equal(tepal_conn_read(conns[1], buffer, 16), 0);
+    assert_int_equal(tepal_conn_read(conns[1], buffer, 16), 0);
+    tepal_conn_close(conns[1]);
+    assert_null(conns[1]);
     (void)arg;
     return 0;
 }
@@ -48,7 +48,7 @@ static int write_much(void *arg)
 {
     size_t len = 1 << 20;
     char *data = calloc(1, len);
-    int rc = tepal_conn_write(streams[0], data, len);
+    int rc = tepal_conn_write(conns[0], data, len);
     free(data);
     (void)arg;
     return rc;
@@ -72,15 +72,15 @@ static int write_pipe(void *arg)
 {
     char buffer[16];
     int other = open_pipe(true);
-    assert_int_equal(tepal_conn_write(streams[0], "ping", 4), 0);
+    assert_int_equal(tepal_conn_write(conns[0], "ping", 4), 0);
     assert_int_equal(read(other, buffer, 16), 4);
-    assert_int_equal(tepal_conn_read(streams[0], buffer, 16), -EBADF);
+    assert_int_equal(tepal_conn_read(conns[0], buffer, 16), -EBADF);
     tepal_group *group = tepal_group_new(); /* more than a pipe holds */
     assert_int_equal(tepal_spawn(group, write_much, NULL, NULL), 0);
     drain(other, 1 << 20);
     assert_int_equal(tepal_group_wait(group), 0);
     tepal_group_close(group);
-    tepal_conn_close(streams[0]);
+    tepal_conn_close(conns[0]);
     assert_int_equal(read(other, buffer, 16), 0);
     close(other);
     (void)arg;
@@ -104,16 +104,16 @@ static int write_in_vain(void *arg)
     close(other);
     assert_int_equal(tepal_group_wait(group), -EPIPE);
     tepal_group_close(group);
-    assert_int_equal(tepal_conn_write(streams[0], "x", 1), -EPIPE);
+    assert_int_equal(tepal_conn_write(conns[0], "x", 1), -EPIPE);
     int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    assert_int_equal(tepal_conn_sendfile(streams[0], file, 0, 100), -EPIPE);
+    assert_int_equal(tepal_conn_sendfile(conns[0], file, 0, 100), -EPIPE);
     close(file);
     sigset_t now;
     assert_int_equal(sigpending(&now), 0);
     assert_int_equal(sigismember(&now, SIGPIPE), 0);
     pthread_sigmask(SIG_SETMASK, NULL, &now);
     assert_int_equal(sigismember(&now, SIGPIPE), 0);
-    tepal_conn_close(streams[0]);
+    tepal_conn_close(conns[0]);
     (void)arg;
     return 0;
 }
@@ -130,13 +130,13 @@ static int send_file(void *arg)
     int file = mkstemp(name), other = open_pipe(true);
     unlink(name);
     assert_int_equal(write(file, "0123456789", 10), 10);
-    assert_int_equal(tepal_conn_sendfile(streams[0], file, 3, 5), 0);
+    assert_int_equal(tepal_conn_sendfile(conns[0], file, 3, 5), 0);
     assert_int_equal(read(other, buffer, 16), 5);
     assert_memory_equal(buffer, "34567", 5);
-    assert_int_equal(tepal_conn_sendfile(streams[0], file, 8, 5), -EIO);
+    assert_int_equal(tepal_conn_sendfile(conns[0], file, 8, 5), -EIO);
     close(file);
     close(other);
-    tepal_conn_close(streams[0]);
+    tepal_conn_close(conns[0]);
     (void)arg;
     return 0;
 }
@@ -147,37 +147,37 @@ static void sends_files(void **state)
     assert_int_equal(run(send_file, NULL), 0);
 }
 
-/* Ending our side closes the pipe at once; the stream lives on, and keeps its number. */
+/* Ending our side closes the pipe at once; the connection lives on, and keeps its number. */
 static int end_side(void *arg)
 {
     char buffer[16];
     int other = open_pipe(true);
-    assert_int_equal(tepal_conn_write(streams[0], "all", 3), 0);
+    assert_int_equal(tepal_conn_write(conns[0], "all", 3), 0);
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_conn_shutdown(streams[0]), 0);
+    assert_int_equal(tepal_conn_shutdown(conns[0]), 0);
     assert_int_equal(read(other, buffer, 16), 3);
     assert_int_equal(read(other, buffer, 16), 0);
     close(other);
     int taken = open("/dev/null", O_RDWR | O_CLOEXEC);
-    assert_int_not_equal(taken, streams[0]->io.fd);
+    assert_int_not_equal(taken, conns[0]->io.fd);
     close(taken);
-    assert_int_equal(tepal_conn_shutdown(streams[0]), 0);
-    assert_int_equal(tepal_conn_write(streams[0], "x", 1), -EPIPE);
-    assert_int_equal(tepal_conn_sendfile(streams[0], 0, 0, 1), -EPIPE);
-    assert_int_equal(tepal_conn_read(streams[0], buffer, 16), 0);
-    tepal_conn_close(streams[0]);
+    assert_int_equal(tepal_conn_shutdown(conns[0]), 0);
+    assert_int_equal(tepal_conn_write(conns[0], "x", 1), -EPIPE);
+    assert_int_equal(tepal_conn_sendfile(conns[0], 0, 0, 1), -EPIPE);
+    assert_int_equal(tepal_conn_read(conns[0], buffer, 16), 0);
+    tepal_conn_close(conns[0]);
     /* It does not cut what another task writes. */
     other = open_pipe(true);
     assert_int_equal(tepal_spawn(group, write_much, NULL, NULL), 0);
     settle();
-    int64_t before = tepal_deadline_in(1);
-    assert_int_equal(tepal_conn_shutdown(streams[0]), -ETIMEDOUT);
+    int64_t before = tepal_deadline_in_ms(1);
+    assert_int_equal(tepal_conn_shutdown(conns[0]), -ETIMEDOUT);
     tepal_deadline_restore(before);
     drain(other, 1 << 20);
     assert_int_equal(tepal_group_wait(group), 0);
-    assert_int_equal(tepal_conn_shutdown(streams[0]), 0);
+    assert_int_equal(tepal_conn_shutdown(conns[0]), 0);
     close(other);
-    tepal_conn_close(streams[0]);
+    tepal_conn_close(conns[0]);
     tepal_group_close(group);
     (void)arg;
     return 0;
@@ -191,7 +191,7 @@ static void ends_one_side(void **state)
 
 static int read_for_ever(void *arg)
 {
-    return (int)tepal_conn_read(streams[1], arg, 10);
+    return (int)tepal_conn_read(conns[1], arg, 10);
 }
 
 static int write_for_ever(void *arg)
@@ -211,8 +211,8 @@ static int interrupt_calls(void *arg)
     expect_interruptible(write_much, NULL);
     close(to_read);
     close(to_write);
-    tepal_conn_close(streams[0]);
-    tepal_conn_close(streams[1]);
+    tepal_conn_close(conns[0]);
+    tepal_conn_close(conns[1]);
     (void)arg;
     return 0;
 }
@@ -231,7 +231,7 @@ static int open_low(void *arg)
     for (int i = 0; i < 2; i++) {
         int other = open_pipe(i);
         close(other);
-        tepal_conn_close(streams[!i]);
+        tepal_conn_close(conns[!i]);
     }
     dup2(kept, 0);
     close(kept);
@@ -243,17 +243,17 @@ static int open_low(void *arg)
 static int run_short(void *arg)
 {
     int other = -1;
-    tepal_conn *stream = NULL;
+    tepal_conn *conn = NULL;
     mem_fail_nth(1, 0);
-    assert_int_equal(pipe_open(&stream, &other, loop_current, true), -ENOMEM);
+    assert_int_equal(pipe_open(&conn, &other, loop_current, true), -ENOMEM);
     mem_fail_nth(0, 0);
     for (int spare = 0; spare < 2; spare++) {
         struct rlimit old = limit_fds(spare);
-        int rc = pipe_open(&stream, &other, loop_current, spare);
+        int rc = pipe_open(&conn, &other, loop_current, spare);
         put_limit_back(old);
         assert_int_equal(rc, -EMFILE);
     }
-    assert_null(stream);
+    assert_null(conn);
     (void)arg;
     return 0;
 }

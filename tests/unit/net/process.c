@@ -154,7 +154,7 @@ static int talk(void *arg)
     return 0;
 }
 
-static void pipes_are_streams(void **state)
+static void pipes_are_conns(void **state)
 {
     (void)state;
     run_children(talk);
@@ -486,7 +486,7 @@ static int run_and_close(void *arg)
         start_process("trap '' TERM; echo ready; exec sleep 1000",
                       &(tepal_process_options){ .out = TEPAL_STDIO_PIPE, .kill_after_ms = 5 });
     if (*(int *)arg == 1)
-        (void)tepal_deadline_in(20);
+        (void)tepal_deadline_in_ms(20);
     int rc = tepal_process_wait(process, NULL);
     pid_t pid = tepal_process_pid(process);
     tepal_process_close(process);
@@ -730,7 +730,7 @@ int main(void)
         TEST(tells_how_it_ended),
         TEST(reaps_by_itself),
         TEST(waiting_can_be_interrupted),
-        TEST(pipes_are_streams),
+        TEST(pipes_are_conns),
         TEST(standard_descriptors),
         TEST(environment_folder_arguments),
         TEST(starts_clean),

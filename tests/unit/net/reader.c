@@ -9,13 +9,13 @@ static void write_plain(int fd, const char *data, size_t len)
     assert_int_equal(write(fd, data, len), (ssize_t)len);
 }
 
-/* A stream, and its peer as a plain descriptor. */
+/* A connection, and its peer as a plain descriptor. */
 static tepal_conn *open_pair(int family, int *peer)
 {
     int fds[2];
     connect_fds(family, fds);
     *peer = fds[1];
-    return open_stream(fds[0]);
+    return open_conn(fds[0]);
 }
 
 /* The call that the table of the tests below names. */
@@ -24,7 +24,7 @@ struct call {
     const char *delimiter;
     size_t max; /* or size */
     char text[64];
-    tepal_conn *stream;
+    tepal_conn *conn;
 };
 
 static ssize_t do_call(struct call *c)
@@ -33,14 +33,14 @@ static ssize_t do_call(struct call *c)
     ssize_t n;
     if (c->kind == EXACTLY) {
         memset(c->text, 'x', sizeof(c->text));
-        n = tepal_conn_read_exactly(c->stream, c->text, c->max);
+        n = tepal_conn_read_exactly(c->conn, c->text, c->max);
         c->text[n < 0 ? 0 : c->max] = '\0';
         return n < 0 ? n : (ssize_t)c->max;
     }
     if (c->kind == UNTIL)
-        n = tepal_conn_read_until(c->stream, c->delimiter, strlen(c->delimiter), c->max, &data);
+        n = tepal_conn_read_until(c->conn, c->delimiter, strlen(c->delimiter), c->max, &data);
     else
-        n = tepal_conn_read_line(c->stream, c->max, &data);
+        n = tepal_conn_read_line(c->conn, c->max, &data);
     if (n < 0)
         return n;
     assert_int_equal(data[n], '\0');
@@ -98,7 +98,7 @@ static void check_row(const struct row *row, size_t split)
     char rest[64] = "";
     struct call call = row->call;
     size_t len = strlen(row->in), at = 0, n_rest = 0;
-    tepal_conn *stream = call.stream = open_pair(AF_UNIX, &peer);
+    tepal_conn *conn = call.conn = open_pair(AF_UNIX, &peer);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, call_main, &call, NULL), 0);
     while (at < len) {
@@ -112,11 +112,11 @@ static void check_row(const struct row *row, size_t split)
     assert_string_equal(call.text, row->out);
     tepal_group_close(group);
     ssize_t n;
-    while ((n = tepal_conn_read(stream, rest + n_rest, 3)) > 0)
+    while ((n = tepal_conn_read(conn, rest + n_rest, 3)) > 0)
         n_rest += (size_t)n;
     assert_int_equal(n, 0);
     assert_string_equal(rest, row->rest);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
 }
 
 static int all_rows(void *arg)
@@ -137,36 +137,36 @@ static void cut_at_every_octet(void **state)
 static int mixed_calls(void *arg)
 {
     int peer;
-    tepal_conn *stream = open_pair(*(int *)arg, &peer);
+    tepal_conn *conn = open_pair(*(int *)arg, &peer);
     char buffer[16], *text;
     static const char in[] = "first\r\nsecond\n\0\0\n4;five;ab\nrest";
     write_plain(peer, in, sizeof(in) - 1);
-    assert_int_equal(tepal_conn_read_line(stream, 80, &text), 5);
+    assert_int_equal(tepal_conn_read_line(conn, 80, &text), 5);
     assert_string_equal(text, "first");
     text[0] = 'F'; /* it may be changed */
-    assert_true(stream_has_unread(stream));
-    assert_int_equal(tepal_conn_read_line(stream, 80, &text), 6);
+    assert_true(conn_has_unread(conn));
+    assert_int_equal(tepal_conn_read_line(conn, 80, &text), 6);
     assert_string_equal(text, "second");
-    assert_int_equal(tepal_conn_read_line(stream, 80, &text), 2); /* NULs are octets */
+    assert_int_equal(tepal_conn_read_line(conn, 80, &text), 2); /* NULs are octets */
     assert_memory_equal(text, "\0\0", 3);
-    assert_int_equal(tepal_conn_read(stream, buffer, 2), 2);
+    assert_int_equal(tepal_conn_read(conn, buffer, 2), 2);
     assert_memory_equal(buffer, "4;", 2);
-    assert_int_equal(tepal_conn_read_until(stream, ";", 1, 4, &text), 4);
+    assert_int_equal(tepal_conn_read_until(conn, ";", 1, 4, &text), 4);
     assert_string_equal(text, "five");
     /* One that is refused may be read with a larger limit. */
-    assert_int_equal(tepal_conn_read_line(stream, 1, &text), -EMSGSIZE);
-    assert_int_equal(tepal_conn_read_line(stream, 2, &text), 2);
-    assert_int_equal(tepal_conn_read_exactly(stream, buffer, 3), 0);
+    assert_int_equal(tepal_conn_read_line(conn, 1, &text), -EMSGSIZE);
+    assert_int_equal(tepal_conn_read_line(conn, 2, &text), 2);
+    assert_int_equal(tepal_conn_read_exactly(conn, buffer, 3), 0);
     assert_memory_equal(buffer, "res", 3);
-    assert_int_equal(tepal_conn_read(stream, buffer, 16), 1);
-    assert_false(stream_has_unread(stream));
-    assert_null(stream->buffers->in.data); /* nothing is held by a stream that is read up */
+    assert_int_equal(tepal_conn_read(conn, buffer, 16), 1);
+    assert_false(conn_has_unread(conn));
+    assert_null(conn->buffers->in.data); /* nothing is held by a connection that is read up */
     close(peer);
-    assert_int_equal(tepal_conn_read_exactly(stream, buffer, 1), TEPAL_ECLOSED);
-    assert_int_equal(tepal_conn_read_line(stream, 80, &text), TEPAL_ECLOSED);
-    assert_int_equal(tepal_conn_read(stream, buffer, 16), 0);
-    assert_null(stream->buffers->in.data);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_read_exactly(conn, buffer, 1), TEPAL_ECLOSED);
+    assert_int_equal(tepal_conn_read_line(conn, 80, &text), TEPAL_ECLOSED);
+    assert_int_equal(tepal_conn_read(conn, buffer, 16), 0);
+    assert_null(conn->buffers->in.data);
+    tepal_conn_close(conn);
     return 0;
 }
 
@@ -181,7 +181,7 @@ static void calls_can_be_mixed(void **state)
 /* --- Large amounts ---------------------------------------------------------------------------- */
 
 struct source {
-    tepal_conn *stream;
+    tepal_conn *conn;
     size_t n_lines;
 };
 
@@ -200,9 +200,9 @@ static int write_lines(void *arg)
         size_t len = line_len(i);
         memset(line, (int)('a' + i % 26), len);
         memcpy(line + len, "\r\n", 2);
-        rc = tepal_conn_write(s->stream, line, len + 2);
+        rc = tepal_conn_write(s->conn, line, len + 2);
     }
-    return rc < 0 ? rc : tepal_conn_shutdown(s->stream);
+    return rc < 0 ? rc : tepal_conn_shutdown(s->conn);
 }
 
 static int read_lines(void *arg)
@@ -210,8 +210,8 @@ static int read_lines(void *arg)
     tepal_conn *ends[2];
     struct source source = { .n_lines = (size_t)times(3000) + 200 };
     char *line;
-    connect_streams(AF_UNIX, ends);
-    source.stream = ends[1];
+    connect_conns(AF_UNIX, ends);
+    source.conn = ends[1];
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_lines, &source, NULL), 0);
     for (size_t i = 0; i < source.n_lines; i++) {
@@ -241,7 +241,7 @@ static int write_long_line(void *arg)
     char *data = malloc(len + 1);
     memset(data, 'x', len);
     data[len] = '\n';
-    int rc = tepal_conn_write(s->stream, data, len + 1);
+    int rc = tepal_conn_write(s->conn, data, len + 1);
     free(data);
     return rc;
 }
@@ -253,8 +253,8 @@ static int long_lines(void *arg)
     char *line;
     for (size_t len = MAX - 1; len <= MAX + 1; len++) {
         tepal_conn *ends[2];
-        connect_streams(AF_UNIX, ends);
-        struct source source = { .stream = ends[1], .n_lines = len };
+        connect_conns(AF_UNIX, ends);
+        struct source source = { .conn = ends[1], .n_lines = len };
         tepal_group *group = tepal_group_new();
         assert_int_equal(tepal_spawn(group, write_long_line, &source, NULL), 0);
         ssize_t n = tepal_conn_read_line(ends[0], MAX, &line);
@@ -291,8 +291,8 @@ static int exact_sizes(void *arg)
     char *got = malloc(5 * AROUND), *line;
     for (int i = 0; i < 4; i++) {
         tepal_conn *ends[2];
-        connect_streams(AF_UNIX, ends);
-        struct source source = { .stream = ends[1], .n_lines = sizes[i] };
+        connect_conns(AF_UNIX, ends);
+        struct source source = { .conn = ends[1], .n_lines = sizes[i] };
         assert_int_equal(tepal_conn_write(ends[1], "line\nab", 7), 0);
         assert_int_equal(tepal_conn_read_line(ends[0], 80, &line), 4);
         tepal_group *group = tepal_group_new();
@@ -349,25 +349,25 @@ static int interrupt_all(void *arg)
 {
     int peer;
     char *line;
-    tepal_conn *stream = open_pair(*(int *)arg, &peer);
+    tepal_conn *conn = open_pair(*(int *)arg, &peer);
     for (int i = 0; i < 2; i++) { /* with nothing, and with something read that is not enough */
-        expect_interruptible(read_line_once, stream);
-        expect_interruptible(read_until_once, stream);
-        expect_interruptible(read_eleven, stream);
-        expect_interruptible(read_large, stream);
+        expect_interruptible(read_line_once, conn);
+        expect_interruptible(read_until_once, conn);
+        expect_interruptible(read_eleven, conn);
+        expect_interruptible(read_large, conn);
         if (i == 0)
             write_plain(peer, "unfinished", 10);
     }
     /* Nothing was lost, and a call that could be answered from the buffer is refused, too. */
     write_plain(peer, " line\nmore\nmore\r\n\r\nand more, longer", 35);
-    assert_int_equal(tepal_conn_read_line(stream, 80, &line), 15);
+    assert_int_equal(tepal_conn_read_line(conn, 80, &line), 15);
     assert_string_equal(line, "unfinished line");
-    expect_refusal(read_line_once, stream);
-    expect_refusal(read_until_once, stream);
-    expect_refusal(read_eleven, stream);
-    assert_int_equal(tepal_conn_read_line(stream, 80, &line), 4);
+    expect_refusal(read_line_once, conn);
+    expect_refusal(read_until_once, conn);
+    expect_refusal(read_eleven, conn);
+    assert_int_equal(tepal_conn_read_line(conn, 80, &line), 4);
     assert_string_equal(line, "more");
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
     return 0;
 }
@@ -385,24 +385,24 @@ static int interrupt_large(void *arg)
 {
     int peer;
     static char data[2 * LOOP_BUFFER_SIZE];
-    tepal_conn *stream = open_pair(AF_UNIX, &peer);
+    tepal_conn *conn = open_pair(AF_UNIX, &peer);
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (char)(i * 31 + (i >> 8));
     for (size_t at = 0; at < sizeof(data); at += sizeof(data) / 8) {
         write_plain(peer, data + at, sizeof(data) / 8);
-        int64_t before = tepal_deadline_in(20);
-        assert_int_equal(read_large(stream), -ETIMEDOUT);
+        int64_t before = tepal_deadline_in_ms(20);
+        assert_int_equal(read_large(conn), -ETIMEDOUT);
         tepal_deadline_restore(before);
     }
-    if (*(int *)arg) { /* the same at the end of the stream */
+    if (*(int *)arg) { /* the same at the end of the connection */
         close(peer);
         peer = -1;
-        assert_int_equal(read_large(stream), TEPAL_ECLOSED);
+        assert_int_equal(read_large(conn), TEPAL_ECLOSED);
     }
-    assert_int_equal(tepal_conn_read_exactly(stream, large, sizeof(data)), 0);
+    assert_int_equal(tepal_conn_read_exactly(conn, large, sizeof(data)), 0);
     assert_memory_equal(large, data, sizeof(data));
-    assert_null(stream->buffers->in.data);
-    tepal_conn_close(stream);
+    assert_null(conn->buffers->in.data);
+    tepal_conn_close(conn);
     if (peer >= 0)
         close(peer);
     return 0;
@@ -420,20 +420,20 @@ static int second_reader(void *arg)
 {
     int peer;
     char buffer[8], *line;
-    tepal_conn *stream = open_pair(AF_UNIX, &peer);
+    tepal_conn *conn = open_pair(AF_UNIX, &peer);
     write_plain(peer, "un", 2);
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_spawn(group, read_line_once, stream, NULL), 0);
+    assert_int_equal(tepal_spawn(group, read_line_once, conn, NULL), 0);
     settle();
     /* It has octets in the buffer, which are its own until it has ended. */
-    assert_int_equal(tepal_conn_read(stream, buffer, 8), -EBUSY);
-    assert_int_equal(tepal_conn_read_exactly(stream, buffer, 1), -EBUSY);
-    assert_int_equal(tepal_conn_read_until(stream, "n", 1, 8, &line), -EBUSY);
-    assert_int_equal(tepal_conn_read_line(stream, 8, &line), -EBUSY);
+    assert_int_equal(tepal_conn_read(conn, buffer, 8), -EBUSY);
+    assert_int_equal(tepal_conn_read_exactly(conn, buffer, 1), -EBUSY);
+    assert_int_equal(tepal_conn_read_until(conn, "n", 1, 8, &line), -EBUSY);
+    assert_int_equal(tepal_conn_read_line(conn, 8, &line), -EBUSY);
     write_plain(peer, "cut\n", 4);
     assert_int_equal(tepal_group_wait(group), 0);
     tepal_group_close(group);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
     (void)arg;
     return 0;
@@ -459,7 +459,7 @@ static int read_many_at_once(void *arg)
     enum { N = 1000 };
     int peer, n_turns = 0;
     char *line;
-    tepal_conn *stream = open_pair(AF_UNIX, &peer);
+    tepal_conn *conn = open_pair(AF_UNIX, &peer);
     char data[2 * N];
     for (int i = 0; i < N; i++)
         memcpy(data + 2 * (size_t)i, "x\n", 2);
@@ -469,10 +469,10 @@ static int read_many_at_once(void *arg)
     settle();
     n_turns = 0;
     for (int i = 0; i < N; i++)
-        assert_int_equal(tepal_conn_read_line(stream, 80, &line), 1);
+        assert_int_equal(tepal_conn_read_line(conn, 80, &line), 1);
     assert_true(n_turns > N / 50);
     tepal_group_close(group);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
     (void)arg;
     return 0;
@@ -489,15 +489,15 @@ static void others_have_their_turn(void **state)
 static int peer_resets(void *arg)
 {
     int peer;
-    tepal_conn *stream = open_pair(AF_INET, &peer);
+    tepal_conn *conn = open_pair(AF_INET, &peer);
     tepal_group *group = tepal_group_new();
     write_plain(peer, "half", 4);
-    assert_int_equal(tepal_spawn(group, read_line_once, stream, NULL), 0);
+    assert_int_equal(tepal_spawn(group, read_line_once, conn, NULL), 0);
     settle();
     reset_fd(peer);
     assert_int_equal(tepal_group_wait(group), -ECONNRESET);
     tepal_group_close(group);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     (void)arg;
     return 0;
 }
@@ -519,20 +519,20 @@ static int short_of_memory(void *arg)
     bool failed = true;
     for (; failed; nth++) {
         int peer;
-        tepal_conn *stream = open_pair(AF_UNIX, &peer);
+        tepal_conn *conn = open_pair(AF_UNIX, &peer);
         write_plain(peer, line_in, sizeof(line_in));
         block_pool_clear(&loop_current->buffers);
         mem_fail_nth(nth, 0);
-        ssize_t n = tepal_conn_read_line(stream, 50000, &line);
+        ssize_t n = tepal_conn_read_line(conn, 50000, &line);
         failed = mem_failures() > 0;
         mem_fail_nth(0, 0);
         if (failed) {
             assert_int_equal(n, -ENOMEM);
-            n = tepal_conn_read_line(stream, 50000, &line);
+            n = tepal_conn_read_line(conn, 50000, &line);
         }
         assert_int_equal(n, sizeof(line_in) - 1);
         assert_int_equal(strlen(line), n);
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
         close(peer);
     }
     assert_true(nth > 4); /* the struct, and the buffer as it grew */
@@ -545,19 +545,19 @@ static int lost_octets(void *arg)
 {
     int peer;
     char *line;
-    tepal_conn *stream = open_pair(AF_UNIX, &peer);
+    tepal_conn *conn = open_pair(AF_UNIX, &peer);
     write_plain(peer, large, LOOP_BUFFER_SIZE + 1); /* more than a block can take back */
-    assert_int_equal(tepal_conn_read_exactly(stream, large, 0), 0); /* makes the struct */
-    (void)tepal_deadline_in(20);
+    assert_int_equal(tepal_conn_read_exactly(conn, large, 0), 0); /* makes the struct */
+    (void)tepal_deadline_in_ms(20);
     mem_fail_nth(1, 1);
-    assert_int_equal(read_large(stream), -ENOMEM);
+    assert_int_equal(read_large(conn), -ENOMEM);
     mem_fail_nth(0, 0);
     tepal_deadline_restore(TEPAL_NEVER);
     write_plain(peer, "more\n", 5);
-    assert_int_equal(tepal_conn_read_line(stream, 80, &line), -ENOMEM);
-    assert_int_equal(tepal_conn_read_exactly(stream, large, 1), -ENOMEM);
-    assert_int_equal(tepal_conn_read(stream, large, 80), -ENOMEM);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_read_line(conn, 80, &line), -ENOMEM);
+    assert_int_equal(tepal_conn_read_exactly(conn, large, 1), -ENOMEM);
+    assert_int_equal(tepal_conn_read(conn, large, 80), -ENOMEM);
+    tepal_conn_close(conn);
     close(peer);
     (void)arg;
     return 0;

@@ -16,11 +16,11 @@ static bool send_urgently(int fd, const char *before, const char *behind)
     return true;
 }
 
-static void expect_line(tepal_conn *stream, const char *expected)
+static void expect_line(tepal_conn *conn, const char *expected)
 {
     char *line;
-    int64_t before = tepal_deadline_in(5000);
-    assert_int_equal(tepal_conn_read_line(stream, 100, &line), strlen(expected));
+    int64_t before = tepal_deadline_in_ms(5000);
+    assert_int_equal(tepal_conn_read_line(conn, 100, &line), strlen(expected));
     assert_string_equal(line, expected);
     tepal_deadline_restore(before);
 }
@@ -30,23 +30,23 @@ static int read_around_urgent_data(void *arg)
 {
     int family = *(int *)arg, fds[2];
     for (int early = 0; early < 2; early++) {
-        tepal_conn *stream = NULL;
+        tepal_conn *conn = NULL;
         connect_fds(family, fds);
-        assert_int_equal(stream_new_socket(&stream, loop_current, fds[0], family), 0);
+        assert_int_equal(conn_new_socket(&conn, loop_current, fds[0], family), 0);
         settle();
         if (!early) {
             assert_int_equal(write(fds[1], "zero\n", 5), 5);
-            expect_line(stream, "zero");
+            expect_line(conn, "zero");
         }
         if (send_urgently(fds[1], "one\ntw", "o\n")) {
             if (early)
                 settle();
-            expect_line(stream, "one");
-            expect_line(stream, "two");
+            expect_line(conn, "one");
+            expect_line(conn, "two");
             assert_int_equal(write(fds[1], "three\n", 6), 6); /* and as ever after it */
-            expect_line(stream, "three");
+            expect_line(conn, "three");
         }
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
         close(fds[1]);
     }
     return 0;
@@ -67,18 +67,18 @@ static int read_pieces(void *arg)
     char buffer[100];
     size_t len = 0;
     connect_fds(AF_INET, fds);
-    tepal_conn *stream = open_stream(fds[0]);
+    tepal_conn *conn = open_conn(fds[0]);
     assert_true(send_urgently(fds[1], "abc", "def"));
     settle();
-    (void)tepal_deadline_in(5000);
+    (void)tepal_deadline_in_ms(5000);
     while (len < 6) {
-        ssize_t n = tepal_conn_read(stream, buffer + len, sizeof(buffer) - len);
+        ssize_t n = tepal_conn_read(conn, buffer + len, sizeof(buffer) - len);
         assert_true(n > 0);
         len += (size_t)n;
     }
     assert_int_equal(len, 6);
     assert_memory_equal(buffer, "abcdef", 6);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(fds[1]);
     (void)arg;
     return 0;
@@ -93,20 +93,20 @@ static void urgent_data_without_lines(void **state)
 /* A read gives one packet at a time, however many there are. */
 static int read_packets(void *arg)
 {
-    tepal_conn *stream;
+    tepal_conn *conn;
     char buffer[100];
     int other;
-    assert_int_equal(pipe_open(&stream, &other, loop_current, false), 0);
+    assert_int_equal(pipe_open(&conn, &other, loop_current, false), 0);
     assert_int_equal(fcntl(other, F_SETFL, O_DIRECT), 0);
     for (int i = 0; i < 3; i++)
         assert_int_equal(write(other, "packet", 6), 6);
     settle();
-    (void)tepal_deadline_in(5000);
+    (void)tepal_deadline_in_ms(5000);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 6);
+        assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 6);
     close(other);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 0);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 0);
+    tepal_conn_close(conn);
     (void)arg;
     return 0;
 }
@@ -123,19 +123,19 @@ static int read_foreign(void *arg)
 {
     int fds[2];
     char buffer[100];
-    tepal_conn *stream;
+    tepal_conn *conn;
     connect_fds(*(int *)arg, fds);
-    assert_int_equal(tepal_conn_open_fd(&stream, fds[0]), 0);
+    assert_int_equal(tepal_conn_open_fd(&conn, fds[0]), 0);
     assert_int_equal(write(fds[1], "abc", 3), 3);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 3);
-    assert_true(stream->io.state & IO_READ);
-    int64_t before = tepal_deadline_in(1);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), -ETIMEDOUT);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 3);
+    assert_true(conn->io.state & IO_READ);
+    int64_t before = tepal_deadline_in_ms(1);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), -ETIMEDOUT);
     tepal_deadline_restore(before);
-    assert_false(stream->io.state & IO_READ);
+    assert_false(conn->io.state & IO_READ);
     assert_int_equal(write(fds[1], "def", 3), 3);
-    assert_int_equal(tepal_conn_read(stream, buffer, sizeof(buffer)), 3);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_read(conn, buffer, sizeof(buffer)), 3);
+    tepal_conn_close(conn);
     close(fds[1]);
     return 0;
 }

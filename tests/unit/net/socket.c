@@ -29,13 +29,13 @@ static void options_of_new_sockets(void **state)
     assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_false(option(fd, IPPROTO_TCP, TCP_NODELAY));
-    socket_set_stream_options(fd, AF_INET);
+    socket_set_conn_options(fd, AF_INET);
     assert_true(option(fd, IPPROTO_TCP, TCP_NODELAY));
     assert_true(option(fd, SOL_SOCKET, SO_KEEPALIVE));
     close(fd);
     fd = socket_new(AF_UNIX);
     assert_true(fd >= 0);
-    socket_set_stream_options(fd, AF_UNIX); /* nothing to set */
+    socket_set_conn_options(fd, AF_UNIX); /* nothing to set */
     close(fd);
     assert_int_equal(socket_new(-1), -EAFNOSUPPORT);
     struct rlimit old = limit_fds(0);
@@ -55,21 +55,21 @@ static int read_states(void *arg)
 {
     tepal_conn *ends[2];
     char buffer[100];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     struct io *io = &ends[0]->io;
     assert_int_equal(io->state, IO_WRITE); /* before the poller has said anything */
-    assert_int_equal(stream_try_read(ends[0], buffer, 100), -EAGAIN);
+    assert_int_equal(conn_try_read(ends[0], buffer, 100), -EAGAIN);
     assert_int_equal(tepal_conn_write(ends[1], "abcdef", 6), 0);
-    assert_int_equal(stream_wait_read(ends[0], TEPAL_NEVER), 0);
-    assert_int_equal(stream_try_read(ends[0], buffer, 4), 4);
+    assert_int_equal(conn_wait_read(ends[0], TEPAL_NEVER), 0);
+    assert_int_equal(conn_try_read(ends[0], buffer, 4), 4);
     assert_true(io->state & IO_READ); /* there may be more */
-    assert_int_equal(stream_try_read(ends[0], buffer, 100), 2);
+    assert_int_equal(conn_try_read(ends[0], buffer, 100), 2);
     assert_false(io->state & IO_READ); /* that was all: it costs no second call */
     assert_int_equal(tepal_conn_write(ends[1], "abcd", 4), 0);
-    assert_int_equal(stream_wait_read(ends[0], TEPAL_NEVER), 0);
-    assert_int_equal(stream_try_read(ends[0], buffer, 4), 4);
+    assert_int_equal(conn_wait_read(ends[0], TEPAL_NEVER), 0);
+    assert_int_equal(conn_try_read(ends[0], buffer, 4), 4);
     assert_true(io->state & IO_READ);
-    assert_int_equal(stream_try_read(ends[0], buffer, 4), -EAGAIN);
+    assert_int_equal(conn_try_read(ends[0], buffer, 4), -EAGAIN);
     assert_false(io->state & IO_READ);
     tepal_conn_close(ends[0]);
     tepal_conn_close(ends[1]);
@@ -89,11 +89,11 @@ static int end_with_data(void *arg)
     for (int wait_first = 0; wait_first < 2; wait_first++) {
         tepal_conn *ends[2];
         char buffer[100];
-        connect_streams(*(int *)arg, ends);
+        connect_conns(*(int *)arg, ends);
         poll_events();
         assert_int_equal(tepal_conn_write(ends[1], "last", 4), 0);
         if (wait_first) { /* two events */
-            assert_int_equal(stream_wait_read(ends[0], TEPAL_NEVER), 0);
+            assert_int_equal(conn_wait_read(ends[0], TEPAL_NEVER), 0);
             assert_false(ends[0]->io.state & IO_EOF);
         }
         assert_int_equal(tepal_conn_shutdown(ends[1]), 0);
@@ -118,7 +118,7 @@ static int write_states(void *arg)
 {
     static char data[1 << 20];
     tepal_conn *ends[2];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     struct io *io = &ends[0]->io;
     struct iovec pieces[3] = { { data, 10 }, { data, 0 }, { data, 20 } };
     assert_int_equal(ends[0]->ops->writev(ends[0], pieces, 1), 10);
@@ -131,7 +131,7 @@ static int write_states(void *arg)
     assert_false(io->state & IO_WRITE);
     assert_int_equal(ends[0]->ops->writev(ends[0], pieces, 3), -EAGAIN);
     while (!(io->state & IO_WRITE)) { /* the poller tells when there is room again */
-        n = stream_try_read(ends[1], data, sizeof(data));
+        n = conn_try_read(ends[1], data, sizeof(data));
         assert_true(n > 0 || n == -EAGAIN);
         assert_int_equal(tepal_sleep_ms(1), 0);
     }
@@ -156,7 +156,7 @@ static int write_to_nobody(void *arg)
     unlink(name);
     assert_int_equal(write(file, data, sizeof(data)), sizeof(data));
     tepal_conn *ends[2];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_conn_close(ends[1]);
     while (!(ends[0]->io.state & IO_EOF))
         assert_int_equal(tepal_sleep_ms(1), 0);
@@ -191,12 +191,12 @@ static int reset_states(void *arg)
     int fds[2];
     (void)arg;
     connect_fds(AF_INET, fds);
-    tepal_conn *stream = open_stream(fds[0]);
+    tepal_conn *conn = open_conn(fds[0]);
     reset_fd(fds[1]);
-    assert_int_equal(stream_wait_read(stream, TEPAL_NEVER), 0);
-    assert_true(stream->io.state & IO_HUP);
-    assert_int_equal(stream_try_read(stream, buffer, 10), -ECONNRESET);
-    tepal_conn_close(stream);
+    assert_int_equal(conn_wait_read(conn, TEPAL_NEVER), 0);
+    assert_true(conn->io.state & IO_HUP);
+    assert_int_equal(conn_try_read(conn, buffer, 10), -ECONNRESET);
+    tepal_conn_close(conn);
     return 0;
 }
 
@@ -208,36 +208,36 @@ static void resets(void **state)
 
 static int open_and_close(void *arg)
 {
-    tepal_conn stream;
+    tepal_conn conn;
     int fds[2];
     connect_fds(AF_UNIX, fds);
-    assert_int_equal(stream_open_socket(&stream, loop_current, fds[0]), 0);
-    stream_close(&stream);
-    assert_int_equal(stream.io.fd, -1);
-    stream_close(&stream); /* once more: nothing */
+    assert_int_equal(conn_open_socket(&conn, loop_current, fds[0]), 0);
+    conn_close(&conn);
+    assert_int_equal(conn.io.fd, -1);
+    conn_close(&conn); /* once more: nothing */
     assert_true(fcntl(fds[0], F_GETFD) < 0);
     close(fds[1]);
-    assert_int_equal(stream_open_socket(&stream, loop_current, fds[1]), -EBADF);
+    assert_int_equal(conn_open_socket(&conn, loop_current, fds[1]), -EBADF);
     (void)arg;
     return 0;
 }
 
-static void embedded_streams(void **state)
+static void embedded_conns(void **state)
 {
     (void)state;
     assert_int_equal(run(open_and_close, NULL), 0);
 }
 
-/* --- What a stream says of itself ------------------------------------------------------------- */
+/* --- What a connection says of itself ------------------------------------------------------------- */
 
 static int addresses(void *arg)
 {
     tepal_conn *ends[2];
     tepal_addr local, peer;
     for (int i = 0; i < 2; i++) {
-        connect_streams(families[i], ends);
-        assert_int_equal(tepal_conn_local(ends[0], &local), 0);
-        assert_int_equal(tepal_conn_peer(ends[1], &peer), 0);
+        connect_conns(families[i], ends);
+        assert_int_equal(tepal_conn_local_addr(ends[0], &local), 0);
+        assert_int_equal(tepal_conn_peer_addr(ends[1], &peer), 0);
         assert_int_equal(local.family, families[i]);
         assert_int_equal(peer.family, families[i]);
         assert_int_equal(tepal_addr_equal(&local, &peer), families[i] == AF_INET);
@@ -245,7 +245,7 @@ static int addresses(void *arg)
         tepal_conn_abort(ends[0]);
         settle();
         if (families[i] == AF_INET)
-            assert_int_equal(tepal_conn_peer(ends[1], &peer), -ENOTCONN);
+            assert_int_equal(tepal_conn_peer_addr(ends[1], &peer), -ENOTCONN);
         tepal_conn_close(ends[1]);
     }
     (void)arg;
@@ -258,11 +258,11 @@ static void own_and_peer_address(void **state)
     assert_int_equal(run(addresses, NULL), 0);
 }
 
-static int option_of(const tepal_conn *stream, int level, int option)
+static int option_of(const tepal_conn *conn, int level, int option)
 {
     int value = -1;
     socklen_t size = sizeof(value);
-    assert_int_equal(getsockopt(tepal_conn_fd(stream), level, option, &value, &size), 0);
+    assert_int_equal(getsockopt(tepal_conn_fd(conn), level, option, &value, &size), 0);
     return value;
 }
 
@@ -280,7 +280,7 @@ static int keepalive(void *arg)
         { { .count = 1000 }, -EINVAL, 0, 0, 0 },
     };
     tepal_conn *ends[2];
-    connect_streams(AF_INET, ends);
+    connect_conns(AF_INET, ends);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(tepal_conn_set_keepalive(ends[0], &rows[i].options), rows[i].rc);
         if (rows[i].rc < 0)
@@ -294,7 +294,7 @@ static int keepalive(void *arg)
     assert_int_equal(option_of(ends[0], IPPROTO_TCP, TCP_KEEPIDLE), 60);
     tepal_conn_close(ends[0]);
     tepal_conn_close(ends[1]);
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     assert_int_equal(tepal_conn_set_keepalive(ends[0], NULL), -EOPNOTSUPP);
     tepal_conn_close(ends[0]);
     tepal_conn_close(ends[1]);
@@ -315,14 +315,14 @@ static int write_to_a_silent_peer(void *arg)
     int fds[2], rc = 0, ms = 100;
     char octet;
     connect_fds(AF_INET, fds);
-    tepal_conn *stream = open_stream(fds[0]);
+    tepal_conn *conn = open_conn(fds[0]);
     assert_int_equal(setsockopt(fds[0], IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)), 0);
     while (rc == 0)
-        rc = tepal_conn_write(stream, data, sizeof(data));
+        rc = tepal_conn_write(conn, data, sizeof(data));
     assert_int_equal(rc, TEPAL_ESILENT);
-    assert_int_equal(tepal_conn_write(stream, data, 1), -EPIPE);
-    assert_int_equal(tepal_conn_read(stream, &octet, 1), 0);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_write(conn, data, 1), -EPIPE);
+    assert_int_equal(tepal_conn_read(conn, &octet, 1), 0);
+    tepal_conn_close(conn);
     close(fds[1]);
     (void)arg;
     return 0;
@@ -336,24 +336,24 @@ static void the_system_gives_up(void **state)
 
 static int open_fds(void *arg)
 {
-    tepal_conn *stream = arg;
+    tepal_conn *conn = arg;
     char buffer[16];
     int fds[2], family = *(int *)arg;
     connect_fds(family, fds);
     assert_int_equal(fcntl(fds[0], F_SETFL, 0), 0);
     assert_int_equal(write(fds[1], "hello", 5), 5); /* before it is watched */
     mem_fail_nth(1, 0);
-    assert_int_equal(tepal_conn_open_fd(&stream, fds[0]), -ENOMEM);
+    assert_int_equal(tepal_conn_open_fd(&conn, fds[0]), -ENOMEM);
     mem_fail_nth(0, 0);
     assert_int_equal(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0); /* as it was */
     assert_int_equal(socket_option(fds[0], SO_KEEPALIVE), 0);
-    assert_int_equal(tepal_conn_open_fd(&stream, fds[0]), 0);
-    assert_int_equal(tepal_conn_read(stream, buffer, 16), 5);
-    assert_int_equal(tepal_conn_write(stream, "hi", 2), 0);
+    assert_int_equal(tepal_conn_open_fd(&conn, fds[0]), 0);
+    assert_int_equal(tepal_conn_read(conn, buffer, 16), 5);
+    assert_int_equal(tepal_conn_write(conn, "hi", 2), 0);
     assert_int_equal(read(fds[1], buffer, 16), 2);
     tepal_conn *again = arg;
     assert_int_equal(tepal_conn_open_fd(&again, fds[0]), -EEXIST);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(fds[1]);
     assert_int_equal(tepal_conn_open_fd(&again, fds[1]), -EBADF);
     int datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -385,7 +385,7 @@ int main(void)
         cmocka_unit_test(writing),
         cmocka_unit_test(no_signal_from_a_peer_that_is_gone),
         cmocka_unit_test(resets),
-        cmocka_unit_test(embedded_streams),
+        cmocka_unit_test(embedded_conns),
         cmocka_unit_test(own_and_peer_address),
         cmocka_unit_test(silent_peers_are_probed),
         cmocka_unit_test(the_system_gives_up),

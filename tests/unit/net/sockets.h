@@ -1,4 +1,4 @@
-/* What the tests of the net layer share: pairs of streams, and plain blocking sockets as peers. */
+/* What the tests of the net layer share: pairs of connections, and plain blocking sockets as peers. */
 #ifndef TEPAL_TESTS_UNIT_NET_SOCKETS_H
 #define TEPAL_TESTS_UNIT_NET_SOCKETS_H
 
@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "net/listener.h"
-#include "net/stream.h"
+#include "net/conn.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -14,14 +14,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A stream on this descriptor, to be closed by tepal_conn_close(). */
-static inline tepal_conn *open_stream(int fd)
+/* A connection on this descriptor, to be closed by tepal_conn_close(). */
+static inline tepal_conn *open_conn(int fd)
 {
-    tepal_conn *stream = mem_zalloc(sizeof(*stream));
-    assert_non_null(stream);
+    tepal_conn *conn = mem_zalloc(sizeof(*conn));
+    assert_non_null(conn);
     assert_true(fd >= 0);
-    assert_int_equal(stream_open_socket(stream, loop_current, fd), 0);
-    return stream;
+    assert_int_equal(conn_open_socket(conn, loop_current, fd), 0);
+    return conn;
 }
 
 /* Two descriptors that are connected; TCP on the loopback or a Unix socket. */
@@ -46,12 +46,12 @@ static inline void connect_fds(int family, int *ends)
     close(listener);
 }
 
-static inline void connect_streams(int family, tepal_conn **ends)
+static inline void connect_conns(int family, tepal_conn **ends)
 {
     int fds[2];
     connect_fds(family, fds);
-    ends[0] = open_stream(fds[0]);
-    ends[1] = open_stream(fds[1]);
+    ends[0] = open_conn(fds[0]);
+    ends[1] = open_conn(fds[1]);
 }
 
 /* Closes with a reset instead of an orderly end. */

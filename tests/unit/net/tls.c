@@ -37,10 +37,10 @@ static void bad_options(void **state)
         { { .server = true, .certificate = crt, .key = key }, 0, NULL },
         { { .insecure_no_verify = true, .min_version = TEPAL_TLS_1_2 }, 0, NULL },
         { { .insecure_no_verify = true, .min_version = TEPAL_TLS_1_3 }, 0, NULL },
-        { { .insecure_no_verify = true, .min_version = (enum tepal_tls_version)11 },
+        { { .insecure_no_verify = true, .min_version = (tepal_tls_version)11 },
           -EINVAL,
           "version" },
-        { { .insecure_no_verify = true, .min_version = (enum tepal_tls_version)14 },
+        { { .insecure_no_verify = true, .min_version = (tepal_tls_version)14 },
           -EINVAL,
           "version" },
         { { .server = true }, -EINVAL, "certificate" },
@@ -80,13 +80,13 @@ static void bad_options(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         tepal_tls *tls = tepal_tls_new(&rows[i].options);
         assert_non_null(tls);
-        if (tepal_tls_status(tls) != rows[i].status)
-            fail_msg("row %zu: %s, %s", i, tepal_error_name(tepal_tls_status(tls)),
-                     tepal_tls_error(tls));
+        if (tepal_tls_error(tls) != rows[i].status)
+            fail_msg("row %zu: %s, %s", i, tepal_code_name(tepal_tls_error(tls)),
+                     tepal_tls_error_text(tls));
         if (rows[i].text)
-            assert_non_null(strstr(tepal_tls_error(tls), rows[i].text));
+            assert_non_null(strstr(tepal_tls_error_text(tls), rows[i].text));
         else
-            assert_null(tepal_tls_error(tls));
+            assert_null(tepal_tls_error_text(tls));
         if (rows[i].status < 0) { /* and it stays so */
             assert_int_equal(tepal_tls_reload(tls), rows[i].status);
             assert_int_equal(tepal_tls_add_certificate(tls, crt, key), rows[i].status);
@@ -94,10 +94,10 @@ static void bad_options(void **state)
         tepal_tls_close(tls);
     }
     /* What tepal_tls_new() returns for want of memory. */
-    assert_int_equal(tepal_tls_status(NULL), -ENOMEM);
+    assert_int_equal(tepal_tls_error(NULL), -ENOMEM);
     assert_int_equal(tepal_tls_reload(NULL), -ENOMEM);
     assert_int_equal(tepal_tls_add_certificate(NULL, crt, key), -ENOMEM);
-    assert_string_equal(tepal_tls_error(NULL), tepal_error_text(-ENOMEM));
+    assert_string_equal(tepal_tls_error_text(NULL), tepal_code_text(-ENOMEM));
     tepal_tls_close(NULL);
 }
 
@@ -106,12 +106,12 @@ static int use_a_bad_one(void *arg)
     tepal_conn *ends[2];
     (void)arg;
     tepal_tls *tls = tepal_tls_new(&(tepal_tls_options){ .ca_file = "/nonexistent" });
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     assert_int_equal(tepal_conn_start_tls(ends[0], tls, &(tepal_start_tls_options){ "a" }),
                      -ENOENT);
-    /* Nothing has happened to the stream. */
+    /* Nothing has happened to the connection. */
     assert_int_equal(tepal_conn_write(ends[0], "x", 1), 0);
-    assert_null(tepal_conn_tls_error(ends[0]));
+    assert_null(tepal_conn_tls_error_text(ends[0]));
     tepal_conn_close(ends[0]);
     tepal_conn_close(ends[1]);
     tepal_tls_close(tls);
@@ -141,7 +141,7 @@ static void passwords(void **state)
     for (int i = 0; i < 3; i++) {
         tepal_tls *tls = tepal_tls_new(&(tepal_tls_options){
             .server = true, .certificate = crt, .key = path, .key_password = rows[i].password });
-        assert_int_equal(tepal_tls_status(tls), rows[i].status);
+        assert_int_equal(tepal_tls_error(tls), rows[i].status);
         tepal_tls_close(tls);
     }
 }
@@ -194,7 +194,7 @@ static int choose_by_name(void *arg)
     assert_int_equal(tepal_tls_add_certificate(server, certificate_file("ca", "crt"), NULL),
                      TEPAL_ECERTIFICATE);
     assert_int_equal(tepal_tls_add_certificate(server, NULL, NULL), -EINVAL);
-    assert_int_equal(tepal_tls_status(server), 0);
+    assert_int_equal(tepal_tls_error(server), 0);
     assert_int_equal(tepal_tls_reload(server), 0);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         expect_shown(server, rows[i].host, rows[i].subject);
@@ -202,7 +202,7 @@ static int choose_by_name(void *arg)
     tepal_tls *client = new_client();
     assert_int_equal(tepal_tls_add_certificate(client, certificate_file("b", "pem"), NULL),
                      -EINVAL);
-    assert_int_equal(tepal_tls_status(client), 0);
+    assert_int_equal(tepal_tls_error(client), 0);
     tepal_tls_close(client);
     return 0;
 }
@@ -277,14 +277,14 @@ static int reload(void *arg)
     /* A failure leaves it as it is. */
     write_file(certificate_file("changing", "crt"), "nonsense");
     assert_int_equal(tepal_tls_reload(server), TEPAL_ECERTIFICATE);
-    assert_non_null(strstr(tepal_tls_error(server), "changing.crt: "));
+    assert_non_null(strstr(tepal_tls_error_text(server), "changing.crt: "));
     unlink(certificate_file("changing", "crt"));
     assert_int_equal(tepal_tls_reload(server), -ENOENT);
     open_pair(&new, client, server, "localhost");
     expect_secure(&new);
     close_pair(&new);
     expect_talk(&old);
-    /* Streams outlive the context. */
+    /* Connections outlive the context. */
     tepal_tls_close(server);
     tepal_tls_close(client);
     expect_talk(&old);
@@ -405,7 +405,7 @@ static void memory_is_short(void **state)
     for (size_t n = 1;; n++) {
         mem_fail_nth(n, 0);
         tepal_tls *tls = tepal_tls_new(&options);
-        int rc = tls ? tepal_tls_status(tls) : -ENOMEM;
+        int rc = tls ? tepal_tls_error(tls) : -ENOMEM;
         if (rc == 0)
             rc = tepal_tls_add_certificate(tls, certificate_file("client", "pem"), NULL);
         bool failed = mem_failures() > 0;

@@ -1,4 +1,4 @@
-/* What the tests of TLS share: contexts, and pairs of streams that are encrypted. */
+/* What the tests of TLS share: contexts, and pairs of connections that are encrypted. */
 #ifndef TEPAL_TESTS_UNIT_NET_TLS_CHECK_H
 #define TEPAL_TESTS_UNIT_NET_TLS_CHECK_H
 
@@ -12,8 +12,8 @@ static inline tepal_tls *new_tls(const tepal_tls_options *options)
 {
     tepal_tls *tls = tepal_tls_new(options);
     assert_non_null(tls);
-    if (tepal_tls_status(tls) < 0)
-        fail_msg("%s", tepal_tls_error(tls));
+    if (tepal_tls_error(tls) < 0)
+        fail_msg("%s", tepal_tls_error_text(tls));
     return tls;
 }
 
@@ -34,7 +34,7 @@ static inline tepal_tls *new_client(void)
 /* --- Handshakes ------------------------------------------------------------------------------- */
 
 struct handshake {
-    tepal_conn *stream;
+    tepal_conn *conn;
     tepal_tls *tls;
     const char *host;
     int64_t deadline_in; /* 0: none */
@@ -45,8 +45,8 @@ static inline int handshake_main(void *arg)
 {
     struct handshake *h = arg;
     if (h->deadline_in)
-        (void)tepal_deadline_in(h->deadline_in);
-    h->result = tepal_conn_start_tls(h->stream, h->tls, &(tepal_start_tls_options){ h->host });
+        (void)tepal_deadline_in_ms(h->deadline_in);
+    h->result = tepal_conn_start_tls(h->conn, h->tls, &(tepal_start_tls_options){ h->host });
     return 0;
 }
 
@@ -55,7 +55,7 @@ struct pair {
     struct handshake ends[2];
 };
 
-/* Runs the handshakes of both ends at once. What their streams are is set already. */
+/* Runs the handshakes of both ends at once. What their connections are is set already. */
 static inline void shake_both(struct pair *pair)
 {
     tepal_group *group = tepal_group_new();
@@ -70,16 +70,16 @@ static inline void open_pair(struct pair *pair, tepal_tls *client, tepal_tls *se
                              const char *host)
 {
     tepal_conn *ends[2];
-    connect_streams(AF_UNIX, ends);
-    pair->ends[0] = (struct handshake){ .stream = ends[0], .tls = client, .host = host };
-    pair->ends[1] = (struct handshake){ .stream = ends[1], .tls = server };
+    connect_conns(AF_UNIX, ends);
+    pair->ends[0] = (struct handshake){ .conn = ends[0], .tls = client, .host = host };
+    pair->ends[1] = (struct handshake){ .conn = ends[1], .tls = server };
     shake_both(pair);
 }
 
 static inline void close_pair(struct pair *pair)
 {
-    tepal_conn_close(pair->ends[0].stream);
-    tepal_conn_close(pair->ends[1].stream);
+    tepal_conn_close(pair->ends[0].conn);
+    tepal_conn_close(pair->ends[1].conn);
 }
 
 /* Something small in each direction. */
@@ -87,16 +87,16 @@ static inline void expect_talk(struct pair *pair)
 {
     char buffer[16];
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(tepal_conn_write(pair->ends[i].stream, "hello", 5), 0);
-        assert_int_equal(tepal_conn_read(pair->ends[1 - i].stream, buffer, 16), 5);
+        assert_int_equal(tepal_conn_write(pair->ends[i].conn, "hello", 5), 0);
+        assert_int_equal(tepal_conn_read(pair->ends[1 - i].conn, buffer, 16), 5);
         assert_memory_equal(buffer, "hello", 5);
     }
 }
 
-static inline tepal_tls_info info_of(const tepal_conn *stream)
+static inline tepal_tls_info info_of(const tepal_conn *conn)
 {
     tepal_tls_info info;
-    assert_int_equal(tepal_conn_tls_info(stream, &info), 0);
+    assert_int_equal(tepal_conn_tls_info(conn, &info), 0);
     return info;
 }
 
@@ -104,12 +104,12 @@ static inline tepal_tls_info info_of(const tepal_conn *stream)
 static inline tepal_tls_info expect_secure(struct pair *pair)
 {
     if (pair->ends[0].result < 0 || pair->ends[1].result < 0)
-        fail_msg("client: %s (%s), server: %s (%s)", tepal_error_name(pair->ends[0].result),
-                 tepal_tls_error(pair->ends[0].tls), tepal_error_name(pair->ends[1].result),
-                 tepal_tls_error(pair->ends[1].tls));
-    assert_null(tepal_conn_tls_error(pair->ends[0].stream));
+        fail_msg("client: %s (%s), server: %s (%s)", tepal_code_name(pair->ends[0].result),
+                 tepal_tls_error_text(pair->ends[0].tls), tepal_code_name(pair->ends[1].result),
+                 tepal_tls_error_text(pair->ends[1].tls));
+    assert_null(tepal_conn_tls_error_text(pair->ends[0].conn));
     expect_talk(pair);
-    return info_of(pair->ends[0].stream);
+    return info_of(pair->ends[0].conn);
 }
 
 #define TLS_TEST(name) cmocka_unit_test(name)

@@ -69,30 +69,31 @@ static int verify_servers(void *arg)
             tepal_tls_info info = expect_secure(&pair);
             assert_true(info.verified);
             assert_string_equal(info.version, "TLSv1.3");
-            assert_false(info_of(pair.ends[1].stream).verified);
-            assert_null(info_of(pair.ends[1].stream).peer_subject);
+            assert_false(info_of(pair.ends[1].conn).verified);
+            assert_null(info_of(pair.ends[1].conn).peer_subject);
         } else {
             if (pair.ends[0].result != TEPAL_ECERTIFICATE ||
-                !contains(tepal_conn_tls_error(pair.ends[0].stream), rows[i].text))
-                fail_msg("row %zu: %s, %s", i, tepal_error_name(pair.ends[0].result),
-                         tepal_tls_error(client));
-            assert_string_equal(tepal_tls_error(client), tepal_conn_tls_error(pair.ends[0].stream));
+                !contains(tepal_conn_tls_error_text(pair.ends[0].conn), rows[i].text))
+                fail_msg("row %zu: %s, %s", i, tepal_code_name(pair.ends[0].result),
+                         tepal_tls_error_text(client));
+            assert_string_equal(tepal_tls_error_text(client),
+                                tepal_conn_tls_error_text(pair.ends[0].conn));
             /* The server is told so. */
             assert_int_equal(pair.ends[1].result, TEPAL_ETLS);
-            assert_true(contains(tepal_conn_tls_error(pair.ends[1].stream), "alert"));
+            assert_true(contains(tepal_conn_tls_error_text(pair.ends[1].conn), "alert"));
             /* There is nothing but to close. */
             char octet;
             tepal_tls_info info;
             for (int k = 0; k < 2; k++) {
-                tepal_conn *stream = pair.ends[k].stream;
-                assert_int_equal(tepal_conn_read(stream, &octet, 1), pair.ends[k].result);
-                assert_int_equal(tepal_conn_write(stream, "x", 1), pair.ends[k].result);
-                assert_int_equal(tepal_conn_sendfile(stream, 0, 0, 1), pair.ends[k].result);
-                assert_int_equal(tepal_conn_shutdown(stream), pair.ends[k].result);
-                assert_int_equal(tepal_conn_tls_info(stream, &info), -ENOTCONN);
-                assert_int_equal(tepal_conn_start_tls(stream, pair.ends[k].tls,
-                                                      &(tepal_start_tls_options){ "a" }),
-                                 -EALREADY);
+                tepal_conn *conn = pair.ends[k].conn;
+                assert_int_equal(tepal_conn_read(conn, &octet, 1), pair.ends[k].result);
+                assert_int_equal(tepal_conn_write(conn, "x", 1), pair.ends[k].result);
+                assert_int_equal(tepal_conn_sendfile(conn, 0, 0, 1), pair.ends[k].result);
+                assert_int_equal(tepal_conn_shutdown(conn), pair.ends[k].result);
+                assert_int_equal(tepal_conn_tls_info(conn, &info), -ENOTCONN);
+                assert_int_equal(
+                    tepal_conn_start_tls(conn, pair.ends[k].tls, &(tepal_start_tls_options){ "a" }),
+                    -EALREADY);
             }
         }
         close_pair(&pair);
@@ -117,14 +118,14 @@ static int refuse_hosts(void *arg)
     const char *const hosts[] = { NULL, "", ".", "a b", "a\nb", "m\xc3\xbcller", long_host };
     tepal_tls *client = new_client();
     tepal_conn *ends[2];
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         tepal_start_tls_options options = { hosts[i] };
         assert_int_equal(tepal_conn_start_tls(ends[0], client, &options), -EINVAL);
-        assert_true(contains(tepal_tls_error(client), "host"));
+        assert_true(contains(tepal_tls_error_text(client), "host"));
     }
     assert_int_equal(tepal_conn_start_tls(ends[0], client, NULL), -EINVAL);
-    /* The stream is as it was. */
+    /* The connection is as it was. */
     assert_int_equal(tepal_conn_write(ends[0], "plain", 5), 0);
     tepal_conn_close(ends[0]);
     tepal_conn_close(ends[1]);
@@ -150,7 +151,7 @@ static int insecure(void *arg)
         tepal_tls_info info = expect_secure(&pair);
         assert_false(info.verified);
         assert_string_equal(info.peer_subject, "CN=self");
-        const char *asked = info_of(pair.ends[1].stream).server_name;
+        const char *asked = info_of(pair.ends[1].conn).server_name;
         assert_true(hosts[i] ? strcmp(asked, hosts[i]) == 0 : asked == NULL);
         close_pair(&pair);
     }
@@ -198,7 +199,7 @@ static int verify_clients(void *arg)
             assert_int_equal(pair.ends[1].result, rows[i].result);
             if (rows[i].result == 0) {
                 assert_int_equal(expect_secure(&pair).resumed, round);
-                tepal_tls_info info = info_of(pair.ends[1].stream);
+                tepal_tls_info info = info_of(pair.ends[1].conn);
                 assert_int_equal(info.verified, rows[i].identity != NULL);
                 assert_true(rows[i].identity ? strcmp(info.peer_subject, "CN=client") == 0
                                              : info.peer_subject == NULL);
@@ -206,9 +207,9 @@ static int verify_clients(void *arg)
                 /* With TLS 1.3 a client learns it by its first read. */
                 char octet;
                 assert_int_equal(pair.ends[0].result, 0);
-                assert_int_equal(tepal_conn_read(pair.ends[0].stream, &octet, 1), TEPAL_ETLS);
-                assert_true(contains(tepal_conn_tls_error(pair.ends[0].stream), "alert"));
-                assert_int_equal(tepal_conn_read(pair.ends[0].stream, &octet, 1), TEPAL_ETLS);
+                assert_int_equal(tepal_conn_read(pair.ends[0].conn, &octet, 1), TEPAL_ETLS);
+                assert_true(contains(tepal_conn_tls_error_text(pair.ends[0].conn), "alert"));
+                assert_int_equal(tepal_conn_read(pair.ends[0].conn, &octet, 1), TEPAL_ETLS);
             }
             close_pair(&pair);
         }
@@ -243,10 +244,10 @@ static int versions(void *arg)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pair pair;
         tepal_tls *client = new_client();
-        tepal_tls *server = new_tls(
-            &(tepal_tls_options){ .server = true,
-                                  .certificate = certificate_file("server", "pem"),
-                                  .min_version = (enum tepal_tls_version)rows[i].server_min });
+        tepal_tls *server =
+            new_tls(&(tepal_tls_options){ .server = true,
+                                          .certificate = certificate_file("server", "pem"),
+                                          .min_version = (tepal_tls_version)rows[i].server_min });
         SSL_CTX *ctx = client->sites.sites[0].ctx;
         SSL_CTX_set_security_level(ctx, 0); /* as an old client would be */
         assert_true(SSL_CTX_set_cipher_list(ctx, "ALL:@SECLEVEL=0"));
@@ -255,7 +256,7 @@ static int versions(void *arg)
         open_pair(&pair, client, server, "localhost");
         if (rows[i].version) {
             assert_string_equal(expect_secure(&pair).version, rows[i].version);
-            const char *cipher = info_of(pair.ends[1].stream).cipher;
+            const char *cipher = info_of(pair.ends[1].conn).cipher;
             assert_true(contains(cipher, "AES_128_GCM") || contains(cipher, "AES128-GCM"));
         } else {
             assert_int_equal(pair.ends[0].result, TEPAL_ETLS);
@@ -301,7 +302,7 @@ static int protocols(void *arg)
         assert_int_equal(pair.ends[0].result, rows[i].result);
         assert_int_equal(pair.ends[1].result, rows[i].result);
         for (int k = 0; k < 2 && rows[i].result == 0; k++) {
-            const char *alpn = info_of(pair.ends[k].stream).alpn;
+            const char *alpn = info_of(pair.ends[k].conn).alpn;
             assert_true(rows[i].chosen ? strcmp(alpn, rows[i].chosen) == 0 : alpn == NULL);
         }
         close_pair(&pair);
@@ -324,9 +325,9 @@ static bool resumes(tepal_tls *client, tepal_tls *server, const char *host)
     struct pair pair;
     open_pair(&pair, client, server, host);
     bool resumed = expect_secure(&pair).resumed;
-    assert_int_equal(info_of(pair.ends[1].stream).resumed, resumed);
-    assert_true(info_of(pair.ends[0].stream).verified);
-    assert_string_equal(info_of(pair.ends[0].stream).peer_subject, "CN=server");
+    assert_int_equal(info_of(pair.ends[1].conn).resumed, resumed);
+    assert_true(info_of(pair.ends[0].conn).verified);
+    assert_string_equal(info_of(pair.ends[0].conn).peer_subject, "CN=server");
     close_pair(&pair);
     return resumed;
 }
@@ -391,8 +392,8 @@ static int other_ports(void *arg)
     static const int order[] = { 0, 1, 0, 1 };
     for (int i = 0; i < 2; i++)
         assert_int_equal(
-            tepal_listen(&listeners[i],
-                         &(tepal_listen_options){ .host = "127.0.0.1", .port = TEPAL_ANY_PORT }),
+            tepal_listener_open(&listeners[i], &(tepal_listener_options){ .host = "127.0.0.1",
+                                                                          .port = TEPAL_ANY_PORT }),
             0);
     for (int i = 0; i < 4; i++) {
         tepal_listener *listener = listeners[order[i]];
@@ -402,10 +403,10 @@ static int other_ports(void *arg)
         assert_int_equal(addr_from_ip(&addr, "127.0.0.1", tepal_listener_port(listener)), 0);
         assert_int_equal(connect(fd, &addr.sa, addr.len), 0);
         assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-        ends[0] = open_stream(fd);
-        assert_int_equal(tepal_accept(listener, &ends[1]), 0);
-        struct pair pair = { .ends = { { .stream = ends[0], .tls = client, .host = "localhost" },
-                                       { .stream = ends[1], .tls = server } } };
+        ends[0] = open_conn(fd);
+        assert_int_equal(tepal_listener_open_conn(listener, &ends[1]), 0);
+        struct pair pair = { .ends = { { .conn = ends[0], .tls = client, .host = "localhost" },
+                                       { .conn = ends[1], .tls = server } } };
         shake_both(&pair);
         assert_int_equal(expect_secure(&pair).resumed, i >= 2);
         close_pair(&pair);
@@ -423,7 +424,7 @@ static void sessions_belong_to_a_port(void **state)
     assert_int_equal(run(other_ports, NULL), 0);
 }
 
-/* More than the stream may hold at once, through a narrow socket. */
+/* More than the connection may hold at once, through a narrow socket. */
 static int long_chain(void *arg)
 {
     (void)arg;
@@ -438,11 +439,11 @@ static int long_chain(void *arg)
     tepal_tls *server = new_tls(
         &(tepal_tls_options){ .server = true, .certificate = certificate_file("long", "pem") });
     tepal_conn *ends[2];
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     int size = 4096;
     assert_int_equal(setsockopt(ends[1]->io.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-    struct pair pair = { .ends = { { .stream = ends[0], .tls = client, .host = "localhost" },
-                                   { .stream = ends[1], .tls = server } } };
+    struct pair pair = { .ends = { { .conn = ends[0], .tls = client, .host = "localhost" },
+                                   { .conn = ends[1], .tls = server } } };
     assert_true(i2d_X509(find_identity("ca")->certificate, NULL) * N > TLS_MANY_UNSENT);
     shake_both(&pair);
     expect_secure(&pair);
@@ -471,7 +472,7 @@ static int upgrade(void *arg)
         tepal_tls_info info;
         char buffer[16];
         pair.ends[1].deadline_in = 1000; /* nobody tells the server that it failed */
-        connect_streams(AF_UNIX, ends);
+        connect_conns(AF_UNIX, ends);
         assert_int_equal(tepal_conn_tls_info(ends[0], &info), -ENOTCONN);
         assert_int_equal(tepal_conn_write(ends[0], "STARTTLS", 8), 0);
         assert_int_equal(tepal_conn_read(ends[1], buffer, 16), 8);
@@ -479,8 +480,8 @@ static int upgrade(void *arg)
         if (late) /* octets in plain text that come before the handshake are no part of it */
             assert_int_equal(tepal_conn_write(ends[1], "injected", 8), 0);
         assert_int_equal(tepal_conn_read(ends[0], buffer, 5), 5);
-        pair.ends[0].stream = ends[0];
-        pair.ends[1].stream = ends[1];
+        pair.ends[0].conn = ends[0];
+        pair.ends[1].conn = ends[1];
         shake_both(&pair);
         if (!late)
             expect_secure(&pair);
@@ -493,7 +494,7 @@ static int upgrade(void *arg)
     return 0;
 }
 
-static void a_live_stream_is_upgraded(void **state)
+static void a_live_conn_is_upgraded(void **state)
 {
     (void)state;
     assert_int_equal(run_fake(upgrade, NULL), 0);
@@ -508,11 +509,11 @@ static int injection(void *arg)
     tepal_start_tls_options options = { "localhost" };
     tepal_conn *ends[2];
     char *line, buffer[16];
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     assert_int_equal(tepal_conn_write(ends[1], "go on\r\ninjected", 15), 0);
     assert_int_equal(tepal_conn_read_line(ends[0], 100, &line), 5);
     assert_int_equal(tepal_conn_start_tls(ends[0], client, &options), TEPAL_EMESSAGE);
-    assert_true(contains(tepal_tls_error(client), "plain text"));
+    assert_true(contains(tepal_tls_error_text(client), "plain text"));
     assert_int_equal(tepal_conn_read(ends[0], buffer, 16), 8); /* it is as it was */
     assert_int_equal(tepal_conn_put(ends[0], "x", 1), 0);
     assert_int_equal(tepal_conn_start_tls(ends[0], client, &options), -EBUSY);
@@ -541,14 +542,14 @@ static int busy(void *arg)
     tepal_conn *ends[2];
     tepal_tls *client = new_client();
     tepal_start_tls_options options = { "localhost" };
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     tepal_group *readers = tepal_group_new(), *others = tepal_group_new();
     assert_int_equal(tepal_spawn(readers, read_one, ends[0], NULL), 0);
     settle();
     assert_int_equal(tepal_conn_start_tls(ends[0], client, &options), -EBUSY);
     tepal_group_close(readers);
     /* And the other way round. */
-    struct handshake h = { .stream = ends[0], .tls = client, .host = "localhost" };
+    struct handshake h = { .conn = ends[0], .tls = client, .host = "localhost" };
     assert_int_equal(tepal_spawn(others, handshake_main, &h, NULL), 0);
     settle();
     assert_int_equal(read_one(ends[0]), -EBUSY);
@@ -591,13 +592,13 @@ static int garbage(void *arg)
         for (int k = 0; k < 2; k++) {
             tepal_conn *ends[2];
             size_t len = rows[i].len ? rows[i].len : strlen(rows[i].data);
-            connect_streams(AF_UNIX, ends);
-            struct handshake h = { .stream = ends[0], .tls = both[k], .host = "a" };
+            connect_conns(AF_UNIX, ends);
+            struct handshake h = { .conn = ends[0], .tls = both[k], .host = "a" };
             assert_int_equal(tepal_conn_write(ends[1], rows[i].data, len), 0);
             assert_int_equal(tepal_conn_shutdown(ends[1]), 0);
             handshake_main(&h);
-            if (h.result != rows[i].results[k] || !tepal_conn_tls_error(ends[0]))
-                fail_msg("row %zu, %d: %s", i, k, tepal_error_name(h.result));
+            if (h.result != rows[i].results[k] || !tepal_conn_tls_error_text(ends[0]))
+                fail_msg("row %zu, %d: %s", i, k, tepal_code_name(h.result));
             tepal_conn_close(ends[0]);
             tepal_conn_close(ends[1]);
         }
@@ -605,11 +606,11 @@ static int garbage(void *arg)
     /* The peer is gone before it begins. */
     for (int k = 0; k < 2; k++) {
         tepal_conn *ends[2];
-        connect_streams(AF_INET, ends);
-        stream_reset_at_close(ends[1]);
+        connect_conns(AF_INET, ends);
+        conn_reset_at_close(ends[1]);
         tepal_conn_close(ends[1]);
         settle();
-        struct handshake h = { .stream = ends[0], .tls = both[k], .host = "a" };
+        struct handshake h = { .conn = ends[0], .tls = both[k], .host = "a" };
         handshake_main(&h);
         assert_true(h.result == -ECONNRESET || h.result == -EPIPE);
         tepal_conn_close(ends[0]);
@@ -653,10 +654,10 @@ static int wire_main(void *arg)
 static bool shake_over_wire(struct pair *pair, size_t passes, int passing, bool ends)
 {
     tepal_conn *left[2], *right[2];
-    connect_streams(AF_UNIX, left);
-    connect_streams(AF_UNIX, right);
-    pair->ends[0].stream = left[0];
-    pair->ends[1].stream = right[0];
+    connect_conns(AF_UNIX, left);
+    connect_conns(AF_UNIX, right);
+    pair->ends[0].conn = left[0];
+    pair->ends[1].conn = right[0];
     struct wire wires[2] = { { .from = left[1], .to = right[1], .left = SIZE_MAX },
                              { .from = right[1], .to = left[1], .left = SIZE_MAX } };
     wires[passing].left = passes;
@@ -713,7 +714,7 @@ static int endless_handshake(void *arg)
 {
     (void)arg;
     tepal_conn *ends[2];
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     int rc = tepal_conn_start_tls(ends[0], endless_tls, &(tepal_start_tls_options){ "a" });
     if (ends[0]->tls) /* once begun it cannot go on */
         assert_int_equal(ends[0]->tls->write_error, rc);
@@ -727,7 +728,7 @@ static int stuffed_handshake(void *arg)
 {
     tepal_conn *ends[2];
     static char octets[1 << 16];
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     while (send(ends[0]->io.fd, octets, sizeof(octets), MSG_DONTWAIT) > 0)
         continue;
     int rc = tepal_conn_start_tls(ends[0], endless_tls, &(tepal_start_tls_options){ "a" });
@@ -767,9 +768,9 @@ static int short_of_memory(void *arg)
     bool failed = true;
     for (size_t n = 1; failed; n++) {
         tepal_conn *ends[2];
-        connect_streams(AF_UNIX, ends);
-        struct pair pair = { .ends = { { .stream = ends[0], .tls = client, .host = "localhost" },
-                                       { .stream = ends[1], .tls = server } } };
+        connect_conns(AF_UNIX, ends);
+        struct pair pair = { .ends = { { .conn = ends[0], .tls = client, .host = "localhost" },
+                                       { .conn = ends[1], .tls = server } } };
         pair.ends[0].deadline_in = pair.ends[1].deadline_in = 1000;
         tepal_group *group = tepal_group_new();
         for (int i = 0; i < 2; i++)
@@ -809,7 +810,7 @@ int main(void)
         TLS_TEST(sessions_are_resumed),
         TLS_TEST(sessions_belong_to_a_port),
         TLS_TEST(a_long_chain_through_a_narrow_socket),
-        TLS_TEST(a_live_stream_is_upgraded),
+        TLS_TEST(a_live_conn_is_upgraded),
         TLS_TEST(plain_text_is_not_mixed_in),
         TLS_TEST(other_tasks_are_refused_meanwhile),
         TLS_TEST(garbage_instead_of_a_handshake),

@@ -1,4 +1,4 @@
-/* Tests of the end of encrypted streams over TCP: what was written arrives, whatever has not been
+/* Tests of the end of encrypted connections over TCP: what was written arrives, whatever has not been
  * read; and what lives on after a close has its limits. */
 #include "tls_check.h"
 
@@ -49,9 +49,9 @@ static int receive_slowly(void *arg)
 static void open_tcp_pair(struct pair *pair, tepal_tls *client, tepal_tls *server)
 {
     tepal_conn *ends[2];
-    connect_streams(AF_INET, ends);
-    pair->ends[0] = (struct handshake){ .stream = ends[0], .tls = client, .host = "localhost" };
-    pair->ends[1] = (struct handshake){ .stream = ends[1], .tls = server };
+    connect_conns(AF_INET, ends);
+    pair->ends[0] = (struct handshake){ .conn = ends[0], .tls = client, .host = "localhost" };
+    pair->ends[1] = (struct handshake){ .conn = ends[1], .tls = server };
     shake_both(pair);
     assert_int_equal(pair->ends[0].result, 0);
     assert_int_equal(pair->ends[1].result, 0);
@@ -62,7 +62,7 @@ static void open_tcp_pair(struct pair *pair, tepal_tls *client, tepal_tls *serve
 static void expect_all_arrives(struct pair *pair, int sender, bool shuts_down)
 {
     char buffer[8];
-    struct ending e = { .from = pair->ends[sender].stream, .to = pair->ends[1 - sender].stream };
+    struct ending e = { .from = pair->ends[sender].conn, .to = pair->ends[1 - sender].conn };
     e.shuts_down = shuts_down;
     if (sender == 1) {
         assert_int_equal(tepal_conn_write(e.to, "GET\n", 4), 0);
@@ -112,15 +112,15 @@ static int close_into_full_socket(void *arg)
     struct pair pair;
     char *data = calloc(1, LEN);
     open_tcp_pair(&pair, client, server);
-    tepal_conn *from = pair.ends[0].stream, *to = pair.ends[1].stream;
+    tepal_conn *from = pair.ends[0].conn, *to = pair.ends[1].conn;
     assert_int_equal(tepal_conn_set_max_output(from, LEN), 0);
     /* What is put is not promised to arrive, but no record may be cut in two. */
-    int64_t before = tepal_deadline_in(20);
+    int64_t before = tepal_deadline_in_ms(20);
     assert_int_equal(tepal_conn_write(from, data, 100), 0);
     while (tepal_conn_write(from, data, LEN) == 0)
         continue;
     tepal_deadline_restore(before);
-    assert_true(stream_is_holding(from));
+    assert_true(conn_is_holding(from));
     tepal_conn_close(from);
     ssize_t n;
     while ((n = tepal_conn_read(to, data, LEN)) > 0)
@@ -145,13 +145,13 @@ static int send_and_end(void *arg)
 {
     int fd = *(int *)arg;
     tepal_tls *client = new_client();
-    tepal_conn *stream;
+    tepal_conn *conn;
     char *data = calloc(1, LEN);
-    assert_int_equal(tepal_conn_open_fd(&stream, fd), 0);
-    int rc = tepal_conn_start_tls(stream, client, &(tepal_start_tls_options){ "localhost" });
+    assert_int_equal(tepal_conn_open_fd(&conn, fd), 0);
+    int rc = tepal_conn_start_tls(conn, client, &(tepal_start_tls_options){ "localhost" });
     if (rc == 0)
-        rc = tepal_conn_write(stream, data, 100000);
-    tepal_conn_close(stream);
+        rc = tepal_conn_write(conn, data, 100000);
+    tepal_conn_close(conn);
     tepal_tls_close(client);
     free(data);
     return rc;
@@ -163,20 +163,20 @@ static int receive_from_process(void *arg)
     int *fds = arg;
     static char buffer[16384];
     tepal_tls *server = new_server("server");
-    tepal_conn *stream;
+    tepal_conn *conn;
     size_t got = 0;
     ssize_t n;
-    assert_int_equal(tepal_conn_open_fd(&stream, fds[1]), 0);
-    assert_int_equal(tepal_conn_start_tls(stream, server, NULL), 0);
+    assert_int_equal(tepal_conn_open_fd(&conn, fds[1]), 0);
+    assert_int_equal(tepal_conn_start_tls(conn, server, NULL), 0);
     int status;
     while (waitpid((pid_t)fds[2], &status, WNOHANG) == 0)
         assert_int_equal(tepal_sleep_ms(1), 0);
     assert_int_equal(status, 0);
-    while ((n = tepal_conn_read(stream, buffer, sizeof(buffer))) > 0)
+    while ((n = tepal_conn_read(conn, buffer, sizeof(buffer))) > 0)
         got += (size_t)n;
     assert_int_equal(n, 0);
     assert_int_equal(got, 100000);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     tepal_tls_close(server);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Tests of several tasks at one stream: writers take turns, readers are refused, and a stream may be
+/* Tests of several tasks at one connection: writers take turns, readers are refused, and a connection may be
  * closed under tasks that are about to leave it. */
 #include "../async/misuse.h"
 #include "sockets.h"
@@ -29,7 +29,7 @@ static int write_message(int way, const char *data)
     case 1:
         return tepal_conn_writev(ends[0], halves, 2);
     case 2:
-        return tepal_conn_printf(ends[0], "%.*s", SIZE, data);
+        return tepal_conn_putf(ends[0], "%.*s", SIZE, data);
     case 3:
         return tepal_conn_put(ends[0], data, SIZE);
     default:
@@ -56,7 +56,7 @@ static int write_from_many_tasks(void *arg)
     static int numbers[WRITERS] = { 0, 1, 2, 3, 4 };
     char message[SIZE];
     int seen[WRITERS] = { 0 };
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     for (int i = 0; i < WRITERS; i++)
         assert_int_equal(tepal_spawn(group, write_messages, &numbers[i], NULL), 0);
@@ -119,7 +119,7 @@ static int shut_down(void *arg)
 static int take_turns(void *arg)
 {
     char rest[10];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     memset(order, 0, sizeof(order));
     tepal_group *group = tepal_group_new(), *impatient = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_large, NULL, NULL), 0);
@@ -129,7 +129,7 @@ static int take_turns(void *arg)
     assert_int_equal(tepal_spawn(group, write_name, "b", NULL), 0);
     assert_int_equal(tepal_spawn(group, shut_down, NULL, NULL), 0);
     settle();
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(write_name("y"), -ETIMEDOUT);
     tepal_deadline_restore(before);
     tepal_group_cancel(impatient);
@@ -156,7 +156,7 @@ static void first_come_first_served(void **state)
 
 static int queue_without_memory(void *arg)
 {
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_large, NULL, NULL), 0);
     settle();
@@ -185,7 +185,7 @@ static int put_large(void *arg)
 static int grow_in_between(void *arg)
 {
     static char buffer[1 << 20];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, put_large, NULL, NULL), 0);
     settle();
@@ -265,9 +265,9 @@ static int close_under(void *arg)
 {
     size_t way = *(size_t *)arg;
     for (int late = 0; late < 2; late++) {
-        assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+        assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
         tepal_group *group = tepal_group_new();
-        int64_t before = tepal_deadline_in(late ? 20 : TEPAL_NEVER);
+        int64_t before = tepal_deadline_in_ms(late ? 20 : TEPAL_NEVER);
         assert_int_equal(tepal_spawn(group, endless[way], NULL, NULL), 0);
         if (way >= 4) { /* and who waits behind it */
             assert_int_equal(tepal_spawn(group, write_name, "a", NULL), 0);
@@ -301,12 +301,12 @@ static void closed_under_tasks_that_leave(void **state)
 /* A reader that could read on, and is cancelled before it has: what it waits for has ended. */
 static int close_under_the_woken(void *arg)
 {
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, read_exactly, NULL, NULL), 0);
     settle();
     ends[0]->io.state |= IO_READ;
-    stream_on_event(&ends[0]->io);
+    conn_on_event(&ends[0]->io);
     tepal_group_cancel(group);
     tepal_conn_close(ends[0]);
     assert_int_equal(tepal_group_wait(group), -ECANCELED);
@@ -319,7 +319,7 @@ static int close_under_the_woken(void *arg)
 /* A writer that has been given its turn, the same. */
 static int close_under_the_next(void *arg)
 {
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
     tepal_group *first = tepal_group_new(), *second = tepal_group_new();
     assert_int_equal(tepal_spawn(first, write_large, NULL, NULL), 0);
     settle();
@@ -350,7 +350,7 @@ static void closed_under_tasks_that_were_woken(void **state)
 static int close_under_a_reader(void *arg)
 {
     tepal_group *group = tepal_group_new();
-    if (tepal_conn_pair(&ends[0], &ends[1]) == 0 &&
+    if (tepal_conn_open_pair(&ends[0], &ends[1]) == 0 &&
         tepal_spawn(group, read_some, NULL, NULL) == 0) {
         settle();
         tepal_conn_close(ends[0]);
@@ -362,7 +362,7 @@ static int close_under_a_reader(void *arg)
 static int abort_under_a_queue(void *arg)
 {
     tepal_group *leaving = tepal_group_new(), *group = tepal_group_new();
-    if (tepal_conn_pair(&ends[0], &ends[1]) == 0 &&
+    if (tepal_conn_open_pair(&ends[0], &ends[1]) == 0 &&
         tepal_spawn(leaving, write_large, NULL, NULL) == 0 &&
         tepal_spawn(group, write_name, "a", NULL) == 0) {
         settle();
@@ -376,7 +376,7 @@ static int abort_under_a_queue(void *arg)
 static int second_reader(void *arg)
 {
     char *line, buffer[10];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, read_some, NULL, NULL), 0);
     settle();
@@ -404,8 +404,8 @@ static void a_second_reader_is_refused(void **state)
 static void closed_under_tasks_that_wait(void **state)
 {
     (void)state;
-    expect_misuse(close_under_a_reader, "tepal_conn_close: a task still waits on the stream");
-    expect_misuse(abort_under_a_queue, "tepal_conn_abort: a task still waits on the stream");
+    expect_misuse(close_under_a_reader, "tepal_conn_close: a task still waits on the connection");
+    expect_misuse(abort_under_a_queue, "tepal_conn_abort: a task still waits on the connection");
 }
 
 /* --- No octets -------------------------------------------------------------------------------- */
@@ -416,7 +416,7 @@ static int ask_for_nothing(void *arg)
     char buffer[10], *data;
     int fd;
     size_t n = 1;
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
     assert_int_equal(tepal_conn_write(ends[0], "a\nbc", 4), 0);
     for (int i = 0; i < 2; i++) { /* without and with a buffer */
         assert_int_equal(tepal_conn_read(ends[1], buffer, 0), -EINVAL);

@@ -1,6 +1,7 @@
 /* Tests of datagrams: between two sockets of ours on both families, connected and not, what is
  * refused, and interruptions. */
 #include "../async/misuse.h"
+#include "folder.h"
 #include "sockets.h"
 
 #include <net/if.h>
@@ -225,23 +226,6 @@ static void multicast_groups(void **state)
 
 /* --- Unix datagram sockets -------------------------------------------------------------------- */
 
-static char folder[] = "/tmp/tepal-udp-XXXXXX", path[200];
-
-static int setup(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof(path), "%s/socket", folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rmdir(folder);
-}
-
 static int unix_datagrams(void *arg)
 {
     tepal_udp *server, *client, *second;
@@ -400,7 +384,7 @@ static int close_under_tasks(void *arg)
     for (int late = 0; late < 2; late++) {
         open_unix_pair();
         tepal_group *group = tepal_group_new();
-        int64_t before = tepal_deadline_in(late ? 20 : TEPAL_NEVER);
+        int64_t before = tepal_deadline_in_ms(late ? 20 : TEPAL_NEVER);
         for (int i = 0; i < 3; i++)
             assert_int_equal(tepal_spawn(group, send_for_ever, pair[0], NULL), 0);
         assert_int_equal(tepal_spawn(group, receive_once, pair[0], NULL), 0);
@@ -459,7 +443,7 @@ static int ignore_strangers(void *arg)
     assert_int_equal(tepal_udp_send(peer, &mine, "of the former one", 17), 0);
     settle();
     assert_int_equal(tepal_udp_connect(me, &his), 0);
-    int64_t before = tepal_deadline_in(1);
+    int64_t before = tepal_deadline_in_ms(1);
     assert_int_equal(tepal_udp_receive(me, buffer, 16, &from), -ETIMEDOUT);
     tepal_deadline_restore(before);
     assert_int_equal(tepal_udp_send(other, &mine, "hi", 2), 0);
@@ -511,5 +495,5 @@ int main(void)
         cmocka_unit_test(several_tasks),
         cmocka_unit_test(strangers_are_not_heard),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -6,7 +6,7 @@
 
 static void make_pair(tepal_conn **ends)
 {
-    assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
 }
 
 static void close_pair(tepal_conn **ends)
@@ -33,12 +33,12 @@ static int pairs(void *arg)
     assert_int_equal(found.uid, getuid());
     assert_int_equal(found.gid, getgid());
     close_pair(ends);
-    connect_streams(AF_INET, ends);
+    connect_conns(AF_INET, ends);
     assert_int_equal(tepal_conn_credentials(ends[0], &found), -EOPNOTSUPP);
     close_pair(ends);
     for (size_t nth = 1; nth <= 2; nth++) {
         mem_fail_nth(nth, 0);
-        assert_int_equal(tepal_conn_pair(&ends[0], &ends[1]), -ENOMEM);
+        assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), -ENOMEM);
         mem_fail_nth(0, 0);
     }
     (void)arg;
@@ -137,7 +137,7 @@ static int too_many(void *arg)
         assert_int_equal(n, 0);
         assert_int_equal(count_fds(), before);
     }
-    size_t n = 8; /* and the stream goes on */
+    size_t n = 8; /* and the connection goes on */
     assert_int_equal(tepal_conn_send_fds(ends[0], out, 1, "abc", 3), 0);
     assert_int_equal(tepal_conn_receive_fds(ends[1], buffer, 16, in, &n), 3);
     assert_int_equal(n, 1);
@@ -172,7 +172,7 @@ static int limited(void *arg)
     }
     for (int spare = 0; spare < 2; spare++) {
         struct rlimit limit = limit_fds(spare);
-        assert_int_equal(tepal_conn_pair(&more[0], &more[1]), -EMFILE);
+        assert_int_equal(tepal_conn_open_pair(&more[0], &more[1]), -EMFILE);
         put_limit_back(limit);
     }
     close_pair(ends);
@@ -220,10 +220,10 @@ static int passed_over(void *arg)
     assert_int_equal(buffer[0], 'y');
     assert_int_equal(n, 1);
     close(in[0]);
-    /* Descriptors that nobody receives go with the stream. */
+    /* Descriptors that nobody receives go with the connection. */
     assert_int_equal(tepal_conn_send_fds(ends[0], &out, 1, "z", 1), 0);
     close_pair(ends);
-    connect_streams(AF_INET, ends);
+    connect_conns(AF_INET, ends);
     assert_int_equal(tepal_conn_send_fds(ends[0], &out, 1, "z", 1), -EOPNOTSUPP);
     assert_int_equal(tepal_conn_receive_fds(ends[1], buffer, 64, in, &n), -EOPNOTSUPP);
     close_pair(ends);

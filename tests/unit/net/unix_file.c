@@ -39,8 +39,9 @@ struct holder {
 static int open_holder(struct holder *holder, bool datagrams, const char *name)
 {
     *holder = (struct holder){ 0 };
-    return datagrams ? tepal_udp_open(&holder->udp, &(tepal_udp_options){ .path = name })
-                     : tepal_listen(&holder->listener, &(tepal_listen_options){ .path = name });
+    return datagrams
+               ? tepal_udp_open(&holder->udp, &(tepal_udp_options){ .path = name })
+               : tepal_listener_open(&holder->listener, &(tepal_listener_options){ .path = name });
 }
 
 static void close_holder(struct holder *holder)

@@ -11,7 +11,7 @@ static tepal_conn *open_pair(int family, int *peer)
     int fds[2];
     connect_fds(family, fds);
     *peer = fds[1];
-    return open_stream(fds[0]);
+    return open_conn(fds[0]);
 }
 
 /* What has arrived at the peer, and no more. */
@@ -26,10 +26,10 @@ static void expect(int peer, const char *text)
 /* Counts system calls. */
 static int n_writes;
 
-static ssize_t count_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
+static ssize_t count_writev(struct tepal_conn *conn, const struct iovec *pieces, int n)
 {
     n_writes++;
-    return stream_socket_ops.writev(stream, pieces, n);
+    return conn_socket_ops.writev(conn, pieces, n);
 }
 
 /* --- Order ------------------------------------------------------------------------------------ */
@@ -37,27 +37,27 @@ static ssize_t count_writev(struct tepal_conn *stream, const struct iovec *piece
 static int collect(void *arg)
 {
     int peer;
-    tepal_conn *stream = open_pair(*(int *)arg, &peer);
-    struct stream_ops ops = stream_socket_ops;
+    tepal_conn *conn = open_pair(*(int *)arg, &peer);
+    struct conn_ops ops = conn_socket_ops;
     ops.writev = count_writev;
-    stream->ops = &ops;
+    conn->ops = &ops;
     n_writes = 0;
     for (int i = 0; i < 50; i++)
-        assert_int_equal(tepal_conn_put(stream, "a", 1), 0);
-    assert_int_equal(tepal_conn_printf(stream, "%d %s\n", 42, "b"), 0);
-    assert_int_equal(tepal_conn_printf(stream, "%s", ""), 0);
-    assert_int_equal(tepal_conn_put(stream, "", 0), 0);
-    assert_true(stream_has_unsent(stream));
+        assert_int_equal(tepal_conn_put(conn, "a", 1), 0);
+    assert_int_equal(tepal_conn_putf(conn, "%d %s\n", 42, "b"), 0);
+    assert_int_equal(tepal_conn_putf(conn, "%s", ""), 0);
+    assert_int_equal(tepal_conn_put(conn, "", 0), 0);
+    assert_true(conn_has_unsent(conn));
     expect(peer, "");
-    assert_int_equal(tepal_conn_drain(stream), 0);
+    assert_int_equal(tepal_conn_drain(conn), 0);
     assert_int_equal(n_writes, 1);
     expect(peer, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa42 b\n");
-    assert_false(stream_has_unsent(stream));
-    assert_null(stream->buffers->out.data); /* nothing is held by a stream that is drained */
-    assert_int_equal(tepal_conn_drain(stream), 0);
+    assert_false(conn_has_unsent(conn));
+    assert_null(conn->buffers->out.data); /* nothing is held by a connection that is drained */
+    assert_int_equal(tepal_conn_drain(conn), 0);
     assert_int_equal(n_writes, 1);
-    stream->ops = &stream_socket_ops;
-    tepal_conn_close(stream);
+    conn->ops = &conn_socket_ops;
+    tepal_conn_close(conn);
     close(peer);
     return 0;
 }
@@ -76,32 +76,32 @@ static int keep_order(void *arg)
     int file = mkstemp(name);
     unlink(name);
     assert_int_equal(write(file, "FILE", 4), 4);
-    tepal_conn *stream = open_pair(*(int *)arg, &peer);
-    assert_int_equal(tepal_conn_put(stream, "1", 1), 0);
-    assert_int_equal(tepal_conn_write(stream, "2", 1), 0);
+    tepal_conn *conn = open_pair(*(int *)arg, &peer);
+    assert_int_equal(tepal_conn_put(conn, "1", 1), 0);
+    assert_int_equal(tepal_conn_write(conn, "2", 1), 0);
     expect(peer, "12");
-    assert_int_equal(tepal_conn_put(stream, "3", 1), 0);
-    assert_int_equal(tepal_conn_writev(stream, &(tepal_bytes){ "4", 1 }, 1), 0);
+    assert_int_equal(tepal_conn_put(conn, "3", 1), 0);
+    assert_int_equal(tepal_conn_writev(conn, &(tepal_bytes){ "4", 1 }, 1), 0);
     expect(peer, "34");
-    assert_int_equal(tepal_conn_put(stream, "5", 1), 0);
-    assert_int_equal(tepal_conn_sendfile(stream, file, 0, 4), 0);
+    assert_int_equal(tepal_conn_put(conn, "5", 1), 0);
+    assert_int_equal(tepal_conn_sendfile(conn, file, 0, 4), 0);
     expect(peer, "5FILE");
-    assert_int_equal(tepal_conn_put(stream, "6", 1), 0);
-    assert_int_equal(tepal_conn_shutdown(stream), 0);
+    assert_int_equal(tepal_conn_put(conn, "6", 1), 0);
+    assert_int_equal(tepal_conn_shutdown(conn), 0);
     expect(peer, "6");
     char end;
     assert_int_equal(recv(peer, &end, 1, MSG_DONTWAIT), 0);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     close(peer);
-    stream = open_pair(*(int *)arg, &other);
-    assert_int_equal(tepal_conn_put(stream, "7", 1), 0);
-    tepal_conn_close(stream); /* as much as goes at once */
+    conn = open_pair(*(int *)arg, &other);
+    assert_int_equal(tepal_conn_put(conn, "7", 1), 0);
+    tepal_conn_close(conn); /* as much as goes at once */
     expect(other, "7");
     assert_int_equal(recv(other, &end, 1, MSG_DONTWAIT), 0);
     close(other);
-    stream = open_pair(*(int *)arg, &other);
-    assert_int_equal(tepal_conn_put(stream, "8", 1), 0);
-    tepal_conn_abort(stream); /* nothing, and for TCP no proper end either */
+    conn = open_pair(*(int *)arg, &other);
+    assert_int_equal(tepal_conn_put(conn, "8", 1), 0);
+    tepal_conn_abort(conn); /* nothing, and for TCP no proper end either */
     bool tcp = *(int *)arg == AF_INET;
     assert_int_equal(recv(other, &end, 1, MSG_DONTWAIT), tcp ? -1 : 0);
     if (tcp)
@@ -127,7 +127,7 @@ static char pattern(size_t i)
 }
 
 struct sink {
-    tepal_conn *stream;
+    tepal_conn *conn;
     size_t len; /* of what came */
     bool right;
 };
@@ -138,7 +138,7 @@ static int read_pattern(void *arg)
     char buffer[3000];
     ssize_t n;
     sink->right = true;
-    while ((n = tepal_conn_read(sink->stream, buffer, sizeof(buffer))) > 0)
+    while ((n = tepal_conn_read(sink->conn, buffer, sizeof(buffer))) > 0)
         for (ssize_t i = 0; i < n; i++)
             sink->right &= buffer[i] == pattern(sink->len++);
     return (int)n;
@@ -154,8 +154,8 @@ static int put_pattern(void *arg)
         tepal_conn *ends[2];
         struct sink sink = { 0 };
         size_t total = 0;
-        connect_streams(AF_UNIX, ends);
-        sink.stream = ends[1];
+        connect_conns(AF_UNIX, ends);
+        sink.conn = ends[1];
         tepal_group *group = tepal_group_new();
         assert_int_equal(tepal_spawn(group, read_pattern, &sink, NULL), 0);
         assert_int_equal(tepal_conn_set_max_output(ends[0], maxima[m]), 0);
@@ -165,7 +165,7 @@ static int put_pattern(void *arg)
             data[len] = '\0';
             bool text = i % 2 && !memchr(data, '\0', len);
             int rc =
-                text ? tepal_conn_printf(ends[0], "%s", data) : tepal_conn_put(ends[0], data, len);
+                text ? tepal_conn_putf(ends[0], "%s", data) : tepal_conn_put(ends[0], data, len);
             assert_int_equal(rc, 0);
             total += len;
             if (maxima[m] <= 50000)
@@ -191,11 +191,11 @@ static void any_size_through_any_buffer(void **state)
 }
 
 /* Fills what the system takes, so that nothing more goes. */
-static void fill_up(tepal_conn *stream)
+static void fill_up(tepal_conn *conn)
 {
     static char data[4096];
     struct iovec piece = { data, sizeof(data) };
-    while (stream->ops->writev(stream, &piece, 1) > 0)
+    while (conn->ops->writev(conn, &piece, 1) > 0)
         continue;
 }
 
@@ -216,19 +216,19 @@ static int high_water(void *arg)
     static char data[MAX + 1];
     for (size_t len = MAX - 1; len <= MAX + 1; len++) {
         int peer;
-        tepal_conn *stream = open_pair(AF_UNIX, &peer);
-        assert_int_equal(tepal_conn_set_max_output(stream, MAX), 0);
-        fill_up(stream);
-        int64_t before = tepal_deadline_in(20);
-        assert_int_equal(tepal_conn_put(stream, data, 1), 0);
-        assert_int_equal(tepal_conn_put(stream, data, len - 1), len <= MAX ? 0 : -ETIMEDOUT);
+        tepal_conn *conn = open_pair(AF_UNIX, &peer);
+        assert_int_equal(tepal_conn_set_max_output(conn, MAX), 0);
+        fill_up(conn);
+        int64_t before = tepal_deadline_in_ms(20);
+        assert_int_equal(tepal_conn_put(conn, data, 1), 0);
+        assert_int_equal(tepal_conn_put(conn, data, len - 1), len <= MAX ? 0 : -ETIMEDOUT);
         tepal_deadline_restore(before);
         /* What was put is still there, and of the piece that was refused nothing. */
         read_up(peer);
         settle();
-        assert_int_equal(tepal_conn_drain(stream), 0);
+        assert_int_equal(tepal_conn_drain(conn), 0);
         assert_int_equal(read_up(peer), len <= MAX ? len : 1);
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
         close(peer);
     }
     (void)arg;
@@ -256,7 +256,7 @@ static int put_for_ever(void *arg)
 static int printf_for_ever(void *arg)
 {
     int rc;
-    while ((rc = tepal_conn_printf(arg, "%1000d", 1)) == 0)
+    while ((rc = tepal_conn_putf(arg, "%1000d", 1)) == 0)
         continue;
     return rc;
 }
@@ -274,24 +274,24 @@ static int shutdown_once(void *arg)
 static int interrupt_all(void *arg)
 {
     int peer;
-    tepal_conn *stream = open_pair(*(int *)arg, &peer);
-    fill_up(stream);
-    expect_interruptible(put_for_ever, stream);
-    expect_interruptible(printf_for_ever, stream);
-    expect_interruptible(drain_once, stream);
-    expect_interruptible(shutdown_once, stream);
-    assert_int_equal(octets_len(&stream->buffers->out), 16000); /* all that was put, once */
-    for (size_t n = 0; stream_has_unsent(stream); n++) {
+    tepal_conn *conn = open_pair(*(int *)arg, &peer);
+    fill_up(conn);
+    expect_interruptible(put_for_ever, conn);
+    expect_interruptible(printf_for_ever, conn);
+    expect_interruptible(drain_once, conn);
+    expect_interruptible(shutdown_once, conn);
+    assert_int_equal(octets_len(&conn->buffers->out), 16000); /* all that was put, once */
+    for (size_t n = 0; conn_has_unsent(conn); n++) {
         read_up(peer);
         settle();
-        writer_flush_some(stream);
+        writer_flush_some(conn);
         assert_true(n < 1000);
     }
-    expect_refusal(put_for_ever, stream);
-    expect_refusal(printf_for_ever, stream);
-    expect_refusal(drain_once, stream);
-    assert_false(stream_has_unsent(stream));
-    tepal_conn_close(stream);
+    expect_refusal(put_for_ever, conn);
+    expect_refusal(printf_for_ever, conn);
+    expect_refusal(drain_once, conn);
+    assert_false(conn_has_unsent(conn));
+    tepal_conn_close(conn);
     close(peer);
     return 0;
 }
@@ -308,18 +308,18 @@ static int cut_in_two(void *arg)
 {
     static char large[4 << 20];
     int peer;
-    tepal_conn *stream = open_pair(AF_UNIX, &peer);
-    int64_t before = tepal_deadline_in(20);
-    assert_int_equal(tepal_conn_put(stream, large, sizeof(large)), -ETIMEDOUT);
+    tepal_conn *conn = open_pair(AF_UNIX, &peer);
+    int64_t before = tepal_deadline_in_ms(20);
+    assert_int_equal(tepal_conn_put(conn, large, sizeof(large)), -ETIMEDOUT);
     tepal_deadline_restore(before);
-    assert_int_equal(tepal_conn_put(stream, "x", 1), -EPIPE);
-    assert_int_equal(tepal_conn_printf(stream, "x"), -EPIPE);
-    assert_int_equal(tepal_conn_write(stream, "x", 1), -EPIPE);
-    assert_int_equal(tepal_conn_writev(stream, &(tepal_bytes){ "x", 1 }, 1), -EPIPE);
-    assert_int_equal(tepal_conn_sendfile(stream, 0, 0, 1), -EPIPE);
-    assert_int_equal(tepal_conn_drain(stream), -EPIPE);
-    assert_null(stream->buffers->out.data);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_put(conn, "x", 1), -EPIPE);
+    assert_int_equal(tepal_conn_putf(conn, "x"), -EPIPE);
+    assert_int_equal(tepal_conn_write(conn, "x", 1), -EPIPE);
+    assert_int_equal(tepal_conn_writev(conn, &(tepal_bytes){ "x", 1 }, 1), -EPIPE);
+    assert_int_equal(tepal_conn_sendfile(conn, 0, 0, 1), -EPIPE);
+    assert_int_equal(tepal_conn_drain(conn), -EPIPE);
+    assert_null(conn->buffers->out.data);
+    tepal_conn_close(conn);
     close(peer);
     (void)arg;
     return 0;
@@ -336,28 +336,28 @@ static void half_a_piece_ends_the_output(void **state)
 static int peer_goes(void *arg)
 {
     int peer;
-    tepal_conn *stream = open_pair(*(int *)arg, &peer);
-    assert_int_equal(tepal_conn_put(stream, "x", 1), 0);
+    tepal_conn *conn = open_pair(*(int *)arg, &peer);
+    assert_int_equal(tepal_conn_put(conn, "x", 1), 0);
     reset_fd(peer);
     settle();
-    int rc = tepal_conn_drain(stream);
+    int rc = tepal_conn_drain(conn);
     assert_true(rc == -EPIPE || rc == -ECONNRESET);
-    assert_int_equal(tepal_conn_drain(stream), rc);
-    assert_int_equal(tepal_conn_put(stream, "x", 1), rc);
-    assert_int_equal(tepal_conn_printf(stream, "x"), rc);
-    assert_int_equal(tepal_conn_write(stream, "x", 1), rc);
-    tepal_conn_close(stream);
-    stream = open_pair(*(int *)arg, &peer);
-    fill_up(stream);
+    assert_int_equal(tepal_conn_drain(conn), rc);
+    assert_int_equal(tepal_conn_put(conn, "x", 1), rc);
+    assert_int_equal(tepal_conn_putf(conn, "x"), rc);
+    assert_int_equal(tepal_conn_write(conn, "x", 1), rc);
+    tepal_conn_close(conn);
+    conn = open_pair(*(int *)arg, &peer);
+    fill_up(conn);
     tepal_group *group = tepal_group_new();
-    assert_int_equal(tepal_spawn(group, put_for_ever, stream, NULL), 0);
+    assert_int_equal(tepal_spawn(group, put_for_ever, conn, NULL), 0);
     settle();
     reset_fd(peer);
     rc = tepal_group_wait(group);
     assert_true(rc == -EPIPE || rc == -ECONNRESET);
-    assert_false(stream_has_unsent(stream));
+    assert_false(conn_has_unsent(conn));
     tepal_group_close(group);
-    tepal_conn_close(stream);
+    tepal_conn_close(conn);
     return 0;
 }
 
@@ -368,17 +368,17 @@ static void errors_are_sticky(void **state)
         assert_int_equal(run(peer_goes, &families[i]), 0);
 }
 
-static int put_something(tepal_conn *stream, int kind)
+static int put_something(tepal_conn *conn, int kind)
 {
     switch (kind) {
     case 0:
-        return tepal_conn_put(stream, block, 1000);
+        return tepal_conn_put(conn, block, 1000);
     case 1: /* through the buffer and past it */
-        return tepal_conn_put(stream, block, sizeof(block));
+        return tepal_conn_put(conn, block, sizeof(block));
     case 2:
-        return tepal_conn_printf(stream, "%1000d", 1);
+        return tepal_conn_putf(conn, "%1000d", 1);
     default: /* longer than the free part of the buffer */
-        return tepal_conn_printf(stream, "%16000d", 1);
+        return tepal_conn_putf(conn, "%16000d", 1);
     }
 }
 
@@ -390,20 +390,20 @@ static int short_of_memory(void *arg)
         bool failed = true;
         for (size_t nth = 1; failed; nth++) {
             int peer;
-            tepal_conn *stream = open_pair(AF_UNIX, &peer);
+            tepal_conn *conn = open_pair(AF_UNIX, &peer);
             block_pool_clear(&loop_current->buffers);
             mem_fail_nth(nth, 0);
-            int first = put_something(stream, 0), rc = put_something(stream, kind);
+            int first = put_something(conn, 0), rc = put_something(conn, kind);
             failed = mem_failures() > 0;
             mem_fail_nth(0, 0);
             size_t sizes[] = { 1000, sizeof(block), 1000, 16000 };
             if (first == 0 && rc == -ENOMEM)
-                rc = put_something(stream, kind);
+                rc = put_something(conn, kind);
             assert_int_equal(rc, 0);
-            assert_int_equal(tepal_conn_drain(stream), 0);
+            assert_int_equal(tepal_conn_drain(conn), 0);
             assert_int_equal(read_up(peer), (first < 0 ? 0 : 1000) + sizes[kind]);
             n_failed += failed;
-            tepal_conn_close(stream);
+            tepal_conn_close(conn);
             close(peer);
         }
     }

@@ -42,7 +42,7 @@ static tepal_res *work(tepal_req *req)
     int64_t ms = tepal_req_match_int(req, "ms");
     tepal_sleep_ms(ms);
     tepal_res *res = tepal_text(req, 201, "body");
-    tepal_res_header(res, "X-Out", "out \"quoted\"");
+    tepal_res_set_header(res, "X-Out", "out \"quoted\"");
     return res;
 }
 
@@ -57,7 +57,7 @@ static void serve(const char *format)
 {
     tepal_get(app, "/{ms:int}", work);
     tepal_get(app, "/stream", stream);
-    start(&(tepal_run_options){ .access_log_format = format, .access_log_fd = log_fd });
+    start(&(tepal_run_options){ .access_log.format = format, .access_log.fd = log_fd });
 }
 
 static void each_atom(void **state)
@@ -105,7 +105,7 @@ static void process_time_and_size(void **state)
     char expected[64];
     time_t before = time(NULL);
     serve("%P|%t|%O");
-    tepal_testreply *reply = get("/0");
+    tepal_test_reply *reply = get("/0");
     const char *line = lines();
     char *end;
     assert_int_equal(strtol(line, &end, 10), getpid());
@@ -123,8 +123,10 @@ static void the_default(void **state)
 {
     (void)state;
     serve("%a %t \"%r\" %s %b \"%{Referer}i\" \"%{User-Agent}i\"");
-    const char *const headers[] = { "Referer: http://a/", "User-Agent: test/1.0", NULL };
-    tepal_testclient_request(client, "GET", "/0", headers, NULL);
+    const tepal_pair headers[] = { { "Referer", "http://a/" },
+                                   { "User-Agent", "test/1.0" },
+                                   { 0 } };
+    tepal_test_send(client, "/0", &(tepal_fetch_options){ .headers = headers });
     const char *line = lines();
     assert_memory_equal(line, "127.0.0.1 [", 11);
     assert_string_equal(strchr(line, ']'),
@@ -194,9 +196,9 @@ static void every_response(void **state)
     ask("HEAD", "/0", NULL, NULL);
     get("/stream");
     get("/stream?broken");
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     say("GET /1000 HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_disconnect(client); /* gone before the answer: that is told, too */
+    tepal_test_disconnect(client); /* gone before the answer: that is told, too */
     say("GET /0 HTTP/1.0\r\n\r\n");
     assert_string_equal(lines(), "GET /none HTTP/1.1 404 14\nBAD 400 16\n"
                                  "HEAD /0 HTTP/1.1 201 0\nGET /stream HTTP/1.1 200 5\n"
@@ -234,10 +236,10 @@ static void refused_heads(void **state)
     }
     /* Limits. */
     tepal_get(app, "/{ms:int}", work);
-    start(&(tepal_run_options){ .access_log_format = "%r %s",
-                                .access_log_fd = log_fd,
-                                .max_head = 200,
-                                .max_request_line = 40 });
+    start(&(tepal_run_options){ .access_log.format = "%r %s",
+                                .access_log.fd = log_fd,
+                                .limits.max_head = 200,
+                                .limits.max_request_line = 40 });
     ask("GET", "/0",
         "X-Large: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -265,10 +267,10 @@ static void the_time_of_a_head(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         tepal_get(app, "/{ms:int}", work);
-        start(&(tepal_run_options){ .access_log_format =
+        start(&(tepal_run_options){ .access_log.format =
                                         "%a %r %s %b %Tf %{user-agent}i %{Content-Type}o %X",
-                                    .access_log_fd = log_fd,
-                                    .head_timeout_ms = 3000 });
+                                    .access_log.fd = log_fd,
+                                    .limits.head_timeout_ms = 3000 });
         say(rows[i].request);
         hear("GET");
         assert_string_equal(lines(), rows[i].line);
@@ -297,7 +299,7 @@ static tepal_res *big(tepal_req *req)
 {
     enum { SIZE = 8 * 1024 * 1024 };
     static char body[SIZE];
-    return tepal_data(req, 200, "text/plain", body, SIZE);
+    return lent(req, body, SIZE);
 }
 
 /* A client that leaves in the midst of it has not been sent all. */
@@ -329,7 +331,7 @@ static void off(void **state)
 {
     (void)state;
     tepal_get(app, "/{ms:int}", work);
-    start(&(tepal_run_options){ .access_log_fd = log_fd });
+    start(&(tepal_run_options){ .access_log.fd = log_fd });
     get("/0");
     assert_string_equal(lines(), "");
 }
@@ -338,7 +340,7 @@ static void unknown_atoms_are_told(void **state)
 {
     (void)state;
     serve("%x");
-    assert_non_null(strstr(logged(), "access_log_format: unknown atom at \"%x\""));
+    assert_non_null(strstr(logged(), "access_log.format: unknown atom at \"%x\""));
 }
 
 /* A log that cannot be written stops nothing. */
@@ -346,7 +348,7 @@ static void a_broken_log(void **state)
 {
     (void)state;
     tepal_get(app, "/{ms:int}", work);
-    start(&(tepal_run_options){ .access_log_format = "%s", .access_log_fd = 999 });
+    start(&(tepal_run_options){ .access_log.format = "%s", .access_log.fd = 999 });
     assert_int_equal(get("/0")->status, 201);
 }
 

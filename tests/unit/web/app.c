@@ -17,11 +17,12 @@ static int step(const char *name)
     return failing && strcmp(failing, name) == 0 ? -EIO : 0;
 }
 
-#define STEP(name)                \
-    static int name(tepal_app *a) \
-    {                             \
-        (void)a;                  \
-        return step(#name);       \
+#define STEP(name)                           \
+    static int name(tepal_app *a, void *arg) \
+    {                                        \
+        (void)a;                             \
+        (void)arg;                           \
+        return step(#name);                  \
     }
 
 STEP(enter1)
@@ -40,15 +41,15 @@ STEP(clean2)
 static void register_all(void)
 {
     story[0] = '\0';
-    tepal_on_startup(app, start1);
-    tepal_context(app, enter1, leave1);
-    tepal_context(app, enter2, leave2);
-    tepal_on_cleanup(app, clean1);
-    tepal_on_shutdown(app, shut1);
-    tepal_on_startup(app, start2);
-    tepal_context(app, enter3, leave3);
-    tepal_on_cleanup(app, clean2);
-    tepal_on_shutdown(app, shut2);
+    tepal_on_startup(app, start1, NULL);
+    tepal_context(app, enter1, leave1, NULL);
+    tepal_context(app, enter2, leave2, NULL);
+    tepal_on_cleanup(app, clean1, NULL);
+    tepal_on_shutdown(app, shut1, NULL);
+    tepal_on_startup(app, start2, NULL);
+    tepal_context(app, enter3, leave3, NULL);
+    tepal_on_cleanup(app, clean2, NULL);
+    tepal_on_shutdown(app, shut2, NULL);
 }
 
 static int reset(void **state)
@@ -60,7 +61,7 @@ static int reset(void **state)
 
 static void stop(void)
 {
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
 }
 
@@ -127,58 +128,61 @@ static void null_arguments(void **state)
 {
     (void)state;
     tepal_app_close(NULL);
-    assert_string_equal(tepal_app_error(NULL),
+    assert_string_equal(tepal_app_error_text(NULL),
                         "the application is NULL: none was made, or memory was short then");
     assert_int_equal(tepal_run(NULL, NULL), 1);
     assert_non_null(strstr(logged(), "cannot start: the application is NULL"));
     tepal_get(NULL, "/", ok);
-    tepal_use(NULL, NULL);
-    tepal_on_startup(NULL, start1);
-    tepal_context(NULL, enter1, leave1);
-    tepal_app_set(NULL, NULL, NULL);
+    tepal_use(NULL, NULL, NULL);
+    tepal_on_startup(NULL, start1, NULL);
+    tepal_context(NULL, enter1, leave1, NULL);
+    assert_int_equal(tepal_app_set_state(NULL, NULL, NULL), -ENOMEM);
     assert_null(tepal_app_state(NULL, NULL));
     assert_null(tepal_app_group(NULL));
     tepal_routes(NULL, NULL);
-    tepal_error_pages(NULL, NULL);
+    tepal_app_set_error_pages(NULL, NULL);
     tepal_app_stop(NULL);
-    assert_null(tepal_app_url(NULL));
-    assert_null(tepal_testclient_new(NULL, NULL));
-    tepal_testclient_close(NULL);
+    assert_null(tepal_app_url(NULL, 0));
+    assert_null(tepal_test_new(NULL, NULL));
+    tepal_test_close(NULL);
 
-    assert_null(tepal_app_error(app));
-    tepal_use(app, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_use: the middleware is NULL");
+    assert_null(tepal_app_error_text(app));
+    tepal_use(app, NULL, NULL);
+    assert_string_equal(tepal_app_error_text(app), "tepal_use: the middleware is NULL");
     again();
-    tepal_on_startup(app, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_on_startup: the hook is NULL");
+    tepal_on_startup(app, NULL, NULL);
+    assert_string_equal(tepal_app_error_text(app), "tepal_on_startup: the hook is NULL");
     again();
-    tepal_on_shutdown(app, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_on_shutdown: the hook is NULL");
+    tepal_on_shutdown(app, NULL, NULL);
+    assert_string_equal(tepal_app_error_text(app), "tepal_on_shutdown: the hook is NULL");
     again();
-    tepal_on_cleanup(app, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_on_cleanup: the hook is NULL");
+    tepal_on_cleanup(app, NULL, NULL);
+    assert_string_equal(tepal_app_error_text(app), "tepal_on_cleanup: the hook is NULL");
     again();
-    tepal_context(app, enter1, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_context: a hook is NULL");
+    tepal_context(app, enter1, NULL, NULL);
+    assert_string_equal(tepal_app_error_text(app), "tepal_context: a hook is NULL");
     assert_refused(NULL, "tepal_context: a hook is NULL");
     again();
     tepal_routes(app, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_routes: the table is NULL");
+    assert_string_equal(tepal_app_error_text(app), "tepal_routes: the table is NULL");
     again();
     tepal_routes(app, (const tepal_route[]){ { "GET", "/a", ok }, { NULL, "/b", ok }, { 0 } });
-    assert_string_equal(tepal_app_error(app), "tepal_routes: the method of a route is NULL: /b");
+    assert_string_equal(tepal_app_error_text(app),
+                        "tepal_routes: the method of a route is NULL: /b");
     again();
-    tepal_error_pages(app, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_error_pages: content_type is NULL");
+    tepal_app_set_error_pages(app, NULL);
+    assert_string_equal(tepal_app_error_text(app),
+                        "tepal_app_set_error_pages: content_type is NULL");
 }
 
 /* --- State ------------------------------------------------------------------------------------ */
 
 static const tepal_key A = { "a" }, B = { "b" }, same_name = { "a" };
 
-static int set_state(tepal_app *a)
+static int set_state(tepal_app *a, void *arg)
 {
-    tepal_app_set(a, &B, "from startup");
+    (void)arg;
+    tepal_app_set_state(a, &B, "from startup");
     return 0;
 }
 
@@ -186,22 +190,22 @@ static tepal_res *show_state(tepal_req *req)
 {
     const char *a = tepal_req_state(req, &A), *b = tepal_req_state(req, &B);
     const char *other = tepal_req_state(req, &same_name);
-    return tepal_text(req, 200, "%s, %s, %s", a ? a : "-", b ? b : "-", other ? other : "-");
+    return tepal_textf(req, 200, "%s, %s, %s", a ? a : "-", b ? b : "-", other ? other : "-");
 }
 
 static tepal_res *shadow_state(tepal_req *req)
 {
-    assert_int_equal(tepal_req_set(req, &A, "once"), 0);
-    assert_int_equal(tepal_req_set(req, &A, "of the request"), 0);
+    assert_int_equal(tepal_req_set_state(req, &A, "once"), 0);
+    assert_int_equal(tepal_req_set_state(req, &A, "of the request"), 0);
     return show_state(req);
 }
 
 static void state_of_app_and_request(void **state)
 {
     (void)state;
-    tepal_app_set(app, &A, "old");
-    tepal_app_set(app, &A, "of the app");
-    tepal_on_startup(app, set_state);
+    tepal_app_set_state(app, &A, "old");
+    tepal_app_set_state(app, &A, "of the app");
+    tepal_on_startup(app, set_state, NULL);
     tepal_get(app, "/", show_state);
     tepal_get(app, "/shadow", shadow_state);
     assert_null(tepal_app_state(app, &B));
@@ -232,17 +236,17 @@ static void late_table(void *arg)
 static void late_middleware(void *arg)
 {
     (void)arg;
-    tepal_use(app, through);
+    tepal_use(app, through, NULL);
 }
 static void late_hook(void *arg)
 {
     (void)arg;
-    tepal_on_startup(app, start1);
+    tepal_on_startup(app, start1, NULL);
 }
 static void late_context(void *arg)
 {
     (void)arg;
-    tepal_context(app, enter1, leave1);
+    tepal_context(app, enter1, leave1, NULL);
 }
 static void early_close(void *arg)
 {
@@ -253,7 +257,7 @@ static void second_client(void *arg)
 {
     (void)arg;
     loop_current = NULL;
-    tepal_testclient_new(app, NULL);
+    tepal_test_new(app, NULL);
 }
 
 static void registration_after_the_start(void **state)
@@ -296,7 +300,7 @@ static void state_of_closed(void *arg)
 static void set_of_closed(void *arg)
 {
     (void)arg;
-    tepal_app_set(gone, &A, arg);
+    tepal_app_set_state(gone, &A, arg);
 }
 
 /* An application that tepal_run() has closed, as a program has it after its first tepal_run(). */
@@ -311,16 +315,16 @@ static void a_closed_application(void **state)
     log_forget();
     assert_int_equal(tepal_run(gone, NULL), 1);
     assert_non_null(strstr(logged(), says));
-    assert_string_equal(tepal_app_error(gone), says);
-    assert_null(tepal_testclient_new(gone, NULL));
-    assert_null(tepal_app_url(gone));
+    assert_string_equal(tepal_app_error_text(gone), says);
+    assert_null(tepal_test_new(gone, NULL));
+    assert_null(tepal_app_url(gone, 0));
     char *args[] = { (char[]){ "program" }, (char[]){ "--nonsense" }, NULL };
     assert_int_equal(tepal_run_args(gone, 1, args, NULL), 1);
     assert_misuse(route_of_closed, NULL, "tepal_get: the application has been closed");
     assert_misuse(close_closed, NULL, "tepal_app_close: the application has been closed");
     assert_misuse(stop_closed, NULL, "tepal_app_stop: the application has been closed");
     assert_misuse(state_of_closed, NULL, "tepal_app_state: the application has been closed");
-    assert_misuse(set_of_closed, NULL, "tepal_app_set: the application has been closed");
+    assert_misuse(set_of_closed, NULL, "tepal_app_set_state: the application has been closed");
     gone = NULL;
 }
 
@@ -364,8 +368,9 @@ static int tick(void *arg)
     return ended_with = rc;
 }
 
-static int spawn_tick(tepal_app *a)
+static int spawn_tick(tepal_app *a, void *arg)
 {
+    (void)arg;
     step("enter");
     return tepal_spawn(tepal_app_group(a), tick, NULL, NULL);
 }
@@ -373,23 +378,23 @@ static int spawn_tick(tepal_app *a)
 static tepal_res *spawn_from_request(tepal_req *req)
 {
     int rc = tepal_spawn(tepal_app_group(tepal_req_app(req)), tick, NULL, NULL);
-    return tepal_text(req, 200, "%d", rc);
+    return tepal_textf(req, 200, "%d", rc);
 }
 
 static void background_group(void **state)
 {
     (void)state;
     ticks = ended_with = 0;
-    tepal_context(app, spawn_tick, leave1);
-    tepal_on_shutdown(app, shut1);
-    tepal_on_cleanup(app, clean1);
+    tepal_context(app, spawn_tick, leave1, NULL);
+    tepal_on_shutdown(app, shut1, NULL);
+    tepal_on_cleanup(app, clean1, NULL);
     tepal_get(app, "/", spawn_from_request);
     assert_null(tepal_app_group(app));
     start(NULL);
-    tepal_testclient_advance(client, 5500);
+    tepal_test_advance(client, 5500);
     assert_int_equal(ticks, 5);
     assert_reply(get("/"), 200, "0");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     assert_int_equal(ticks, 9);
     stop();
     assert_int_equal(ended_with, -ECANCELED);
@@ -405,8 +410,9 @@ static int fail_later(void *arg)
     return rc < 0 ? rc : -EIO;
 }
 
-static int spawn_failing(tepal_app *a)
+static int spawn_failing(tepal_app *a, void *arg)
 {
+    (void)arg;
     tepal_spawn_options options = { .name = "sync" };
     int rc = tepal_spawn(tepal_app_group(a), fail_later, NULL, &options);
     return rc < 0 ? rc : tepal_spawn(tepal_app_group(a), tick, NULL, NULL);
@@ -415,12 +421,12 @@ static int spawn_failing(tepal_app *a)
 static void background_failures(void **state)
 {
     (void)state;
-    tepal_on_startup(app, spawn_failing);
+    tepal_on_startup(app, spawn_failing, NULL);
     start(NULL);
     log_forget();
-    tepal_testclient_advance(client, 500);
+    tepal_test_advance(client, 500);
     assert_null(strstr(logged(), "failed"));
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_non_null(strstr(logged(), "task \"sync\" failed: "));
     log_forget();
     stop(); /* the other one was cancelled */
@@ -431,8 +437,8 @@ static void background_failures(void **state)
 static void background_group_of_a_failed_start(void **state)
 {
     (void)state;
-    tepal_context(app, spawn_tick, leave1);
-    tepal_on_startup(app, start1);
+    tepal_context(app, spawn_tick, leave1, NULL);
+    tepal_on_startup(app, start1, NULL);
     failing = "start1";
     assert_refused(NULL, "startup hook 1 failed");
     assert_string_equal(story, "enter start1 background-ended leave1");
@@ -455,7 +461,7 @@ static int keep_url(void *arg)
 {
     (void)arg;
     tepal_sleep_ms(0);
-    snprintf(url, sizeof(url), "%s", tepal_app_url(app) ? tepal_app_url(app) : "-");
+    snprintf(url, sizeof(url), "%s", tepal_app_url(app, 0) ? tepal_app_url(app, 0) : "-");
     return 0;
 }
 
@@ -475,24 +481,25 @@ static void stopping(void **state)
 {
     (void)state;
     register_all();
-    assert_null(tepal_app_url(app));
+    assert_null(tepal_app_url(app, 0));
     tepal_app_stop(app); /* not served: nothing to do */
     tepal_run_options options = { .host = "127.0.0.1",
                                   .port = TEPAL_ANY_PORT,
-                                  .no_access_log = true };
+                                  .access_log.off = true };
     assert_int_equal(tepal_main(serve_until_stopped, &options), 0);
     assert_string_equal(story,
                         "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
                         "clean1 clean2");
     assert_memory_equal(url, "http://127.0.0.1:", 17);
-    assert_null(tepal_app_url(app));
-    options = (tepal_run_options){ .path = "@tepal-unit-app", .no_access_log = true };
+    assert_null(tepal_app_url(app, 0));
+    options = (tepal_run_options){ .path = "@tepal-unit-app", .access_log.off = true };
     assert_int_equal(tepal_main(serve_until_stopped, &options), 0);
     assert_string_equal(url, "unix:@tepal-unit-app");
 }
 
-static int stop_at_startup(tepal_app *a)
+static int stop_at_startup(tepal_app *a, void *arg)
 {
+    (void)arg;
     tepal_app_stop(a);
     return 0;
 }
@@ -505,8 +512,8 @@ static int serve(void *arg)
 static void stopped_by_a_hook(void **state)
 {
     (void)state;
-    tepal_on_startup(app, stop_at_startup);
-    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    tepal_on_startup(app, stop_at_startup, NULL);
+    tepal_run_options options = { .path = "@tepal-unit-app", .access_log.off = true };
     assert_int_equal(tepal_main(serve, &options), 0);
 }
 
@@ -514,7 +521,7 @@ static void cannot_listen(void **state)
 {
     (void)state;
     register_all();
-    tepal_run_options options = { .path = "/nonexistent/socket", .no_access_log = true };
+    tepal_run_options options = { .path = "/nonexistent/socket", .access_log.off = true };
     assert_int_equal(tepal_main(serve, &options), -ENOENT);
     assert_string_equal(story,
                         "enter1 enter2 enter3 start1 start2 shut1 shut2 leave3 leave2 leave1 "
@@ -522,8 +529,9 @@ static void cannot_listen(void **state)
     assert_non_null(strstr(logged(), "cannot listen on /nonexistent/socket"));
 }
 
-static int slow_shutdown(tepal_app *a)
+static int slow_shutdown(tepal_app *a, void *arg)
 {
+    (void)arg;
     (void)a;
     return tepal_sleep_ms(20);
 }
@@ -553,8 +561,8 @@ static void cancelled_twice(void **state)
 {
     (void)state;
     register_all();
-    tepal_on_shutdown(app, slow_shutdown);
-    tepal_run_options options = { .path = "@tepal-unit-app", .no_access_log = true };
+    tepal_on_shutdown(app, slow_shutdown, NULL);
+    tepal_run_options options = { .path = "@tepal-unit-app", .access_log.off = true };
     serve_task_result = 1;
     assert_int_equal(tepal_main(cancel_twice, &options), 0);
     assert_int_equal(serve_task_result, 0);
@@ -572,27 +580,28 @@ static void memory_shortage(void **state)
         mem_fail_nth(n, 0);
         app = tepal_app_new();
         tepal_get(app, "/{x:int}", ok);
-        tepal_use(app, through);
-        tepal_on_startup(app, start1);
-        tepal_context(app, enter1, leave1);
-        tepal_app_set(app, &A, "a");
+        tepal_use(app, through, NULL);
+        tepal_on_startup(app, start1, NULL);
+        tepal_context(app, enter1, leave1, NULL);
+        int rc = tepal_app_set_state(app, &A, "a");
+        assert_true(rc == 0 || (rc == -ENOMEM && mem_failures() + !app > 0));
         size_t failures_so_far = mem_failures();
         mem_fail_nth(0, 0);
         if (failures_so_far == 0)
             break;
-        assert_string_equal(tepal_app_error(app),
+        assert_string_equal(tepal_app_error_text(app),
                             app ? "out of memory"
                                 : "the application is NULL: none was made, or memory was short "
                                   "then");
-        assert_null(tepal_testclient_new(app, NULL));
+        assert_null(tepal_test_new(app, NULL));
         tepal_app_close(app);
         app = NULL;
     }
-    assert_null(tepal_app_error(app));
+    assert_null(tepal_app_error_text(app));
     /* Starting: either it says that it could not, or it works. */
     for (size_t n = 1;; n++) {
         mem_fail_nth(n, 0);
-        client = tepal_testclient_new(app, NULL);
+        client = tepal_test_new(app, NULL);
         bool failed = mem_failures() > 0;
         mem_fail_nth(0, 0);
         assert_true(client || failed);

@@ -60,7 +60,7 @@ static void close_all(void)
 /* How many requests the task has served before: a count that a new task begins anew. */
 static tepal_res *count(tepal_req *req)
 {
-    return tepal_text(req, 200, "%u", loop_current->current->n_unwaited++);
+    return tepal_textf(req, 200, "%u", loop_current->current->n_unwaited++);
 }
 
 static tepal_res *slow(tepal_req *req)
@@ -103,7 +103,7 @@ static void who_waits_keeps_it(void **state)
     inspect_name(CONTAINER_OF(loop_current->tasks.next, struct tepal_task, in_loop), name,
                  sizeof(name));
     assert_non_null(strstr(name, "GET /slow"));
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_answer(1, "1");
     close_all();
 }
@@ -126,29 +126,29 @@ static const tepal_key key;
 
 static tepal_res *leave_local(tepal_req *req)
 {
-    tepal_res *res = tepal_text(req, 200, "%s", tepal_local_get(&key) ? "set" : "none");
-    tepal_local_set(&key, (void *)(uintptr_t)&key);
+    tepal_res *res = tepal_text(req, 200, tepal_task_local(&key) ? "set" : "none");
+    tepal_task_set_local(&key, (void *)(uintptr_t)&key);
     return res;
 }
 
 static void shorten(void *arg)
 {
     (void)arg;
-    tepal_deadline_in(10);
+    tepal_deadline_in_ms(10);
 }
 
 static tepal_res *leave_deadline(tepal_req *req)
 {
     bool none = loop_current->current->deadline == TEPAL_NEVER;
     tepal_req_defer(req, shorten, NULL);
-    return tepal_text(req, 200, "%s", none ? "none" : "set");
+    return tepal_text(req, 200, none ? "none" : "set");
 }
 
 static tepal_res *leave_cancelled(tepal_req *req)
 {
     bool cancelled = tepal_is_cancelled();
     task_cancel(loop_current->current);
-    return tepal_text(req, 200, "%s", cancelled ? "set" : "none");
+    return tepal_text(req, 200, cancelled ? "set" : "none");
 }
 
 static void nothing_is_left_to_the_next(void **state)

@@ -34,7 +34,7 @@ static tepal_res *echo(tepal_req *req)
 static tepal_res *echo_text(tepal_req *req)
 {
     const char *text = tepal_req_text(req);
-    return text ? tepal_text(req, 200, "%s", text) : NULL;
+    return text ? tepal_text(req, 200, text) : NULL;
 }
 
 static tepal_res *echo_json(tepal_req *req)
@@ -140,7 +140,7 @@ static void large_bodies(void **state)
         n += sprintf(text + n, "Content-Length: %d\r\n\r\n", LEN);
         say_octets(text, (size_t)n);
         say_octets(body, LEN);
-        tepal_testreply *reply = hear("POST");
+        tepal_test_reply *reply = hear("POST");
         assert_int_equal(reply->body.len, LEN);
         assert_memory_equal(reply->body.data, body, LEN);
         n = sprintf(text, head, i ? "pieces" : "body");
@@ -163,18 +163,18 @@ static void limits(void **state)
                                   { "POST", "/big", echo, .max_body = TEPAL_UNLIMITED },
                                   { 0 } };
     tepal_routes(app, small);
-    start(&(tepal_run_options){ .max_body = 10 });
+    start(&(tepal_run_options){ .limits.max_body = 10 });
     for (int chunked = 0; chunked < 2; chunked++) {
         assert_reply(talk(request("body", "123456789", chunked)), 200, "123456789");
         assert_reply(talk(request("body", "1234567890", chunked)), 200, "1234567890");
         assert_reply(talk(request("body", "12345678901", chunked)), 413,
                      "413 Content Too Large: body too large\n");
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         assert_reply(talk(request("json", "[1,2,3,4,5,6]", chunked)), 413, NULL);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         assert_reply(talk(request("small", "12345", chunked)), 200, "12345");
         assert_reply(talk(request("small", "123456", chunked)), 413, NULL);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         assert_reply(talk(request("big", "12345678901", chunked)), 200, "12345678901");
         /* The pieces are the handler's own business. */
         assert_reply(talk(request("pieces", "12345678901", chunked)), 200, "12345678901");
@@ -188,16 +188,17 @@ static void request_memory(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .max_request_memory = 64 * 1024, .max_body = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024,
+                                .limits.max_body = TEPAL_UNLIMITED });
     char *body = octets(100000), text[256];
     for (int chunked = 0; chunked < 2; chunked++) {
         int n = sprintf(text, head, "body");
         n += sprintf(text + n, chunked ? "Transfer-Encoding: chunked\r\n\r\n186a0\r\n"
                                        : "Content-Length: 100000\r\n\r\n");
         say_octets(text, (size_t)n);
-        tepal_testclient_send(client, body, 100000);
+        tepal_test_write(client, body, 100000);
         assert_reply(hear("POST"), 413, NULL);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
     free(body);
 }
@@ -226,7 +227,7 @@ static void json_bodies(void **state)
     (void)state;
     char text[3000];
     register_echoes();
-    start(&(tepal_run_options){ .max_json_depth = 20 });
+    start(&(tepal_run_options){ .limits.max_json_depth = 20 });
     static const char *const good[] = {
         "1", "\"a\"", "null", "[]", "{}", "[\"[[[{{{\\\"[[\"]", "{\"a\":{\"b\":[true,false,1.5]}}"
     };
@@ -255,7 +256,7 @@ static void json_bodies(void **state)
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
         assert_reply(talk(request("json", good[i], i % 2)), 200, good[i]);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-        tepal_testreply *reply = talk(request("json", bad[i], i % 2));
+        tepal_test_reply *reply = talk(request("json", bad[i], i % 2));
         if (reply->status != 400)
             print_error("%s\n", bad[i]);
         assert_reply(reply, 400, NULL);
@@ -299,13 +300,13 @@ static void client_goes(void **state)
     for (int chunked = 0; chunked < 2; chunked++) {
         const char *text = request("x", "hello", chunked);
         say_octets(text, strlen(text) - 4);
-        tepal_testclient_shutdown(client); /* it still listens */
-        tepal_testreply *reply = hear("POST");
+        tepal_test_shutdown(client); /* it still listens */
+        tepal_test_reply *reply = hear("POST");
         assert_reply(reply, 400, NULL);
         assert_true(reply->closed);
         assert_int_equal(last_error, TEPAL_ECLOSED);
         say_octets(text, strlen(text) - 4);
-        tepal_testclient_disconnect(client); /* it is gone altogether */
+        tepal_test_disconnect(client); /* it is gone altogether */
         assert_true(last_error == TEPAL_ECLOSED || last_error == -ECANCELED);
     }
 }
@@ -331,7 +332,7 @@ static void bad_chunks(void **state)
             strcat(text, bad[i]);
             strcat(text, "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
             say(text);
-            tepal_testreply *reply = hear("POST");
+            tepal_test_reply *reply = hear("POST");
             assert_reply(reply, which ? 200 : 400, NULL);
             assert_field(reply, "Connection", "close");
             assert_true(reply->closed);
@@ -343,21 +344,22 @@ static void silence(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .body_timeout_ms = 5000, .min_body_rate = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.body_timeout_ms = 5000,
+                                .limits.min_body_rate = TEPAL_UNLIMITED });
     for (int chunked = 0; chunked < 2; chunked++) {
         const char *text = request("body", "hello", chunked);
         size_t len = strlen(text);
         say_octets(text, len - 5);
         for (int i = 5; i > 1; i--) { /* each octet in time */
-            tepal_testclient_advance(client, 4000);
+            tepal_test_advance(client, 4000);
             say_octets(text + len - i, 1);
         }
-        tepal_testclient_advance(client, 4999);
+        tepal_test_advance(client, 4999);
         say_octets(text + len - 1, 1);
         assert_reply(hear("POST"), 200, "hello");
         say_octets(text, len - 1);
         int64_t before = loop_current->now;
-        tepal_testreply *reply = hear("POST");
+        tepal_test_reply *reply = hear("POST");
         assert_reply(reply, 408, "408 Request Timeout\n");
         assert_field(reply, "Connection", "close");
         assert_int_equal(loop_current->now - before, 5000);
@@ -375,8 +377,8 @@ static tepal_res *read_twice(tepal_req *req)
     tepal_bytes piece, none;
     int rc = tepal_req_read(req, &piece), end = tepal_req_read(req, &none);
     bool same = first == second && text == first->data && json;
-    return tepal_text(req, 200, "%s %d %.*s %d %zu", same ? "same" : "different", rc,
-                      (int)piece.len, piece.data, end, none.len);
+    return tepal_textf(req, 200, "%s %d %.*s %d %zu", same ? "same" : "different", rc,
+                       (int)piece.len, piece.data, end, none.len);
 }
 
 static tepal_res *read_piece_then_all(tepal_req *req)
@@ -403,7 +405,7 @@ static void unread(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .max_unread_body = 1000 });
+    start(&(tepal_run_options){ .limits.max_unread_body = 1000 });
     static const struct {
         int len;
         bool kept;
@@ -414,7 +416,7 @@ static void unread(void **state)
         int n = sprintf(text, head, "none");
         n += sprintf(text + n, "Content-Length: %d\r\n\r\n", rows[i].len);
         say_octets(text, (size_t)n);
-        tepal_testreply *reply = hear("POST");
+        tepal_test_reply *reply = hear("POST");
         assert_reply(reply, 200, "ok");
         assert_field(reply, "Connection", rows[i].kept ? NULL : "close");
         assert_int_equal(reply->closed, !rows[i].kept);
@@ -422,12 +424,12 @@ static void unread(void **state)
             say_octets(body, (size_t)rows[i].len);
             assert_reply(talk(request("body", "next", false)), 200, "next");
         }
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         /* It is there already: then it costs nothing. */
         n += sprintf(text + n, "%.*s", rows[i].len, body);
         say_octets(text, (size_t)n);
         assert_field(hear("POST"), "Connection", NULL);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
     /* Chunked, so that nobody knows: it is read up to the limit, and then closed. */
     sprintf(text, head, "none");
@@ -452,15 +454,15 @@ static void unread_and_slow(void **state)
 {
     (void)state;
     register_echoes();
-    start(&(tepal_run_options){ .lingering_timeout_ms = 3000 });
+    start(&(tepal_run_options){ .limits.lingering_timeout_ms = 3000 });
     say("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
     assert_reply(hear("POST"), 200, "ok");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     say("a");
-    tepal_testclient_advance(client, 900);
+    tepal_test_advance(client, 900);
     say("b");
     assert_int_equal(loop_current->n_tasks, 1);
-    tepal_testclient_advance(client, 101);
+    tepal_test_advance(client, 101);
     assert_int_equal(loop_current->n_tasks, 0);
     assert_gone();
 }
@@ -479,7 +481,7 @@ static void continue_(void **state)
     /* Asked for: the 100 comes at once, and the answer behind it. */
     say(text);
     say("hello");
-    tepal_testreply *reply = hear("POST");
+    tepal_test_reply *reply = hear("POST");
     assert_reply(reply, 200, "hello");
     assert_memory_equal(reply->raw.data, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", 42);
     /* The body is there already: no 100. */
@@ -523,7 +525,7 @@ static tepal_res *begin_then_read(tepal_req *req)
     int rc = tepal_writef(res, "begun:");
     while (rc == 0 && (rc = tepal_req_read(req, &piece)) > 0)
         rc = tepal_write(res, piece.data, piece.len);
-    tepal_writef(res, ":%s", tepal_error_name(rc));
+    tepal_writef(res, ":%s", tepal_code_name(rc));
     return res;
 }
 
@@ -531,14 +533,14 @@ static void both_ways_at_once(void **state)
 {
     (void)state;
     tepal_post(app, "/x", begin_then_read);
-    start(&(tepal_run_options){ .max_unread_body = 3, .body_timeout_ms = 1000 });
+    start(&(tepal_run_options){ .limits.max_unread_body = 3, .limits.body_timeout_ms = 1000 });
     for (int chunked = 0; chunked < 2; chunked++) {
         const char *text = request("x", "hello world", chunked);
         each_split_of(text, "begun:hello world:0");
     }
     /* No 100 in the middle of it; a client that waits for one gets the answer instead. */
     say("POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-    tepal_testreply *reply = hear("POST");
+    tepal_test_reply *reply = hear("POST");
     assert_reply(reply, 200, "begun::ETIMEDOUT");
     assert_memory_equal(reply->raw.data, "HTTP/1.1 200 OK\r\n", 17);
     assert_true(reply->closed);
@@ -591,12 +593,12 @@ static void no_100_into_a_response(void **state)
         say(text);
         if (*rows[i].later)
             say(rows[i].later);
-        tepal_testreply *reply = hear("POST");
+        tepal_test_reply *reply = hear("POST");
         assert_reply(reply, 200, rows[i].body);
         const char *interim = strstr(reply->raw.data, "100 Continue");
         assert_true(rows[i].interim ? interim == reply->raw.data + 9 : !interim);
         assert_int_equal(reply->closed, rows[i].closes);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
 }
 

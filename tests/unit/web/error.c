@@ -9,7 +9,7 @@ static tepal_res *make_error(tepal_req *req)
     if (!message)
         message = tepal_req_header(req, "M");
     int status = (int)tepal_req_match_int(req, "status");
-    return message ? tepal_error(req, status, "%s", message) : tepal_error(req, status, NULL);
+    return message ? tepal_error(req, status, message) : tepal_error(req, status, NULL);
 }
 
 static void error_pages(void **state)
@@ -40,8 +40,8 @@ static void error_pages(void **state)
     tepal_get(app, "/{status:int}", make_error);
     start(NULL);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        tepal_testreply *reply = ask("GET", "/404", rows[i].accept, NULL);
-        if (strcmp(tepal_testreply_header(reply, "Content-Type"), rows[i].type) != 0)
+        tepal_test_reply *reply = ask("GET", "/404", rows[i].accept, NULL);
+        if (strcmp(tepal_test_header(reply, "Content-Type"), rows[i].type) != 0)
             print_error("%s\n", rows[i].accept);
         assert_field(reply, "Content-Type", rows[i].type);
     }
@@ -63,15 +63,15 @@ static void error_pages(void **state)
 static void preferred_error_pages(void **state)
 {
     (void)state;
-    tepal_error_pages(app, "application/json");
+    tepal_app_set_error_pages(app, "application/json");
     start(NULL);
     assert_reply(get("/none"), 404, "{\"status\":404,\"error\":\"Not Found\"}");
     assert_reply(ask("GET", "/none", "Accept: */*", NULL), 404,
                  "{\"status\":404,\"error\":\"Not Found\"}");
     assert_reply(ask("GET", "/none", "Accept: text/plain", NULL), 404, "404 Not Found\n");
     again();
-    tepal_error_pages(app, "text/xml");
-    assert_refused(NULL, "tepal_error_pages: no pages are made of type text/xml");
+    tepal_app_set_error_pages(app, "text/xml");
+    assert_refused(NULL, "tepal_app_set_error_pages: no pages are made of type text/xml");
 }
 
 static int failure;
@@ -119,7 +119,7 @@ static void failures(void **state)
 
 static tepal_res *escape(tepal_req *req)
 {
-    return tepal_html(req, 200, "%s", tepal_html_escape(req, "a<b>&\"'\xc3\xa9"));
+    return tepal_html(req, 200, tepal_html_escape(req, "a<b>&\"'\xc3\xa9"));
 }
 
 static void html_escape(void **state)

@@ -27,10 +27,10 @@ static int nap(void *arg)
 static tepal_res *middleware(tepal_req *req, tepal_next *next)
 {
     static const tepal_key key = { "key" };
-    tepal_req_set(req, &key, big);
+    tepal_req_set_state(req, &key, big);
     tepal_res *res = tepal_next_call(next, req);
-    tepal_res_header(res, "X-Middleware", "%s", tepal_req_path(req) ? tepal_req_path(req) : "-");
-    tepal_res_cookie(res, "name", "value", NULL);
+    tepal_res_set_header(res, "X-Middleware", tepal_req_path(req) ? tepal_req_path(req) : "-");
+    tepal_res_set_cookie(res, "name", "value", NULL);
     return res;
 }
 
@@ -48,20 +48,20 @@ static tepal_res *everything(tepal_req *req)
     tepal_req_content_type(req);
     tepal_req_remote(req);
     tepal_req_host(req);
-    tepal_req_url(req, "everything", "id", "1", "name", "n", NULL);
+    tepal_req_url(req, "everything", (tepal_pair[]){ { "id", "1" }, { "name", "n" }, { 0 } });
     tepal_html_escape(req, "<>");
     char *room = tepal_req_alloc(req, 50000);
     if (!json || !cookie || !query || !room)
         return tepal_req_match_int(req, "id") % 2 ? NULL : tepal_fail(req, tepal_req_error(req));
     const char *kind = tepal_req_match(req, "name");
     if (strcmp(kind, "big") == 0)
-        return tepal_data(req, 200, "text/plain", big, BIG);
+        return lent(req, big, BIG);
     if (strcmp(kind, "jsonf") == 0)
         return tepal_jsonf(req, 200, "{s:s#,s:o}", "big", big, 5000, "json", json_incref(json));
     if (strcmp(kind, "json") == 0)
         return tepal_json(req, 200, json_incref(json));
     if (strcmp(kind, "text") == 0)
-        return tepal_text(req, 200, "%s", big);
+        return tepal_text(req, 200, big);
     tepal_res *res = tepal_stream(req, 200, "text/plain");
     int rc = tepal_writef(res, "%s", big);
     if (rc == 0)
@@ -99,14 +99,14 @@ static void make_request(int id, const char *kind, bool chunked)
 static bool attempt(size_t n, bool sticky)
 {
     size_t len = strlen(request);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     mem_fail_nth(n, sticky);
-    int rc = tepal_testclient_send(client, request, 30);
+    int rc = tepal_test_write(client, request, 30);
     if (rc == 0)
-        rc = tepal_testclient_send(client, request + 30, len - 30 - 100);
+        rc = tepal_test_write(client, request + 30, len - 30 - 100);
     if (rc == 0)
-        tepal_testclient_send(client, request + len - 100, 100);
-    tepal_testreply *reply = tepal_testclient_receive(client, "POST");
+        tepal_test_write(client, request + len - 100, 100);
+    tepal_test_reply *reply = tepal_test_receive(client, "POST");
     bool failed = mem_failures() > 0;
     mem_fail_nth(0, 0);
     if (!failed)
@@ -114,7 +114,7 @@ static bool attempt(size_t n, bool sticky)
     else if (reply && reply->status != 0)
         assert_true(reply->status == 200 || reply->status == 400 || reply->status == 413 ||
                     reply->status >= 500);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_int_equal(app->server->n_connections, 0);
     assert_int_equal(loop_current->n_tasks, 0);
     assert_int_equal(n_called, n_deferred);
@@ -127,10 +127,10 @@ static void serve(void)
         { "POST", "/every/{id:int}/{name:[a-z]+}", everything, .name = "everything" }, { 0 }
     };
     tepal_routes(app, table);
-    tepal_use(app, middleware);
+    tepal_use(app, middleware, NULL);
     tepal_get(app, "/", ok);
-    start(&(tepal_run_options){ .access_log_format = "%a %t %r %s %{X-Twice}i %{Cookie}o",
-                                .access_log_fd = 999 });
+    start(&(tepal_run_options){ .access_log.format = "%a %t %r %s %{X-Twice}i %{Cookie}o",
+                                .access_log.fd = 999 });
 }
 
 static void fail_each(bool sticky)
@@ -174,12 +174,12 @@ static void connecting(void **state)
     tepal_get(app, "/", ok);
     start(NULL);
     for (size_t n = 1; n < 30; n++) {
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         block_pool_clear(&loop_current->buffers); /* so that they have to be taken anew */
         block_pool_clear(&loop_current->chunks);
         mem_fail_nth(n, 0);
-        tepal_testclient_send(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
-        tepal_testreply *reply = tepal_testclient_receive(client, "GET");
+        tepal_test_write(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+        tepal_test_reply *reply = tepal_test_receive(client, "GET");
         bool failed = mem_failures() > 0;
         mem_fail_nth(0, 0);
         if (!failed) {

@@ -69,8 +69,9 @@ static int hold_mutex(void *arg)
     return 0;
 }
 
-static int hold(tepal_app *a)
+static int hold(tepal_app *a, void *arg)
 {
+    (void)arg;
     return tepal_spawn(tepal_app_group(a), hold_mutex, NULL, NULL);
 }
 
@@ -82,7 +83,7 @@ static void ends_every_wait(void **state)
     static const char *const kinds[] = { "sleep", "event", "mutex", "channel", "group" };
     channel = tepal_channel_new(sizeof(void *), 1);
     tepal_any(app, "/{what}", waits);
-    tepal_on_startup(app, hold);
+    tepal_on_startup(app, hold, NULL);
     start(NULL);
     for (size_t i = 0; i < 4 * sizeof(kinds) / sizeof(*kinds); i++) {
         char text[200];
@@ -93,12 +94,12 @@ static void ends_every_wait(void **state)
         say(text);
         assert_int_equal(told[0], 2);
         if (i & 1) {
-            tepal_testclient_shutdown(client);
-            tepal_testreply *reply = hear("POST");
+            tepal_test_shutdown(client);
+            tepal_test_reply *reply = hear("POST");
             assert_reply(reply, 503, NULL);
             assert_true(reply->closed);
         } else {
-            tepal_testclient_disconnect(client);
+            tepal_test_disconnect(client);
         }
         assert_int_equal(told[0], -ECANCELED);
         assert_int_equal(told[1], 1);
@@ -106,7 +107,7 @@ static void ends_every_wait(void **state)
         assert_int_equal(app->server->n_connections, 0);
     }
     assert_string_equal(logged(), "");
-    tepal_channel_free(channel);
+    tepal_channel_close(channel);
 }
 
 /* --- What is written -------------------------------------------------------------------------- */
@@ -196,7 +197,7 @@ static void what_is_written_goes_out(void **state)
 static tepal_res *big_answer(tepal_req *req)
 {
     told[0] = tepal_sleep_ms(1000);
-    return tepal_data(req, 200, NULL, piece, PIECE * PIECES);
+    return lent(req, piece, PIECE * PIECES);
 }
 
 /* A response that is returned all the same is sent, all of it. */
@@ -254,7 +255,7 @@ static void what_another_task_writes(void **state)
     fd = attach("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(fd, SHUT_WR);
     run();
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     assert_int_equal(told[0], -ECANCELED);
     close(fd);
@@ -280,22 +281,22 @@ static void a_shielded_route(void **state)
     start(&(tepal_run_options){ .shutdown_timeout_ms = 500 });
     static const char request[] = "GET /shield HTTP/1.1\r\nHost: a\r\n\r\n";
     say(request);
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_reply(hear("GET"), 200, "ok");
     say(request);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_int_equal(told[0], 2);
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_int_equal(told[0], 0);
     /* Gone for good, before and while it works. */
     int fd = attach(request);
     close(fd);
-    tepal_testclient_advance(client, 1000);
+    tepal_test_advance(client, 1000);
     assert_int_equal(told[0], 0);
     assert_int_equal(app->server->n_connections, 0);
     /* The end of the server is another matter. */
     fd = attach(request);
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     assert_int_equal(told[0], -ECANCELED);
     close(fd);
@@ -305,9 +306,9 @@ static void half_closed_clients(void **state)
 {
     (void)state;
     tepal_get(app, "/", sleeps);
-    start(&(tepal_run_options){ .half_closed_clients = true });
+    start(&(tepal_run_options){ .limits.half_closed_clients = true });
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_reply(hear("GET"), 200, "ok");
     assert_int_equal(told[0], 0);
     /* A reset is one. */
@@ -344,13 +345,37 @@ static void behind_a_large_body(void **state)
         int fd = attach(head);
         assert_int_equal(write(fd, body, 100 * 1000), 100 * 1000);
         shutdown(fd, SHUT_WR);
-        tepal_testclient_advance(client, 100);
+        tepal_test_advance(client, 100);
         assert_int_equal(told[0], 0);
         assert_int_equal(told[1], whole ? 0 : TEPAL_ECLOSED);
         assert_int_equal(told[2], -ECANCELED);
         char got[1000];
         assert_true(read_all(fd, got, sizeof(got)) > 0);
         assert_memory_equal(got, whole ? "HTTP/1.1 200" : "HTTP/1.1 400", 12);
+        close(fd);
+        run();
+    }
+    free(body);
+}
+
+/* What is not read is looked at as far as there is room for it with the head. */
+static void behind_an_unread_body(void **state)
+{
+    (void)state;
+    enum { BUFFER = 16 * 1024, HEAD = 500 };
+    char *body = octets(BUFFER), head[HEAD + 1], request[2 * BUFFER];
+    tepal_post(app, "/", sleeps);
+    start(NULL);
+    for (int size = BUFFER - 1; size <= BUFFER + 1; size++) {
+        int n =
+            sprintf(head, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nX: ", size - HEAD);
+        sprintf(head + n, "%0*d\r\n\r\n", HEAD - n - 4, 0);
+        assert_int_equal(sprintf(request, "%s%.*s", head, size - HEAD, body), size);
+        forget();
+        int fd = attach(request);
+        shutdown(fd, SHUT_WR);
+        tepal_test_advance(client, 2000);
+        assert_int_equal(told[0], size <= BUFFER ? -ECANCELED : 0);
         close(fd);
         run();
     }
@@ -366,7 +391,7 @@ static void requests_before_the_end(void **state)
     start(NULL);
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /ok HTTP/1.1\r\nHost: a\r\n\r\n"
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_reply(hear("GET"), 503, NULL);
     assert_reply(hear("GET"), 200, "ok");
     assert_reply(hear("GET"), 503, NULL);
@@ -379,7 +404,8 @@ int main(void)
         WEB_TEST(ends_every_wait),         WEB_TEST(what_is_written_goes_out),
         WEB_TEST(a_response_all_the_same), WEB_TEST(what_another_task_writes),
         WEB_TEST(a_shielded_route),        WEB_TEST(half_closed_clients),
-        WEB_TEST(behind_a_large_body),     WEB_TEST(requests_before_the_end),
+        WEB_TEST(behind_a_large_body),     WEB_TEST(behind_an_unread_body),
+        WEB_TEST(requests_before_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ static tepal_res *count(tepal_req *req)
     if (!json)
         return NULL;
     size_t n = json_is_array(json) ? json_array_size(json) : json_object_size(json);
-    return tepal_text(req, 200, "%zu", n);
+    return tepal_textf(req, 200, "%zu", n);
 }
 
 /* "[unit,unit,...]" of about size octets. */
@@ -55,7 +55,7 @@ static void memory(void **state)
                      "413 Content Too Large: memory of the request is used up\n");
         assert_int_equal(last_error, TEPAL_EREQUEST_MEMORY);
         assert_in_range(mem_count() - before, 0, 200);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
         free(body);
     }
     char *body = array_of("{\"id\":1,\"name\":\"Item 1\",\"price\":19.99}", 700000, &n);
@@ -63,7 +63,7 @@ static void memory(void **state)
     free(body);
     again();
     tepal_post(app, "/", count);
-    start(&(tepal_run_options){ .max_request_memory = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.max_request_memory = TEPAL_UNLIMITED });
     body = array_of("{}", 100000, &n);
     expect_count(body, n);
     free(body);
@@ -75,11 +75,11 @@ static void memory_of_all(void **state)
     (void)state;
     size_t n;
     tepal_post(app, "/", count);
-    start(&(tepal_run_options){ .max_memory = 2 * 1024 * 1024 });
+    start(&(tepal_run_options){ .limits.max_memory = 2 * 1024 * 1024 });
     char *body = array_of("{}", 30000, &n); /* 2.3 MB */
     assert_reply(ask("POST", "/", NULL, body), 503, NULL);
     assert_int_equal(last_error, -ENOBUFS);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     free(body);
     body = array_of("{}", 10000, &n);
     expect_count(body, n);
@@ -96,7 +96,7 @@ static void exact_memory(void **state)
     size_t least = 0;
     for (size_t limit = 64 * 1024; limit < 128 * 1024 && !least; limit += 512) {
         tepal_post(app, "/", count);
-        start(&(tepal_run_options){ .max_request_memory = limit });
+        start(&(tepal_run_options){ .limits.max_request_memory = limit });
         int status = ask("POST", "/", NULL, body)->status;
         assert_true(status == 200 || status == 413);
         if (status == 200)
@@ -137,7 +137,7 @@ static void others_have_turns(void **state)
     (void)state;
     size_t n;
     tepal_post(app, "/", count_beside);
-    start(&(tepal_run_options){ .max_request_memory = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.max_request_memory = TEPAL_UNLIMITED });
     char *body = array_of("{\"a\":[1,\"\\u00e9\"]}", 1000000, &n);
     expect_count(body, n);
     assert_in_range(turns, 1000000 / (16 * 1024), 1000);
@@ -166,7 +166,7 @@ static tepal_res *check_text(tepal_req *req)
     int rc = tepal_spawn(group, take_turns, NULL, NULL);
     const char *text = rc < 0 ? NULL : tepal_req_text(req);
     tepal_group_close(group);
-    return text ? tepal_text(req, 200, "%zu", strlen(text)) : NULL;
+    return text ? tepal_textf(req, 200, "%zu", strlen(text)) : NULL;
 }
 
 /* A text that is looked at in steps is the same text, wherever a step ends. */
@@ -189,7 +189,7 @@ static void long_texts(void **state)
             assert_in_range(turns, 1, 4);
             body[all - 1] = (char)0xff;
             assert_reply(ask("POST", "/", NULL, body), 400, NULL);
-            tepal_testclient_disconnect(client);
+            tepal_test_disconnect(client);
             free(body);
         }
 }
@@ -208,7 +208,7 @@ static int cancel_it(void *arg)
         if (tepal_sleep_ms(0) < 0)
             return 0;
     /* Who comes while another task is at it is told so. */
-    *(json_t **)arg = tepal_req_json(job.arg);
+    *(json_t **)arg = tepal_req_json((void *)job.arg);
     tepal_job_cancel(&job);
     return 0;
 }
@@ -225,8 +225,8 @@ static tepal_res *cancelled(tepal_req *req)
     tepal_group_wait(group);
     tepal_group_close(group);
     json_t *json = tepal_req_json(req); /* the body is still there */
-    return tepal_text(req, 200, "%s %d %zu", tepal_error_name(job.result), other == NULL,
-                      json_array_size(json));
+    return tepal_textf(req, 200, "%s %d %zu", tepal_code_name(job.result), other == NULL,
+                       json_array_size(json));
 }
 
 static void cancellation(void **state)
@@ -307,8 +307,8 @@ static void deep_bodies(void **state)
 {
     (void)state;
     static const tepal_run_options rows[] = {
-        { .stack_size = 48 * 1024, .max_json_depth = 0 },
-        { .stack_size = 256 * 1024, .max_json_depth = 512 },
+        { .stack_size = 48 * 1024, .limits.max_json_depth = 0 },
+        { .stack_size = 256 * 1024, .limits.max_json_depth = 512 },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         tepal_post(app, "/", echo);

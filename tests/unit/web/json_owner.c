@@ -12,7 +12,7 @@ static tepal_res *release_body(tepal_req *req)
     if (!body)
         return NULL;
     json_decref(body);
-    return tepal_text(req, 200, "%zu", json_object_size(body));
+    return tepal_textf(req, 200, "%zu", json_object_size(body));
 }
 
 static tepal_res *give_body(tepal_req *req)
@@ -130,7 +130,7 @@ static void values_of_the_program(void **state)
     assert_non_null(said);
     assert_null(strstr(said + 1, "GET /constant"));
     assert_non_null(strstr(logged(), "GET /format: tepal_jsonf: the value was given away before"));
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     assert_int_equal(constant->refcount, 1); /* it was never the library's */
     json_decref(constant);

@@ -1,37 +1,10 @@
 /* Tests of what JSON costs, against what jansson takes of the C library. */
 #include "../check.h"
+#include "counting.h"
 
 #include "web/json_scan.h"
 
 #include <jansson.h>
-
-static size_t live, peak;
-
-/* What the C library takes for an allocation. */
-static size_t chunk(size_t size)
-{
-    size_t all = (size + 8 + 15) & ~(size_t)15;
-    return all < 32 ? 32 : all;
-}
-
-static void *counting_alloc(size_t size)
-{
-    size_t *p = malloc(size + 16);
-    assert_non_null(p);
-    p[0] = chunk(size);
-    live += p[0];
-    peak = live > peak ? live : peak;
-    return p + 2;
-}
-
-static void counting_free(void *at)
-{
-    if (!at)
-        return;
-    size_t *p = (size_t *)at - 2;
-    live -= p[0];
-    free(p);
-}
 
 static struct json_scan scan;
 

@@ -67,11 +67,11 @@ static void formats(void **state)
     tepal_get(app, "/", make);
     start(NULL);
     for (which = 0; which < (int)(sizeof(expected) / sizeof(*expected)); which++) {
-        tepal_testreply *reply = get("/");
+        tepal_test_reply *reply = get("/");
         assert_reply(reply, which == 0 ? 201 : 200, expected[which]);
         assert_field(reply, "Content-Type", "application/json");
         if (which != 3) /* jansson takes no NUL */
-            assert_non_null(tepal_testreply_json(reply));
+            assert_non_null(tepal_test_json(reply));
         if (which == 8)
             assert_int_equal(reply->body.len, 2 * (2 * 2999 + 2) + 3);
     }
@@ -137,9 +137,9 @@ static void shortest_reals(void **state)
         as_value = i == 1;
         for (size_t k = 0; k < sizeof(reals) / sizeof(*reals); k++) {
             real = reals[k].value;
-            tepal_testreply *reply = get("/");
+            tepal_test_reply *reply = get("/");
             assert_reply(reply, 200, reals[k].text);
-            json_t *back = tepal_testreply_json(reply);
+            json_t *back = tepal_test_json(reply);
             assert_true(json_is_real(back)); /* and not an integer */
             real = json_real_value(back);
             assert_memory_equal(&real, &reals[k].value, sizeof(real));
@@ -189,7 +189,7 @@ static void any_real(void **state)
         if (digits_of(text) > digits_of(other))
             fail_msg("%s is written as %s", other, text);
         if (i % 500 == 499) { /* replies live as long as the client */
-            tepal_testclient_close(client);
+            tepal_test_close(client);
             client = NULL;
             start(NULL);
         }
@@ -199,9 +199,9 @@ static void any_real(void **state)
 static tepal_res *formatted(tepal_req *req)
 {
     tepal_res *res = tepal_stream(req, 200, "text/plain");
-    tepal_res_header(res, "Server-Timing", "app;dur=%.1f", 1.5);
-    tepal_res_header(res, "X-TITLE", "%s", "a");
-    tepal_res_header(res, "x-title", "%g", 0.5);
+    tepal_res_set_headerf(res, "Server-Timing", "app;dur=%.1f", 1.5);
+    tepal_res_set_header(res, "X-TITLE", "a");
+    tepal_res_set_headerf(res, "x-title", "%g", 0.5);
     tepal_writef(res, "%.2f %s %s", 2.25, tepal_req_printf(req, "%.3f", 0.125),
                  tepal_req_header(req, "x-title"));
     return res;
@@ -223,7 +223,7 @@ static void locales(void **state)
             as_value = k % 2;
             assert_reply(get("/"), 200, reals[k].text);
         }
-        tepal_testreply *reply = ask("GET", "/formatted", "X-TITLE: i", NULL);
+        tepal_test_reply *reply = ask("GET", "/formatted", "X-TITLE: i", NULL);
         assert_reply(reply, 200, "2.25 0.125 i");
         assert_field(reply, "Server-Timing", "app;dur=1.5");
         assert_null(strstr(reply->raw.data, "X-TITLE"));
@@ -297,7 +297,7 @@ static void values(void **state)
     tepal_get(app, "/", make_value);
     start(NULL);
     for (which = 0; which < (int)(sizeof(expected) / sizeof(*expected)); which++) {
-        tepal_testreply *reply = get("/");
+        tepal_test_reply *reply = get("/");
         if (!expected[which])
             assert_reply(reply, 500, NULL);
         else if (*expected[which])
@@ -324,9 +324,9 @@ static void long_strings(void **state)
 {
     (void)state;
     tepal_get(app, "/", make_long);
-    start(&(tepal_run_options){ .max_request_memory = 8 * 1024 * 1024 });
+    start(&(tepal_run_options){ .limits.max_request_memory = 8 * 1024 * 1024 });
     for (which = 0; which < 2; which++) {
-        tepal_testreply *reply = get("/");
+        tepal_test_reply *reply = get("/");
         assert_int_equal(reply->status, 200);
         assert_int_equal(reply->body.len, 3000004);
     }
@@ -417,7 +417,7 @@ static void failures(void **state)
     };
     held = json_string("held");
     tepal_get(app, "/", make_bad);
-    start(&(tepal_run_options){ .max_request_memory = 64 * 1024 });
+    start(&(tepal_run_options){ .limits.max_request_memory = 64 * 1024 });
     for (which = 0; which <= LAST_BAD; which++) {
         log_forget();
         assert_reply(get("/?x"), 500, "500 Internal Server Error\n");

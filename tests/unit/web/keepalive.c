@@ -12,7 +12,7 @@
 
 static tepal_res *show(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s", tepal_req_path(req));
+    return tepal_text(req, 200, tepal_req_path(req));
 }
 
 static tepal_res *slow(tepal_req *req)
@@ -60,13 +60,13 @@ static void versions_and_options(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         char text[256];
         sprintf(text, "GET /x HTTP/%s\r\nHost: a\r\n%s\r\n", rows[i].version, rows[i].fields);
-        tepal_testreply *reply = talk(text);
+        tepal_test_reply *reply = talk(text);
         assert_reply(reply, 200, "/x");
         assert_field(reply, "Connection", rows[i].connection);
         bool closes = rows[i].connection && strcmp(rows[i].connection, "close") == 0;
         assert_int_equal(reply->closed, closes);
     }
-    tepal_testreply *reply = get("/close");
+    tepal_test_reply *reply = get("/close");
     assert_field(reply, "Connection", "close");
     assert_true(reply->closed);
 }
@@ -123,7 +123,7 @@ static void a_bad_one_behind_good_ones(void **state)
         "GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_reply(hear("GET"), 200, "/a");
     assert_reply(hear("GET"), 200, "/b");
-    tepal_testreply *reply = hear("GET");
+    tepal_test_reply *reply = hear("GET");
     assert_reply(reply, 400, NULL);
     assert_field(reply, "Connection", "close");
     assert_true(reply->closed);
@@ -138,11 +138,11 @@ static void max_requests(void **state)
 {
     (void)state;
     register_routes();
-    start(&(tepal_run_options){ .max_requests = 3 });
+    start(&(tepal_run_options){ .limits.max_requests = 3 });
     for (int round = 0; round < 2; round++) {
         assert_field(get("/1"), "Connection", NULL);
         assert_field(get("/2"), "Connection", NULL);
-        tepal_testreply *reply = get("/3");
+        tepal_test_reply *reply = get("/3");
         assert_field(reply, "Connection", "close");
         assert_true(reply->closed);
     }
@@ -154,7 +154,7 @@ static void max_requests(void **state)
     assert_int_equal(hear("GET")->status, 0);
     again();
     register_routes();
-    start(&(tepal_run_options){ .max_requests = 1 });
+    start(&(tepal_run_options){ .limits.max_requests = 1 });
     assert_field(get("/1"), "Connection", "close");
 }
 
@@ -186,13 +186,13 @@ static void half_close(void **state)
     close(pair[0]);
     /* Later, while a handler waits: see gone.c. */
     say("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_shutdown(client);
-    tepal_testreply *reply = hear("GET");
+    tepal_test_shutdown(client);
+    tepal_test_reply *reply = hear("GET");
     assert_reply(reply, 503, NULL);
     assert_true(reply->closed);
     /* Without anything. */
     say("\r\n");
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_gone();
 }
 
@@ -217,7 +217,7 @@ static void disconnect_cancels(void **state)
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_int_equal(slept, 1);
     int64_t before = loop_current->now;
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_int_equal(slept, -ECANCELED);
     assert_int_equal(loop_current->now, before);
     assert_int_equal(loop_current->n_tasks, 0);
@@ -262,7 +262,7 @@ static void lingering(void **state)
     char got[4096], data[10000];
     memset(data, 'x', sizeof(data));
     register_routes();
-    start(&(tepal_run_options){ .lingering_timeout_ms = 5000 });
+    start(&(tepal_run_options){ .limits.lingering_timeout_ms = 5000 });
     for (int times_out = 0; times_out < 2; times_out++) {
         int fd = attach();
         assert_int_equal(write(fd, "BAD\r\n\r\n", 7), 7);
@@ -276,10 +276,10 @@ static void lingering(void **state)
             assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
             run();
         }
-        tepal_testclient_advance(client, 4999);
+        tepal_test_advance(client, 4999);
         assert_int_equal(app->server->n_connections, 1);
         if (times_out)
-            tepal_testclient_advance(client, 1);
+            tepal_test_advance(client, 1);
         close(fd);
         run();
         assert_int_equal(app->server->n_connections, 0);
@@ -294,7 +294,7 @@ static void linger_in_turns(int64_t timeout_ms)
     size_t total = 0;
     ssize_t n;
     register_routes();
-    start(&(tepal_run_options){ .lingering_timeout_ms = timeout_ms });
+    start(&(tepal_run_options){ .limits.lingering_timeout_ms = timeout_ms });
     int fd = attach();
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size,
                      sizeof(size)); /* as far as the system lets */
@@ -305,13 +305,13 @@ static void linger_in_turns(int64_t timeout_ms)
         total += (size_t)n;
     loop_turn(loop_current, false);
     struct connection *c = CONTAINER_OF(app->server->connections.next, struct connection, node);
-    assert_int_equal(ioctl(c->http.stream.io.fd, FIONREAD, &left), 0);
+    assert_int_equal(ioctl(c->http.conn.io.fd, FIONREAD, &left), 0);
     assert_true((size_t)left + 16 * LOOP_BUFFER_SIZE >= total);
     if (total > 16 * LOOP_BUFFER_SIZE)
         assert_true(left > 0);
     assert_reply(get("/x"), 200, "/x");
-    tepal_testclient_advance(client, 100); /* and in the end all of it is read */
-    assert_int_equal(ioctl(c->http.stream.io.fd, FIONREAD, &left), 0);
+    tepal_test_advance(client, 100); /* and in the end all of it is read */
+    assert_int_equal(ioctl(c->http.conn.io.fd, FIONREAD, &left), 0);
     assert_int_equal(left, 0);
     close(fd);
     run();

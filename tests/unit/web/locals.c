@@ -7,18 +7,18 @@ static const tepal_key WHO = { "who" }, WHERE = { "where" };
 
 static const char *text_of(const tepal_key *key)
 {
-    const char *value = tepal_local_get(key);
+    const char *value = tepal_task_local(key);
     return value ? value : "-";
 }
 
 static tepal_res *show(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s %s", text_of(&WHO), text_of(&WHERE));
+    return tepal_textf(req, 200, "%s %s", text_of(&WHO), text_of(&WHERE));
 }
 
 static tepal_res *set_both(tepal_req *req)
 {
-    if (tepal_local_set(&WHO, "handler") < 0 || tepal_local_set(&WHERE, "here") < 0)
+    if (tepal_task_set_local(&WHO, "handler") < 0 || tepal_task_set_local(&WHERE, "here") < 0)
         return tepal_fail(req, -ENOMEM);
     return show(req);
 }
@@ -26,7 +26,7 @@ static tepal_res *set_both(tepal_req *req)
 static int set_in_child(void *arg)
 {
     (void)arg;
-    return tepal_local_set(&WHO, "child");
+    return tepal_task_set_local(&WHO, "child");
 }
 
 static tepal_res *spawn(tepal_req *req)
@@ -40,19 +40,20 @@ static tepal_res *spawn(tepal_req *req)
 static tepal_res *middleware(tepal_req *req, tepal_next *next)
 {
     if (tepal_req_query(req, "who"))
-        (void)!tepal_local_set(&WHO, "middleware");
+        (void)!tepal_task_set_local(&WHO, "middleware");
     return tepal_next_call(next, req);
 }
 
-static int set_at_startup(tepal_app *served)
+static int set_at_startup(tepal_app *served, void *arg)
 {
+    (void)arg;
     (void)served;
-    return tepal_local_set(&WHO, "startup");
+    return tepal_task_set_local(&WHO, "startup");
 }
 
 static void register_routes(void)
 {
-    tepal_use(app, middleware);
+    tepal_use(app, middleware, NULL);
     tepal_get(app, "/show", show);
     tepal_get(app, "/set", set_both);
     tepal_get(app, "/spawn", spawn);
@@ -64,7 +65,7 @@ static void gone_with_the_request(void **state)
     for (int i = 0; i < 2; i++) {
         register_routes();
         if (i > 0)
-            tepal_on_startup(app, set_at_startup);
+            tepal_on_startup(app, set_at_startup, NULL);
         start(NULL);
         const char *initial = i > 0 ? "startup -" : "- -";
         for (int k = 0; k < 2; k++) {
@@ -85,7 +86,7 @@ static void gone_between_pipelined_requests(void **state)
 {
     (void)state;
     register_routes();
-    tepal_on_startup(app, set_at_startup);
+    tepal_on_startup(app, set_at_startup, NULL);
     start(NULL);
     say("GET /set HTTP/1.1\r\nHost: a\r\n\r\n"
         "GET /show HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -102,7 +103,7 @@ static void inherited_at_no_cost(void **state)
 {
     (void)state;
     register_routes();
-    tepal_on_startup(app, set_at_startup);
+    tepal_on_startup(app, set_at_startup, NULL);
     start(NULL);
     size_t costs[2];
     for (int i = 0; i < 2; i++) {
@@ -130,11 +131,11 @@ static int ask_self(void *arg)
     size_t len = 0;
     static const char request[] = "GET /show HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     (void)arg;
-    while (!tepal_app_url(app))
+    while (!tepal_app_url(app, 0))
         if (tepal_sleep_ms(1) < 0)
             return -ETIMEDOUT;
-    int port = atoi(strrchr(tepal_app_url(app), ':') + 1);
-    int rc = tepal_connect(&conn, "127.0.0.1", (uint16_t)port, NULL);
+    int port = atoi(strrchr(tepal_app_url(app, 0), ':') + 1);
+    int rc = tepal_conn_open(&conn, "127.0.0.1", (uint16_t)port, NULL);
     if (rc < 0)
         return rc;
     rc = tepal_conn_write(conn, request, sizeof(request) - 1);
@@ -151,11 +152,11 @@ static int serve(void *arg)
     tepal_group *group = tepal_group_new();
     int rc = tepal_spawn(group, ask_self, arg, NULL);
     if (rc == 0)
-        rc = tepal_local_set(&WHERE, "caller");
+        rc = tepal_task_set_local(&WHERE, "caller");
     if (rc == 0)
         rc = tepal_serve(app, &(tepal_run_options){ .host = "127.0.0.1",
                                                     .port = TEPAL_ANY_PORT,
-                                                    .no_access_log = true });
+                                                    .access_log.off = true });
     if (rc == 0)
         rc = tepal_group_wait(group);
     tepal_group_close(group);
@@ -166,7 +167,7 @@ static void inherited_from_the_task_that_serves(void **state)
 {
     (void)state;
     register_routes();
-    tepal_on_startup(app, set_at_startup);
+    tepal_on_startup(app, set_at_startup, NULL);
     memset(answer, 0, sizeof(answer));
     assert_int_equal(tepal_main(serve, NULL), 0);
     assert_non_null(strstr(answer, "\r\n\r\nstartup caller"));
@@ -176,7 +177,7 @@ static void inherited_from_the_task_that_serves(void **state)
 
 static tepal_res *leave_shield(tepal_req *req)
 {
-    (void)tepal_shield_begin(1000);
+    (void)tepal_shield_begin_ms(1000);
     return show(req);
 }
 
@@ -191,7 +192,7 @@ static void no_shield_is_left_behind(void **state)
     tepal_get(app, "/shield", leave_shield);
     start(NULL);
     assert_misuse(ask_it, "/shield",
-                  "tepal_shield_begin: the function ended without tepal_shield_end()");
+                  "tepal_shield_begin_ms: the function ended without tepal_shield_end()");
 }
 
 int main(void)

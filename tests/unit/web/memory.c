@@ -30,7 +30,7 @@ static tepal_res *keep_body(tepal_req *req)
     n_running++;
     int rc = tepal_sleep_ms(5000);
     n_running--;
-    return rc < 0 ? tepal_fail(req, rc) : tepal_text(req, 200, "%zu", whole->len);
+    return rc < 0 ? tepal_fail(req, rc) : tepal_textf(req, 200, "%zu", whole->len);
 }
 
 static tepal_res *take(tepal_req *req)
@@ -56,7 +56,7 @@ static int send_body(size_t len)
 {
     char head[200];
     sprintf(head, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", BODY);
-    int fd = testpeer_open(app->server);
+    int fd = testpeer_open(app->server, NULL);
     put(fd, head, strlen(head));
     put(fd, body, len);
     return fd;
@@ -77,7 +77,7 @@ static void serve(void)
     body = octets(BODY);
     tepal_post(app, "/", keep_body);
     tepal_get(app, "/{size:int}", take);
-    start(&(tepal_run_options){ .max_memory = MAX });
+    start(&(tepal_run_options){ .limits.max_memory = MAX });
 }
 
 static void assert_status(int fd, const char *status)
@@ -94,11 +94,11 @@ static void bodies_wait(void **state)
         fds[i] = send_body(BODY);
     assert_int_equal(n_running, 3);
     assert_reply(get("/1000"), 200, "ok"); /* what is small does not wait */
-    tepal_testclient_advance(client, 5000);
+    tepal_test_advance(client, 5000);
     for (int i = 0; i < 3; i++)
         assert_status(fds[i], "200");
     assert_int_equal(n_running, 3);
-    tepal_testclient_advance(client, 5000);
+    tepal_test_advance(client, 5000);
     for (int i = 3; i < 6; i++)
         assert_status(fds[i], "200");
     assert_int_equal(app->server->memory.budget.used, 0);
@@ -116,7 +116,7 @@ static void bodies_wait_in_vain(void **state)
     int fds[12];
     for (int i = 0; i < 12; i++)
         fds[i] = send_body(BODY);
-    tepal_testclient_advance(client, 30 * 1000);
+    tepal_test_advance(client, 30 * 1000);
     for (int i = 0; i < 6; i++)
         assert_status(fds[i], "200");
     for (int i = 9; i < 12; i++) {
@@ -138,15 +138,15 @@ static void the_slowest_is_given_up(void **state)
     (void)state;
     serve();
     int slow = send_body(100 * 1000), slower = send_body(50 * 1000), fds[3];
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     for (int i = 0; i < 3; i++)
         fds[i] = send_body(BODY);
     assert_int_equal(n_running, 1);
-    tepal_testclient_advance(client, 150);
+    tepal_test_advance(client, 150);
     assert_status(slower, "503");
     assert_int_equal(strlen(status_of(slow)), 0);
     assert_int_equal(n_running, 2);
-    tepal_testclient_advance(client, 150);
+    tepal_test_advance(client, 150);
     assert_status(slow, "503");
     assert_int_equal(n_running, 3);
     close(slow);
@@ -162,12 +162,12 @@ static void at_the_limit(void **state)
     (void)state;
     serve();
     assert_reply(get("/900000"), 200, "ok");
-    tepal_testreply *reply = get("/1100000");
+    tepal_test_reply *reply = get("/1100000");
     assert_reply(reply, 503, NULL);
     assert_field(reply, "Retry-After", "1");
     int fds[64], n = 0;
     for (; n < 64; n++) {
-        fds[n] = testpeer_open(app->server);
+        fds[n] = testpeer_open(app->server, NULL);
         put(fds[n], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", 47);
         if (*status_of(fds[n]))
             break;
@@ -188,7 +188,7 @@ static void a_shortage(void **state)
     (void)state;
     serve();
     for (int i = 0; i < 20; i++) {
-        int fd = testpeer_open(app->server);
+        int fd = testpeer_open(app->server, NULL);
         assert_int_equal(write(fd, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", 28), 28);
         /* A stack, then buffers; or all of it. */
         mem_fail_nth(1 + (size_t)i / 2 % 3, i % 2);

@@ -4,8 +4,8 @@
 static tepal_res *trace(tepal_req *req, tepal_next *next, const char *name)
 {
     tepal_res *res = tepal_next_call(next, req);
-    const char *before = tepal_res_get_header(res, "X-Trace");
-    tepal_res_header(res, "X-Trace", "%s%s", before ? before : "", name);
+    const char *before = tepal_res_header(res, "X-Trace");
+    tepal_res_set_headerf(res, "X-Trace", "%s%s", before ? before : "", name);
     return res;
 }
 
@@ -33,18 +33,18 @@ static tepal_res *nothing(tepal_req *req)
 static tepal_res *text_body(tepal_req *req)
 {
     const char *text = tepal_req_text(req);
-    return text ? tepal_text(req, 200, "%s", text) : NULL;
+    return text ? tepal_text(req, 200, text) : NULL;
 }
 
 static void order(void **state)
 {
     (void)state;
-    tepal_use(app, first);
-    tepal_use(app, second);
+    tepal_use(app, first, NULL);
+    tepal_use(app, second, NULL);
     tepal_get(app, "/", ok);
-    tepal_use(app, third);
+    tepal_use(app, third, NULL);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 200, "ok");
     assert_field(reply, "X-Trace", "321");
 }
@@ -52,7 +52,7 @@ static void order(void **state)
 static void around_errors(void **state)
 {
     (void)state;
-    tepal_use(app, first);
+    tepal_use(app, first, NULL);
     tepal_get(app, "/", ok);
     tepal_get(app, "/nothing", nothing);
     tepal_post(app, "/text", text_body);
@@ -73,10 +73,10 @@ static void around_errors(void **state)
         { "\x16\x03\x01", 400 },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        tepal_testreply *reply = talk(rows[i].request);
+        tepal_test_reply *reply = talk(rows[i].request);
         assert_reply(reply, rows[i].status, NULL);
         assert_field(reply, "X-Trace", "1");
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
 }
 
@@ -95,7 +95,7 @@ static tepal_res *describe(tepal_req *req, tepal_next *next)
 static void what_they_see(void **state)
 {
     (void)state;
-    tepal_use(app, describe);
+    tepal_use(app, describe, NULL);
     tepal_get(app, "/a/{b}", ok);
     start(NULL);
     get("/a/b%20c?d");
@@ -126,12 +126,12 @@ static void short_circuit(void **state)
 {
     (void)state;
     calls = 0;
-    tepal_use(app, first);
-    tepal_use(app, barrier);
-    tepal_use(app, second);
+    tepal_use(app, first, NULL);
+    tepal_use(app, barrier, NULL);
+    tepal_use(app, second, NULL);
     tepal_get(app, "/", counted);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 401, "401 Unauthorized: who are you\n");
     assert_field(reply, "X-Trace", "1");
     assert_int_equal(calls, 0);
@@ -149,7 +149,7 @@ static tepal_res *swallow(tepal_req *req, tepal_next *next)
 
 static tepal_res *replace(tepal_req *req, tepal_next *next)
 {
-    return tepal_text(req, 202, "was %d", tepal_res_status(tepal_next_call(next, req)));
+    return tepal_textf(req, 202, "was %d", tepal_res_status(tepal_next_call(next, req)));
 }
 
 static tepal_res *twice(tepal_req *req, tepal_next *next)
@@ -162,19 +162,19 @@ static tepal_res *twice(tepal_req *req, tepal_next *next)
 static void null_responses(void **state)
 {
     (void)state;
-    tepal_use(app, replace);
-    tepal_use(app, swallow);
+    tepal_use(app, replace, NULL);
+    tepal_use(app, swallow, NULL);
     tepal_get(app, "/", ok);
     start(NULL);
     assert_reply(get("/"), 202, "was 500");
     assert_non_null(strstr(logged(), "GET /: the handler returned no response"));
     again();
-    tepal_use(app, swallow);
+    tepal_use(app, swallow, NULL);
     tepal_get(app, "/", ok);
     tepal_post(app, "/", text_body);
     start(NULL);
     assert_reply(get("/"), 500, NULL);
-    tepal_testreply *reply = ask("POST", "/", NULL, "\xff");
+    tepal_test_reply *reply = ask("POST", "/", NULL, "\xff");
     assert_reply(reply, 400, NULL); /* the cause was recorded inside */
 }
 
@@ -182,11 +182,11 @@ static void called_again(void **state)
 {
     (void)state;
     calls = 0;
-    tepal_use(app, twice);
-    tepal_use(app, first);
+    tepal_use(app, twice, NULL);
+    tepal_use(app, first, NULL);
     tepal_get(app, "/", counted);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 200, "in");
     assert_field(reply, "X-Trace", "1");
     assert_int_equal(calls, 2);
@@ -195,28 +195,28 @@ static void called_again(void **state)
 static tepal_res *bad_field(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X", "a\r\nb");
+    tepal_res_set_header(res, "X", "a\r\nb");
     return res;
 }
 
 static tepal_res *bad_field_outside(tepal_req *req, tepal_next *next)
 {
     tepal_res *res = tepal_next_call(next, req);
-    tepal_res_header(res, "X-Status", "%d", tepal_res_status(res));
+    tepal_res_set_headerf(res, "X-Status", "%d", tepal_res_status(res));
     if (tepal_req_header(req, "X-Break"))
-        tepal_res_header(res, "Y", "\n");
+        tepal_res_set_header(res, "Y", "\n");
     return res;
 }
 
 static void responses_that_must_not_be_sent(void **state)
 {
     (void)state;
-    tepal_use(app, bad_field_outside);
+    tepal_use(app, bad_field_outside, NULL);
     tepal_get(app, "/", ok);
     tepal_get(app, "/bad", bad_field);
     start(NULL);
     assert_field(get("/"), "X-Status", "200");
-    tepal_testreply *reply = get("/bad");
+    tepal_test_reply *reply = get("/bad");
     assert_reply(reply, 500, "500 Internal Server Error\n");
     assert_field(reply, "X-Status", "500");
     assert_reply(ask("GET", "/", "X-Break: 1", NULL), 500, "500 Internal Server Error\n");
@@ -230,7 +230,7 @@ static tepal_res *sleepy(tepal_req *req, tepal_next *next)
 static void they_may_suspend(void **state)
 {
     (void)state;
-    tepal_use(app, sleepy);
+    tepal_use(app, sleepy, NULL);
     tepal_get(app, "/", ok);
     start(NULL);
     assert_reply(get("/"), 200, "ok");

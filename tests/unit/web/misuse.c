@@ -29,7 +29,8 @@ static tepal_res *no_url(tepal_req *req)
 }
 static tepal_res *no_value_in_url(tepal_req *req)
 {
-    return tepal_redirect(req, 303, tepal_req_url(req, "item", "id", nothing(req), NULL));
+    return tepal_redirect(
+        req, 303, tepal_req_url(req, "item", (tepal_pair[]){ { "id", nothing(req) }, { 0 } }));
 }
 static tepal_res *redirect_with_200(tepal_req *req)
 {
@@ -37,30 +38,30 @@ static tepal_res *redirect_with_200(tepal_req *req)
 }
 static tepal_res *no_text(tepal_req *req)
 {
-    return tepal_text(req, 200, nothing(req), 0);
+    return tepal_text(req, 200, nothing(req));
 }
 static tepal_res *no_html(tepal_req *req)
 {
-    return tepal_html(req, 200, nothing(req), 0);
+    return tepal_html(req, 200, nothing(req));
 }
 /* -Wformat-security finds these, but it is not on by default. */
 #pragma GCC diagnostic ignored "-Wformat-security"
 static tepal_res *target_as_format(tepal_req *req)
 {
-    return tepal_text(req, 200, tepal_req_target(req));
+    return tepal_textf(req, 200, tepal_req_target(req), 0);
 }
 static tepal_res *path_as_format(tepal_req *req)
 {
-    return tepal_error(req, 404, tepal_req_path(req));
+    return tepal_errorf(req, 404, tepal_req_path(req), 0);
 }
 static tepal_res *own_text_as_format(tepal_req *req)
 {
-    return tepal_html(req, 200, tepal_req_strdup(req, "50%s"));
+    return tepal_htmlf(req, 200, tepal_req_strdup(req, "50%s"), 0);
 }
 static tepal_res *value_as_format(tepal_req *req)
 {
     tepal_res *res = tepal_empty(req, 204);
-    tepal_res_header(res, "X-Target", tepal_req_target(req));
+    tepal_res_set_headerf(res, "X-Target", tepal_req_target(req), 0);
     return res;
 }
 static int written;
@@ -72,48 +73,48 @@ static tepal_res *piece_as_format(tepal_req *req)
 }
 static tepal_res *text_without_percent(tepal_req *req)
 {
-    return tepal_text(req, 200, tepal_req_path(req));
+    return tepal_textf(req, 200, tepal_req_path(req), 0);
 }
 static tepal_res *null_in_text(tepal_req *req)
 {
-    return tepal_text(req, 200, "%d %5.1f %s and %s\n", 1, 2.0, "good", nothing(req));
+    return tepal_textf(req, 200, "%d %5.1f %s and %s\n", 1, 2.0, "good", nothing(req));
 }
 static tepal_res *null_in_html(tepal_req *req)
 {
-    return tepal_html(req, 200, "<p>%s</p>", tepal_html_escape(req, nothing(req)));
+    return tepal_htmlf(req, 200, "<p>%s</p>", tepal_html_escape(req, nothing(req)));
 }
 static tepal_res *null_in_error(tepal_req *req)
 {
-    return tepal_error(req, 404, "no item %s", nothing(req));
+    return tepal_errorf(req, 404, "no item %s", nothing(req));
 }
 static tepal_res *null_in_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X-Name", "%s", nothing(req));
+    tepal_res_set_headerf(res, "X-Name", "%s", nothing(req));
     return res;
 }
 static tepal_res *no_name_of_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, nothing(req), "x");
+    tepal_res_set_header(res, nothing(req), "x");
     return res;
 }
 static tepal_res *no_value_of_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_add_header(res, "X-Name", nothing(req), 0);
+    tepal_res_add_header(res, "X-Name", nothing(req));
     return res;
 }
 static tepal_res *bad_header(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X Name", "the value");
+    tepal_res_set_header(res, "X Name", "the value");
     return res;
 }
 static tepal_res *bad_value(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X-Name", "a\nb");
+    tepal_res_set_header(res, "X-Name", "a\nb");
     return res;
 }
 static tepal_res *bad_type(tepal_req *req)
@@ -123,19 +124,19 @@ static tepal_res *bad_type(tepal_req *req)
 static tepal_res *no_cookie(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_cookie(res, "a", nothing(req), NULL);
+    tepal_res_set_cookie(res, "a", nothing(req), NULL);
     return res;
 }
 static tepal_res *no_name_of_cookie(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_delete_cookie(res, nothing(req), NULL);
+    tepal_res_remove_cookie(res, nothing(req), NULL);
     return res;
 }
 static tepal_res *bad_cookie(tepal_req *req)
 {
     tepal_res *res = ok(req);
-    tepal_res_cookie(res, "a", "x;y", NULL);
+    tepal_res_set_cookie(res, "a", "x;y", NULL);
     return res;
 }
 static tepal_res *no_data(tepal_req *req)
@@ -166,6 +167,25 @@ static tepal_res *no_format_of_piece(tepal_req *req)
     written = tepal_writef(res, nothing(req), 0);
     return res;
 }
+static tepal_res *null_in_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%d %s\n", 1, nothing(req));
+    return res;
+}
+static tepal_res *null_in_large_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, "%600d %s", 1, nothing(req));
+    return res;
+}
+static tepal_res *percent_in_piece(tepal_req *req)
+{
+    static char format[] = "100%";
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    written = tepal_writef(res, format, 0);
+    return res;
+}
 static tepal_res *status_0(tepal_req *req)
 {
     return tepal_text(req, 0, "x");
@@ -193,13 +213,13 @@ static tepal_res *fail_with_0(tepal_req *req)
 static tepal_res *percent(tepal_req *req)
 {
     static char format[] = "100%"; /* not seen by the compiler */
-    return tepal_text(req, 200, format, 0);
+    return tepal_textf(req, 200, format, 0);
 }
 static tepal_res *percent_in_header(tepal_req *req)
 {
     static char format[] = "50%";
     tepal_res *res = ok(req);
-    tepal_res_header(res, "X-Share", format, 0);
+    tepal_res_set_headerf(res, "X-Share", format, 0);
     return res;
 }
 static tepal_res *no_copy(tepal_req *req)
@@ -229,38 +249,43 @@ static const struct row wrong[] = {
     { "/200", redirect_with_200, "tepal_redirect: status 200 is not 301, 302, 303, 307 or 308" },
     { "/text", no_text, "tepal_text: the text is NULL" },
     { "/html", no_html, "tepal_html: the text is NULL" },
-    { "/text-null", null_in_text, "tepal_text: a text for \"%d %5.1f %s and %s\\x0a\" is NULL" },
+    { "/text-null", null_in_text, "tepal_textf: a text for \"%d %5.1f %s and %s\\x0a\" is NULL" },
     { "/html-null", null_in_html, "tepal_html_escape: the text is NULL" },
-    { "/error-null", null_in_error, "tepal_error: a text for \"no item %s\" is NULL" },
-    { "/header-null", null_in_header, "tepal_res_header: X-Name: a text for \"%s\" is NULL" },
-    { "/header-name", no_name_of_header, "tepal_res_header: the name is NULL" },
+    { "/error-null", null_in_error, "tepal_errorf: a text for \"no item %s\" is NULL" },
+    { "/header-null", null_in_header, "tepal_res_set_headerf: X-Name: a text for \"%s\" is NULL" },
+    { "/header-name", no_name_of_header, "tepal_res_set_header: the name is NULL" },
     { "/header-value", no_value_of_header, "tepal_res_add_header: the value of X-Name is NULL" },
     { "/header-bad", bad_header,
-      "tepal_res_header: the field \"X Name\" has a forbidden character in its name: \"the value\"" },
+      "tepal_res_set_header: the field \"X Name\" has a forbidden character in its name: \"the value\"" },
     { "/value-bad", bad_value,
-      "tepal_res_header: the field \"X-Name\" has a forbidden character in its value: "
+      "tepal_res_set_header: the field \"X-Name\" has a forbidden character in its value: "
       "\"a\\x0ab\"" },
     { "/type-bad", bad_type,
       "tepal_data: the field \"Content-Type\" has a forbidden character in its value: "
       "\"text/\\x01\"" },
-    { "/cookie", no_cookie, "tepal_res_cookie: the value of a is NULL" },
-    { "/cookie-name", no_name_of_cookie, "tepal_res_delete_cookie: the name is NULL" },
-    { "/cookie-bad", bad_cookie, "tepal_res_cookie: the cookie \"a\" has a forbidden character" },
+    { "/cookie", no_cookie, "tepal_res_set_cookie: the value of a is NULL" },
+    { "/cookie-name", no_name_of_cookie, "tepal_res_remove_cookie: the name is NULL" },
+    { "/cookie-bad", bad_cookie,
+      "tepal_res_set_cookie: the cookie \"a\" has a forbidden character" },
     { "/data", no_data, "tepal_data: the data is NULL" },
     { "/length", negative_length, "tepal_data: the length is -1" },
     { "/json", no_json, "tepal_json: the value (what made it has failed) is NULL" },
     { "/jsonf", no_jsonf, "tepal_jsonf: the format is NULL" },
     { "/write", no_piece, "tepal_write: the data is NULL" },
     { "/writef", no_format_of_piece, "tepal_writef: the format is NULL" },
+    { "/writef-null", null_in_piece, "tepal_writef: a text for \"%d %s\\x0a\" is NULL" },
+    { "/writef-large", null_in_large_piece, "tepal_writef: a text for \"%600d %s\" is NULL" },
+    { "/writef-percent", percent_in_piece,
+      "tepal_writef: the format \"100%\" cannot be printed: Invalid argument" },
     { "/0", status_0, "tepal_text: status 0 is not 200 to 999" },
     { "/99", status_99, "tepal_empty: status 99 is not 200 to 999" },
     { "/1200", status_1200, "tepal_error: status 1200 is not 200 to 999" },
     { "/-5", status_of_stream, "tepal_stream: status -5 is not 200 to 999" },
     { "/100", status_of_json, "tepal_json: status 100 is not 200 to 999" },
     { "/fail", fail_with_0, "tepal_fail: error 0 is not negative" },
-    { "/percent", percent, "tepal_text: the format \"100%\" cannot be printed: Invalid argument" },
+    { "/percent", percent, "tepal_textf: the format \"100%\" cannot be printed: Invalid argument" },
     { "/header-percent", percent_in_header,
-      "tepal_res_header: X-Share: the format \"50%\" cannot be printed" },
+      "tepal_res_set_headerf: X-Share: the format \"50%\" cannot be printed" },
     { "/strdup", no_copy, "tepal_req_strdup: the text is NULL" },
     { "/printf", null_in_printf, "tepal_req_printf: a text for \"%-8s\" is NULL" },
     { "/defer", no_function, "tepal_req_defer: the function is NULL" },
@@ -279,7 +304,7 @@ static void expect_500(const char *path, const char *says)
 {
     char line[256];
     log_forget();
-    tepal_testreply *reply = get(path);
+    tepal_test_reply *reply = get(path);
     assert_reply(reply, 500, "500 Internal Server Error\n");
     assert_false(reply->closed);
     snprintf(line, sizeof(line), "GET %s: %s", path, says);
@@ -310,13 +335,51 @@ static void texts_of_the_request(void **state)
     tepal_get(app, "/plain", text_without_percent);
     start(NULL);
     expect_500("/target/%25s%25n",
-               "tepal_text: the format \"/target/%25s%25n\" is text of the request");
-    expect_500("/path/%25s%25n", "tepal_error: the format \"/path/%s%n\" is text of the request");
-    expect_500("/own", "tepal_html: the format \"50%s\" is text of the request");
-    expect_500("/value/%41", "tepal_res_header: the format \"/value/%41\" is text of the request");
+               "tepal_textf: the format \"/target/%25s%25n\" is text of the request");
+    expect_500("/path/%25s%25n", "tepal_errorf: the format \"/path/%s%n\" is text of the request");
+    expect_500("/own", "tepal_htmlf: the format \"50%s\" is text of the request");
+    expect_500("/value/%41",
+               "tepal_res_set_headerf: the format \"/value/%41\" is text of the request");
     expect_500("/piece/%41", "tepal_writef: the format \"/piece/%41\" is text of the request");
     assert_int_equal(written, -EINVAL);
     assert_reply(get("/plain"), 200, "/plain");
+}
+
+static tepal_res *texts_as_values(tepal_req *req)
+{
+    tepal_res *res = tepal_text(req, 200, tepal_req_target(req));
+    tepal_res_set_header(res, "X-Set", tepal_req_target(req));
+    tepal_res_add_header(res, "X-Added", tepal_req_target(req));
+    tepal_log(TEPAL_LOG_INFO, tepal_req_target(req));
+    return res;
+}
+
+static tepal_res *error_as_value(tepal_req *req)
+{
+    return tepal_error(req, 404, tepal_req_target(req));
+}
+
+static tepal_res *markup_as_value(tepal_req *req)
+{
+    return tepal_html(req, 200, "<b>100%s</b>");
+}
+
+/* As a value it is sent as it is. */
+static void texts_are_no_formats(void **state)
+{
+    (void)state;
+    tepal_get(app, "/text/{x}", texts_as_values);
+    tepal_get(app, "/error/{x}", error_as_value);
+    tepal_get(app, "/markup", markup_as_value);
+    start(NULL);
+    log_forget();
+    tepal_test_reply *reply = get("/text/%25s%25n");
+    assert_reply(reply, 200, "/text/%25s%25n");
+    assert_string_equal(tepal_test_header(reply, "X-Set"), "/text/%25s%25n");
+    assert_string_equal(tepal_test_header(reply, "X-Added"), "/text/%25s%25n");
+    assert_string_equal(logged(), "/text/%25s%25n\n");
+    assert_reply(get("/error/%25s%25n"), 404, "404 Not Found: /error/%25s%25n\n");
+    assert_reply(get("/markup"), 200, "<b>100%s</b>");
 }
 
 /* The route is named where it is not what was asked for. */
@@ -338,17 +401,26 @@ static tepal_res *no_body(tepal_req *req)
 
 static tepal_res *no_text_of_body(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s", tepal_req_text(req));
+    return tepal_text(req, 200, tepal_req_text(req));
+}
+
+static tepal_res *no_value_for_url(tepal_req *req)
+{
+    const tepal_pair variables[] = { { "id", tepal_req_text(req) }, { 0 } };
+    return tepal_redirect(req, 303, tepal_req_url(req, "item", variables));
 }
 
 static void a_failure_is_not_hidden(void **state)
 {
     (void)state;
+    tepal_routes(app, (const tepal_route[]){ { "GET", "/item/{id}", ok, .name = "item" }, { 0 } });
+    tepal_post(app, "/url", no_value_for_url);
     tepal_post(app, "/json", no_body);
     tepal_post(app, "/text", no_text_of_body);
     start(NULL);
     assert_reply(ask("POST", "/json", NULL, "{"), 400, "400 Bad Request: malformed JSON\n");
     assert_reply(ask("POST", "/text", NULL, "\xff"), 400, NULL);
+    assert_reply(ask("POST", "/url", NULL, "\xff"), 400, NULL);
     assert_string_equal(logged(), "");
 }
 
@@ -359,14 +431,14 @@ static tepal_res *null_names(tepal_req *req)
     const char *name = nothing(req);
     size_t found = 0;
     found += tepal_req_query(req, name) != NULL;
-    found += tepal_req_query_nth(req, name, 1) != NULL;
+    found += tepal_req_query_all(req, name)[0] != NULL;
     found += tepal_req_header(req, name) != NULL;
-    found += tepal_req_header_nth(req, name, 0) != NULL;
+    found += tepal_req_header_all(req, name)[0] != NULL;
     found += tepal_req_cookie(req, name) != NULL;
     found += tepal_req_match(req, name) != NULL;
     found += tepal_req_match_int(req, name) != 0;
-    found += tepal_res_get_header(ok(req), name) != NULL;
-    return tepal_text(req, 200, "%zu", found);
+    found += tepal_res_header(ok(req), name) != NULL;
+    return tepal_textf(req, 200, "%zu", found);
 }
 
 static void names_that_are_null(void **state)
@@ -375,20 +447,44 @@ static void names_that_are_null(void **state)
     tepal_get(app, "/", null_names);
     start(NULL);
     assert_reply(get("/"), 200, "0");
-    static const char *const calls[] = { "query",  "header", "header_nth",
-                                         "cookie", "match",  "match_int" };
+    static const char *const calls[] = { "query",  "query_all", "header",   "header_all",
+                                         "cookie", "match",     "match_int" };
     for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
         char line[128];
         snprintf(line, sizeof(line), "GET /: tepal_req_%s: the name is NULL", calls[i]);
         assert_non_null(strstr(logged(), line));
     }
-    assert_non_null(strstr(logged(), "GET /: tepal_res_get_header: the name is NULL"));
+    assert_non_null(strstr(logged(), "GET /: tepal_res_header: the name is NULL"));
+}
+
+/* In the middle of a stream: what has been sent cannot be taken back, so it is broken off. */
+static tepal_res *null_in_second_piece(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, "text/plain");
+    if (tepal_writef(res, "%s", "(null)") == 0)
+        written = tepal_writef(res, "%s", nothing(req));
+    return res;
+}
+
+static void null_in_a_stream(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", null_in_second_piece);
+    start(NULL);
+    written = 0;
+    tepal_test_reply *reply = get("/");
+    assert_int_equal(written, -EINVAL);
+    assert_int_equal(reply->status, 0);
+    assert_non_null(strstr(wire(reply), "(null)\r\n"));
+    assert_null(strstr(wire(reply), "0\r\n\r\n"));
+    assert_true(reply->closed);
+    assert_non_null(strstr(logged(), "GET /: tepal_writef: a text for \"%s\" is NULL\n"));
 }
 
 /* "(null)" that is no NULL. */
 static tepal_res *says_null(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s (null) %.0s%*d", "(null)", nothing(req) ? "" : "x", 3, 7);
+    return tepal_textf(req, 200, "%s (null) %.0s%*d", "(null)", nothing(req) ? "" : "x", 3, 7);
 }
 
 static void null_as_a_word(void **state)
@@ -406,7 +502,7 @@ static tepal_res *data_on_stack(tepal_req *req)
 {
     char text[64];
     snprintf(text, sizeof(text), "from the stack");
-    return tepal_data(req, 200, "text/plain", text, strlen(text));
+    return lent(req, text, strlen(text));
 }
 
 struct call {
@@ -436,7 +532,7 @@ static char *of_handler;
 static int data_of_handler(void *arg)
 {
     struct call *call = arg;
-    call->res = tepal_data(call->req, 200, NULL, of_handler, 1);
+    call->res = lent(call->req, of_handler, 1);
     return 0;
 }
 
@@ -474,13 +570,13 @@ static tepal_res *data_elsewhere(tepal_req *req)
     memcpy(copy, "copy", 4);
     switch (tepal_req_query(req, "n")[0]) {
     case '0':
-        return tepal_data(req, 200, NULL, constant, 8);
+        return lent(req, constant, 8);
     case '1':
-        return tepal_data(req, 200, NULL, variable, 8);
+        return lent(req, variable, 8);
     case '2':
-        return tepal_data(req, 200, NULL, copy, 4);
+        return lent(req, copy, 4);
     default:
-        return tepal_data(req, 200, NULL, NULL, 0);
+        return lent(req, NULL, 0);
     }
 }
 
@@ -488,9 +584,11 @@ static void octets_on_a_stack(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        { "/handler", data_on_stack, "tepal_data: the data is a variable on the stack" },
-        { "/job", data_on_stack_of_job, "tepal_data: the data is a variable on the stack" },
-        { "/other", data_on_stack_of_handler, "tepal_data: the data is a variable on the stack" },
+        { "/handler", data_on_stack, "tepal_res_lend_body: the data is a variable on the stack" },
+        { "/job", data_on_stack_of_job,
+          "tepal_res_lend_body: the data is a variable on the stack" },
+        { "/other", data_on_stack_of_handler,
+          "tepal_res_lend_body: the data is a variable on the stack" },
         { "/defer", deferred_on_stack, "tepal_req_defer: the argument is a variable on the stack" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
@@ -527,7 +625,7 @@ static void octets_on_a_thread_s_stack(void **state)
     (void)state;
     tepal_get(app, "/thread", data_on_stack_of_thread);
     start(NULL);
-    expect_500("/thread", "tepal_data: the data is a variable on the stack");
+    expect_500("/thread", "tepal_res_lend_body: the data is a variable on the stack");
 }
 
 /* --- Responses of others ---------------------------------------------------------------------- */
@@ -537,23 +635,26 @@ static tepal_res *kept;
 static tepal_res *cached(tepal_req *req)
 {
     if (!kept)
-        kept = tepal_text(req, 200, "secret of %s\n", tepal_req_header(req, "X-Who"));
+        kept = tepal_textf(req, 200, "secret of %s\n", tepal_req_header(req, "X-Who"));
     return kept;
 }
 
 static tepal_res *touch_kept(tepal_req *req)
 {
     int failed = 0;
-    failed += tepal_res_header(kept, "X-Mine", "1") == -EINVAL;
+    failed += tepal_res_set_header(kept, "X-Mine", "1") == -EINVAL;
     failed += tepal_res_add_header(kept, "X-Mine", "1") == -EINVAL;
     failed += tepal_res_set_status(kept, 404, NULL) == -EINVAL;
     failed += tepal_res_status(kept) == -EINVAL;
-    failed += tepal_res_cookie(kept, "a", "b", NULL) == -EINVAL;
-    failed += tepal_res_delete_cookie(kept, "a", NULL) == -EINVAL;
+    failed += tepal_res_set_cookie(kept, "a", "b", NULL) == -EINVAL;
+    failed += tepal_res_remove_cookie(kept, "a", NULL) == -EINVAL;
     failed += tepal_res_set_length(kept, 5) == -EINVAL;
-    failed += tepal_res_get_header(kept, "X-Mine") == NULL;
+    failed += tepal_res_header(kept, "X-Mine") == NULL;
+    failed += tepal_res_set_body(kept, "x", 1) == -EINVAL;
+    failed += tepal_res_lend_body(kept, "x", 1, NULL, NULL) == -EINVAL;
+    failed += tepal_res_body(kept) == NULL;
     tepal_res_set_close(kept);
-    return tepal_text(req, 200, "%d", failed);
+    return tepal_textf(req, 200, "%d", failed);
 }
 
 static void expect_only(const char *says)
@@ -571,12 +672,12 @@ static void a_response_kept_over_requests(void **state)
     start(NULL);
     assert_reply(ask("GET", "/", "X-Who: alice", NULL), 200, "secret of alice\n");
     expect_500("/", "the handler: returned a response that is not to this request");
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     expect_500("/", "the handler: returned a response that is not to this request");
-    assert_reply(get("/touch"), 200, "8");
-    expect_only("GET /touch: tepal_res_header: the response is of a request that has ended");
+    assert_reply(get("/touch"), 200, "11");
+    expect_only("GET /touch: tepal_res_set_header: the response is of a request that has ended");
     expect_only("GET /touch: tepal_res_set_close: the response is of a request that has ended");
-    tepal_testreply *reply = get("/touch");
+    tepal_test_reply *reply = get("/touch");
     assert_field(reply, "X-Mine", NULL);
     assert_false(reply->closed);
 }
@@ -619,7 +720,7 @@ static void a_response_kept_by_a_middleware(void **state)
 {
     (void)state;
     kept = NULL;
-    tepal_use(app, through_middleware);
+    tepal_use(app, through_middleware, NULL);
     tepal_get(app, "/", ok);
     start(NULL);
     assert_reply(get("/"), 200, "ok");
@@ -672,18 +773,18 @@ static void a_response_to_another_request(void **state)
     assert_reply(get("/none"), 404, NULL); /* the client has its connection */
     int fd = connect_another();
     assert_int_equal(send(fd, first, strlen(first), 0), strlen(first));
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
     expect_500("/second", "the handler: returned a response that is not to this request");
-    assert_reply(get("/touch"), 200, "8");
-    expect_only("GET /touch: tepal_res_header: the response is one to another request");
+    assert_reply(get("/touch"), 200, "11");
+    expect_only("GET /touch: tepal_res_set_header: the response is one to another request");
     assert_string_equal(received(fd), "");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     const char *text = received(fd);
     assert_non_null(strstr(text, "\r\n\r\nfor the first\n"));
     assert_null(strstr(text, "X-Mine"));
     assert_null(strstr(text, "Connection: close"));
     close(fd);
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
 }
 
 /* A stream may be written to by whoever knows it, as long as it lives. */
@@ -697,7 +798,7 @@ static tepal_res *open_stream(tepal_req *req)
 
 static tepal_res *write_to_kept(tepal_req *req)
 {
-    return tepal_text(req, 200, "%d", tepal_write(kept, "by another", 10));
+    return tepal_textf(req, 200, "%d", tepal_write(kept, "by another", 10));
 }
 
 static void a_stream_of_another_request(void **state)
@@ -710,13 +811,13 @@ static void a_stream_of_another_request(void **state)
     assert_reply(get("/none"), 404, NULL);
     int fd = connect_another();
     assert_int_equal(send(fd, first, strlen(first), 0), strlen(first));
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
     assert_reply(get("/write"), 200, "0");
-    tepal_testclient_advance(client, 2000);
+    tepal_test_advance(client, 2000);
     assert_non_null(strstr(received(fd), "by another"));
     assert_string_equal(logged(), "");
     close(fd);
-    tepal_testclient_advance(client, 10);
+    tepal_test_advance(client, 10);
 }
 
 /* --- A stream that is written to after its end ------------------------------------------------ */
@@ -794,8 +895,9 @@ static tepal_res *keep_text(tepal_req *req)
     return large ? ok(req) : NULL;
 }
 
-static int debug_on(tepal_app *a)
+static int debug_on(tepal_app *a, void *arg)
 {
+    (void)arg;
     (void)a;
     return tepal_debug(&(tepal_debug_options){ .no_live_report = true });
 }
@@ -803,7 +905,7 @@ static int debug_on(tepal_app *a)
 static void memory_is_overwritten_in_debug_mode(void **state)
 {
     (void)state;
-    tepal_on_startup(app, debug_on);
+    tepal_on_startup(app, debug_on, NULL);
     tepal_get(app, "/", keep_text);
     start(NULL);
     assert_reply(get("/"), 200, "ok");
@@ -818,7 +920,7 @@ static tepal_res *misspelt(tepal_req *req)
 {
     const char *name = tepal_req_match(req, "nmae");
     long long n = (long long)tepal_req_match_int(req, "idd");
-    return tepal_text(req, 200, "%s %lld", name ? name : "-", n);
+    return tepal_textf(req, 200, "%s %lld", name ? name : "-", n);
 }
 
 static tepal_res *ask_for_id(tepal_req *req, tepal_next *next)
@@ -830,7 +932,7 @@ static tepal_res *ask_for_id(tepal_req *req, tepal_next *next)
 static void names_the_pattern_has_not(void **state)
 {
     (void)state;
-    tepal_use(app, ask_for_id); /* which stands around other routes as well */
+    tepal_use(app, ask_for_id, NULL); /* which stands around other routes as well */
     tepal_get(app, "/u/{name}", misspelt);
     tepal_get(app, "/v/{name}", misspelt);
     tepal_get(app, "/ok", ok);
@@ -851,7 +953,7 @@ static tepal_res *late_fields(tepal_req *req)
 {
     tepal_res *res = tepal_stream(req, 200, "text/plain");
     tepal_write(res, "x", 1);
-    late_result = tepal_res_header(res, "X-Late", "1");
+    late_result = tepal_res_set_header(res, "X-Late", "1");
     if (tepal_res_set_status(res, 404, NULL) != TEPAL_ESENT)
         late_result = 1;
     return res;
@@ -867,8 +969,9 @@ static void fields_after_the_head(void **state)
         assert_int_equal(late_result, TEPAL_ESENT);
     }
     assert_int_equal(n_lines(), 1);
-    expect_only("GET /: tepal_res_header: X-Late is left as it is: the head of the response was "
-                "sent before");
+    expect_only(
+        "GET /: tepal_res_set_header: X-Late is left as it is: the head of the response was "
+        "sent before");
 }
 
 /* --- Streams that are none -------------------------------------------------------------------- */
@@ -893,9 +996,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WEB_TEST(wrong_arguments),
         WEB_TEST(texts_of_the_request),
+        WEB_TEST(texts_are_no_formats),
         WEB_TEST(the_pattern_is_named),
         WEB_TEST(a_failure_is_not_hidden),
         WEB_TEST(names_that_are_null),
+        WEB_TEST(null_in_a_stream),
         WEB_TEST(null_as_a_word),
         WEB_TEST(octets_on_a_stack),
         WEB_TEST(octets_on_a_thread_s_stack),

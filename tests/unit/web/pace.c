@@ -28,7 +28,7 @@ static void put(int fd, const char *text)
 
 static int attach(const char *text)
 {
-    int fd = testpeer_open(app->server);
+    int fd = testpeer_open(app->server, NULL);
     assert_true(fd >= 0);
     put(fd, text);
     run();
@@ -48,7 +48,7 @@ static void assert_got(int fd, const char *status, const char *end)
 static tepal_res *length_of_body(tepal_req *req)
 {
     const tepal_bytes *body = tepal_req_body(req);
-    return body ? tepal_text(req, 200, "%zu", body->len) : NULL;
+    return body ? tepal_textf(req, 200, "%zu", body->len) : NULL;
 }
 
 /* --- A process that was held ------------------------------------------------------------------ */
@@ -93,13 +93,13 @@ static void a_held_process(void **state)
     fd = attach("GET / HTTP/1.1\r\nHo");
     put(fd, "st: a\r\n");
     hold(3600 * 1000);
-    tepal_testclient_advance(client, 1);
+    tepal_test_advance(client, 1);
     assert_got(fd, "408", "\r\n\r\n");
     close(fd);
     fd = attach("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
     put(fd, "de");
     hold(3600 * 1000);
-    tepal_testclient_advance(client, 60 * 1000);
+    tepal_test_advance(client, 60 * 1000);
     assert_got(fd, "408", "Timeout\n");
     close(fd);
     run();
@@ -113,11 +113,11 @@ static int trickle(int64_t every_ms, int octets_each, int n)
 {
     char some[1000];
     memset(some, 'x', sizeof(some));
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n");
     for (int i = 0; i < n && app->server->n_connections > 0; i++) {
-        tepal_testclient_advance(client, every_ms);
-        if (tepal_testclient_send(client, some, (size_t)octets_each) < 0)
+        tepal_test_advance(client, every_ms);
+        if (tepal_test_write(client, some, (size_t)octets_each) < 0)
             break;
     }
     return hear("POST")->status;
@@ -139,12 +139,12 @@ static void a_slow_body(void **state)
     assert_in_range(now() - before, 55 * 1000, 95 * 1000);
     again();
     tepal_post(app, "/", length_of_body);
-    start(&(tepal_run_options){ .min_body_rate = 1000 });
+    start(&(tepal_run_options){ .limits.min_body_rate = 1000 });
     assert_int_equal(trickle(1000, 500, 40), 200);
     assert_int_equal(trickle(1000, 200, 100), 408);
     again();
     tepal_post(app, "/", length_of_body);
-    start(&(tepal_run_options){ .min_body_rate = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.min_body_rate = TEPAL_UNLIMITED });
     assert_int_equal(trickle(29 * 1000, 20, 1000), 200);
 }
 
@@ -159,7 +159,7 @@ static tepal_res *takes_its_time(tepal_req *req)
         if (tepal_sleep_ms(3600 * 1000) < 0)
             return NULL;
     }
-    return rc < 0 ? NULL : tepal_text(req, 200, "%zu", len);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%zu", len);
 }
 
 static void a_slow_handler(void **state)
@@ -170,8 +170,8 @@ static void a_slow_handler(void **state)
     say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
     for (int i = 0; i < 5; i++) {
         say("x");
-        tepal_testclient_advance(client, 3600 * 1000);
-        tepal_testclient_advance(client, 1000);
+        tepal_test_advance(client, 3600 * 1000);
+        tepal_test_advance(client, 1000);
     }
     assert_reply(hear("POST"), 200, "5");
 }
@@ -183,7 +183,7 @@ static char *big;
 
 static tepal_res *send_big(tepal_req *req)
 {
-    return tepal_data(req, 200, NULL, big, BIG);
+    return lent(req, big, BIG);
 }
 
 /* Takes so much every second. Returns after how many the connection was given up; 0: it was not. */
@@ -192,7 +192,7 @@ static int read_slowly(size_t each, int seconds)
     static char got[512 * 1024];
     int fd = attach("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), given_up = 0;
     for (int i = 1; i <= seconds && given_up == 0; i++) {
-        tepal_testclient_advance(client, 1000);
+        tepal_test_advance(client, 1000);
         if (app->server->n_connections == 0)
             given_up = i;
         (void)!recv(fd, got, each, 0);
@@ -208,13 +208,13 @@ static void a_slow_reader(void **state)
     (void)state;
     big = octets(BIG);
     tepal_get(app, "/", send_big);
-    start(&(tepal_run_options){ .min_write_rate = 4000 });
+    start(&(tepal_run_options){ .limits.min_write_rate = 4000 });
     assert_int_equal(read_slowly(100 * 1000, 70), 0);
     int given_up = read_slowly(1000, 1000);
     assert_in_range(given_up, 60, 300);
     again();
     tepal_get(app, "/", send_big);
-    start(&(tepal_run_options){ .min_write_rate = TEPAL_UNLIMITED });
+    start(&(tepal_run_options){ .limits.min_write_rate = TEPAL_UNLIMITED });
     assert_int_equal(read_slowly(5000, 400), 0);
     free(big);
 }
@@ -229,7 +229,7 @@ static tepal_res *polls_for_body(tepal_req *req)
     size_t len = 0;
     int rc;
     for (polls = 0;;) {
-        int64_t before = tepal_deadline_in(1000);
+        int64_t before = tepal_deadline_in_ms(1000);
         rc = tepal_req_read(req, &piece);
         tepal_deadline_restore(before);
         len += rc > 0 ? piece.len : 0;
@@ -240,7 +240,7 @@ static tepal_res *polls_for_body(tepal_req *req)
     }
     if (rc == 0 && tepal_req_error(req) != 0)
         return tepal_text(req, 500, "the cause is left");
-    return rc < 0 ? NULL : tepal_text(req, 200, "%zu", len);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%zu", len);
 }
 
 static void a_polled_body(void **state)
@@ -249,7 +249,7 @@ static void a_polled_body(void **state)
     tepal_post(app, "/", polls_for_body);
     start(NULL);
     say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
-    tepal_testclient_advance(client, 3500);
+    tepal_test_advance(client, 3500);
     assert_int_equal(polls, 3);
     say("world");
     assert_reply(hear("POST"), 200, "10");
@@ -268,7 +268,7 @@ static tepal_res *polls_to_write(tepal_req *req)
     tepal_res *res = tepal_stream(req, 200, NULL);
     polls = 0;
     for (int i = 0; i < BIG / 1000;) {
-        int64_t before = tepal_deadline_in(1000);
+        int64_t before = tepal_deadline_in_ms(1000);
         int rc = tepal_write(res, piece, sizeof(piece));
         tepal_deadline_restore(before);
         if (rc == 0)
@@ -288,7 +288,7 @@ static void a_polled_write(void **state)
     tepal_get(app, "/", polls_to_write);
     start(NULL);
     int fd = attach("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testclient_advance(client, 5500);
+    tepal_test_advance(client, 5500);
     assert_int_equal(polls, 5);
     size_t n_x = 0;
     ssize_t n;
@@ -324,7 +324,7 @@ static tepal_res *two_readers(tepal_req *req)
         len += piece.len;
         rc = 0;
     }
-    return rc < 0 ? NULL : tepal_text(req, 200, "%zu", len);
+    return rc < 0 ? NULL : tepal_textf(req, 200, "%zu", len);
 }
 
 static void a_second_reader(void **state)

@@ -10,8 +10,8 @@
 static tepal_res *show(tepal_req *req)
 {
     const char *field = tepal_req_header(req, "X-Last");
-    return tepal_text(req, 200, "%s %s %s", tepal_req_method(req), tepal_req_target(req),
-                      field ? field : "-");
+    return tepal_textf(req, 200, "%s %s %s", tepal_req_method(req), tepal_req_target(req),
+                       field ? field : "-");
 }
 
 static struct connection *the_connection(void)
@@ -71,10 +71,10 @@ static void given_up(void **state)
     start(NULL);
     say("GET / HTTP/1.1\r\nHost: a\r\nX");
     assert_non_null(the_connection()->partial);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_int_equal(app->server->n_connections, 0);
     say("GET / HTTP/1.1\r\nHost: a\r\nX");
-    tepal_testclient_shutdown(client);
+    tepal_test_shutdown(client);
     assert_gone();
     assert_int_equal(app->server->n_connections, 0);
 }
@@ -84,30 +84,30 @@ static void keep_and_restore(void **state)
     (void)state;
     struct loop *loop = calloc(1, sizeof(*loop));
     assert_int_equal(loop_open(loop, 0), 0);
-    static const struct conn_limits limits = { .max_input = 64 * 1024 };
-    struct http_conn conn = { .limits = &limits };
+    static const struct h1_conn_limits limits = { .max_input = 64 * 1024 };
+    struct h1_conn http = { .limits = &limits };
     struct h1_field fields[4], other[4];
     struct h1_head head, restored;
     struct partial_head *partial = NULL;
     static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
     h1_head_init(&head, false, fields);
-    assert_int_equal(partial_head_restore(&partial, &conn, &head), 0); /* there is none */
-    assert_int_equal(conn_reserve_input(&conn), 0);
-    conn.in_start = 100;
-    memcpy(conn.in + 100, text, sizeof(text) - 1);
-    conn.in_end = 100 + sizeof(text) - 1;
+    assert_int_equal(partial_head_restore(&partial, &http, &head), 0); /* there is none */
+    assert_int_equal(h1_conn_reserve_input(&http), 0);
+    http.in_start = 100;
+    memcpy(http.in + 100, text, sizeof(text) - 1);
+    http.in_end = 100 + sizeof(text) - 1;
     const struct h1_limits head_limits = { 100, 1000, 4 };
-    assert_int_equal(h1_parse(&head, conn.in + 100, sizeof(text) - 1, &head_limits), 0);
+    assert_int_equal(h1_parse(&head, http.in + 100, sizeof(text) - 1, &head_limits), 0);
     mem_fail_nth(1, 0);
-    assert_int_equal(partial_head_keep(&partial, &conn, &head), -ENOMEM);
+    assert_int_equal(partial_head_keep(&partial, &http, &head), -ENOMEM);
     assert_null(partial);
-    assert_int_equal(partial_head_keep(&partial, &conn, &head), 0);
-    conn_release_input(&conn);
+    assert_int_equal(partial_head_keep(&partial, &http, &head), 0);
+    h1_conn_release_input(&http);
     h1_head_init(&restored, false, other);
-    assert_int_equal(partial_head_restore(&partial, &conn, &restored), 0);
+    assert_int_equal(partial_head_restore(&partial, &http, &restored), 0);
     assert_null(partial);
-    assert_int_equal(conn.in_end - conn.in_start, sizeof(text) - 1);
-    assert_memory_equal(conn.in + conn.in_start, text, sizeof(text) - 1);
+    assert_int_equal(http.in_end - http.in_start, sizeof(text) - 1);
+    assert_memory_equal(http.in + http.in_start, text, sizeof(text) - 1);
     assert_ptr_equal(restored.fields, other);
     assert_int_equal(restored.n_fields, 1);
     assert_int_equal(other[0].name, fields[0].name);
@@ -115,11 +115,11 @@ static void keep_and_restore(void **state)
     assert_int_equal(other[0].value, fields[0].value);
     assert_int_equal(other[0].value_len, fields[0].value_len);
     assert_int_equal(other[0].id, fields[0].id);
-    memcpy(conn.in + conn.in_end, "y\r\n\r\n", 5);
+    memcpy(http.in + http.in_end, "y\r\n\r\n", 5);
     assert_int_equal(
-        h1_parse(&restored, conn.in + conn.in_start, sizeof(text) - 1 + 5, &head_limits),
+        h1_parse(&restored, http.in + http.in_start, sizeof(text) - 1 + 5, &head_limits),
         sizeof(text) - 1 + 5);
-    conn_release_input(&conn);
+    h1_conn_release_input(&http);
     partial_head_free(NULL);
     loop_close(loop);
     free(loop);

@@ -8,7 +8,7 @@ static int note(tepal_req *req, tepal_res *res, void *arg)
 {
     strcat(story, *story ? " " : "");
     strcat(story, arg);
-    int rc = tepal_res_add_header(res, "X-Hook", "%s", (const char *)arg);
+    int rc = tepal_res_add_header(res, "X-Hook", (const char *)arg);
     return rc < 0 ? rc : strcmp(arg, "last") == 0 && tepal_req_query(req, "fail") ? failing : 0;
 }
 
@@ -59,7 +59,7 @@ static void start_all(void)
 static void expect_hooks(const char *target, int status, const char *body, const char *told)
 {
     story[0] = '\0';
-    tepal_testreply *reply = get(target);
+    tepal_test_reply *reply = get(target);
     assert_reply(reply, status, body);
     const char *fields = strstr(wire(reply), "X-Hook: first\r\nX-Hook: last\r\n");
     assert_non_null(fields);
@@ -77,7 +77,7 @@ static void every_response(void **state)
     expect_hooks("/nothing", 500, "500 Internal Server Error\n", "first last");
     expect_hooks("/own", 200, "begun and ended", "own1 own2 first last wrote 0");
     story[0] = '\0';
-    tepal_testreply *reply = talk("GET /a b HTTP/1.1\r\n\r\n"); /* one that is refused */
+    tepal_test_reply *reply = talk("GET /a b HTTP/1.1\r\n\r\n"); /* one that is refused */
     assert_int_equal(reply->status, 400);
     assert_non_null(strstr(wire(reply), "X-Hook: first\r\nX-Hook: last\r\n"));
     assert_string_equal(story, "first last");
@@ -88,7 +88,7 @@ static void a_hook_that_fails(void **state)
     (void)state;
     start_all();
     failing = -EIO;
-    tepal_testreply *reply = get("/?fail");
+    tepal_test_reply *reply = get("/?fail");
     assert_reply(reply, 500, "500 Internal Server Error\n");
     assert_field(reply, "X-Hook", NULL);
     assert_string_equal(story, "first last");
@@ -112,14 +112,14 @@ static int change(tepal_req *req, tepal_res *res, void *arg)
     if (rc == 0)
         rc = tepal_res_set_status(res, 203, NULL);
     if (rc == 0)
-        rc = tepal_res_header(res, "X-Path", "%s", tepal_req_path(req));
+        rc = tepal_res_set_header(res, "X-Path", tepal_req_path(req));
     return rc;
 }
 
 static int spoil(tepal_req *req, tepal_res *res, void *arg)
 {
     (void)req;
-    tepal_res_header(res, "X", "%s", (const char *)arg);
+    tepal_res_set_header(res, "X", (const char *)arg);
     return 0;
 }
 
@@ -131,7 +131,7 @@ static void hooks_change_and_wait(void **state)
                                              { "GET", "/stream", streamed },
                                              { 0 } });
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 203, "ok");
     assert_field(reply, "X-Path", "/");
     story[0] = '\0';
@@ -145,7 +145,7 @@ static void a_hook_that_spoils(void **state)
     tepal_get(app, "/", ok);
     start(NULL);
     assert_reply(get("/"), 500, "500 Internal Server Error\n");
-    assert_string_equal(logged(), "GET /: tepal_res_header: the field \"X\" has a forbidden "
+    assert_string_equal(logged(), "GET /: tepal_res_set_header: the field \"X\" has a forbidden "
                                   "character in its value: \"a\\x0ab\"\n");
 }
 
@@ -173,7 +173,7 @@ static void a_stream_begun_by_another_task(void **state)
     tepal_on_response(app, change, NULL);
     tepal_get(app, "/", written_by_another);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_reply(reply, 203, "from the background");
     assert_field(reply, "X-Path", "/");
 }
@@ -248,7 +248,7 @@ static void wrong_use(void **state)
     (void)state;
     tepal_on_response(NULL, note, NULL);
     tepal_on_response(app, NULL, NULL);
-    assert_string_equal(tepal_app_error(app), "tepal_on_response: the hook is NULL");
+    assert_string_equal(tepal_app_error_text(app), "tepal_on_response: the hook is NULL");
     again();
     story[0] = '\0';
     tepal_on_response(app, note, "first");

@@ -618,8 +618,8 @@ static void memory_shortage(void **state)
 static tepal_res *show_match(tepal_req *req)
 {
     const char *name = tepal_req_match(req, "name");
-    return tepal_text(req, 200, "%s %s %s", tepal_req_method(req), tepal_req_pattern(req),
-                      name ? name : "-");
+    return tepal_textf(req, 200, "%s %s %s", tepal_req_method(req), tepal_req_pattern(req),
+                       name ? name : "-");
 }
 
 static tepal_res *delete_it(tepal_req *req)
@@ -644,7 +644,7 @@ static void served(void **state)
     assert_reply(get("/u/"), 404, "404 Not Found\n");
     assert_reply(get("/u/you/"), 404, NULL);
     assert_reply(ask("DELETE", "/u/you", NULL, NULL), 200, "deleted");
-    tepal_testreply *reply = ask("POST", "/u/you", NULL, "");
+    tepal_test_reply *reply = ask("POST", "/u/you", NULL, "");
     assert_reply(reply, 405, "405 Method Not Allowed\n");
     assert_field(reply, "Allow", "DELETE, GET, HEAD, OPTIONS");
     reply = ask("HEAD", "/u/you", NULL, NULL);
@@ -675,15 +675,15 @@ static void errors_at_start(void **state)
         const tepal_route two[] = { rows[i].route, { 0 } };
         tepal_routes(app, two);
         tepal_get(app, "bad", ok); /* the first one is told */
-        assert_string_equal(tepal_app_error(app), rows[i].error);
+        assert_string_equal(tepal_app_error_text(app), rows[i].error);
         assert_refused(NULL, rows[i].error);
         again();
     }
     tepal_get(app, "/{x}", ok);
     tepal_any(app, "/{x}", ok);
-    assert_null(tepal_app_error(app));
+    assert_null(tepal_app_error_text(app));
     tepal_get(app, "/{y}", ok);
-    assert_string_equal(tepal_app_error(app),
+    assert_string_equal(tepal_app_error_text(app),
                         "route GET /{y}: another route has the same method and path");
 }
 

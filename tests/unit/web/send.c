@@ -34,7 +34,7 @@ static void expect_bodiless(const char *method, const char *target, const char *
     sprintf(text, "%s %s HTTP/1.1\r\nHost: a\r\n\r\nGET /ok HTTP/1.1\r\nHost: a\r\n\r\n", method,
             target);
     say(text);
-    tepal_testreply *reply = hear(method);
+    tepal_test_reply *reply = hear(method);
     assert_string_equal(wire(reply), expected);
     assert_reply(hear("GET"), 200, "ok");
 }
@@ -96,10 +96,10 @@ static tepal_res *answer_connect(tepal_req *req, tepal_next *next)
 static void connect_(void **state)
 {
     (void)state;
-    tepal_use(app, answer_connect);
+    tepal_use(app, answer_connect, NULL);
     start(NULL);
     say("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Status: 200\r\n\r\n");
-    tepal_testreply *reply = hear("CONNECT");
+    tepal_test_reply *reply = hear("CONNECT");
     assert_string_equal(wire(reply),
                         "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
                         "Connection: close\r\n\r\n");
@@ -147,7 +147,7 @@ static void closing_late(void **state)
     tepal_get(app, "/", close_late);
     start(NULL);
     say("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tepal_testreply *reply = hear("GET");
+    tepal_test_reply *reply = hear("GET");
     assert_reply(reply, 200, "x");
     assert_field(reply, "Connection", NULL);
     assert_gone();
@@ -161,10 +161,10 @@ static tepal_res *stream(tepal_req *req)
     results[0] = tepal_writef(res, "%d-", 1);
     results[1] = tepal_write(res, "", 0); /* not the end */
     results[2] = tepal_sleep_ms(1000);
-    results[3] = tepal_res_header(res, "X-Late", "x");
+    results[3] = tepal_res_set_header(res, "X-Late", "x");
     results[4] = tepal_res_set_status(res, 201, NULL);
     results[5] = tepal_res_set_length(res, 9);
-    results[6] = tepal_res_cookie(res, "a", "b", NULL);
+    results[6] = tepal_res_set_cookie(res, "a", "b", NULL);
     results[7] = tepal_write(res, "23", 2);
     return res;
 }
@@ -174,7 +174,7 @@ static void streams(void **state)
     (void)state;
     tepal_get(app, "/", stream);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_string_equal(wire(reply),
                         "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
                         "Transfer-Encoding: chunked\r\n\r\n2\r\n1-\r\n2\r\n23\r\n0\r\n\r\n");
@@ -225,7 +225,7 @@ static void declared_lengths(void **state)
     assert_int_equal(results[1], 0);
     assert_int_equal(results[2], TEPAL_ELENGTH);
     for (int i = 0; i < 2; i++) {
-        tepal_testreply *reply = get(i ? "/0" : "/4");
+        tepal_test_reply *reply = get(i ? "/0" : "/4");
         assert_int_equal(reply->status, 0);
         assert_string_equal(wire(reply),
                             i ? HEAD_OF("text/x", "5") "\r\n" : HEAD_OF("text/x", "5") "\r\nxxxx");
@@ -248,7 +248,7 @@ static void streams_that_fail(void **state)
     tepal_get(app, "/", stream_and_fail);
     start(NULL);
     for (int i = 0; i < 2; i++) {
-        tepal_testreply *reply = get(i ? "/" : "/?error");
+        tepal_test_reply *reply = get(i ? "/" : "/?error");
         assert_int_equal(reply->status, 0);
         assert_string_equal(wire(reply), "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\n"
                                          "Transfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n");
@@ -290,7 +290,7 @@ static void two_writers(void **state)
     big = octets(BIG);
     tepal_get(app, "/", stream_by_two);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_int_equal(reply->status, 200);
     assert_int_equal(reply->body.len, BIG + 3);
     assert_memory_equal(reply->body.data, big, BIG);
@@ -305,7 +305,7 @@ static tepal_res *send_big(tepal_req *req)
 {
     size_t len = (size_t)tepal_req_match_int(req, "len");
     if (!*tepal_req_query_string(req))
-        return tepal_data(req, 200, NULL, big, len);
+        return lent(req, big, len);
     tepal_res *res = tepal_stream(req, 200, NULL);
     for (size_t at = 0; at < len; at += 7777)
         if (tepal_write(res, big + at, len - at < 7777 ? len - at : 7777) < 0)
@@ -324,7 +324,7 @@ static void large_bodies(void **state)
     start(NULL);
     for (size_t i = 0; i < 6; i++) {
         sprintf(target, "/%zu", lens[i]);
-        tepal_testreply *reply = get(target);
+        tepal_test_reply *reply = get(target);
         assert_int_equal(reply->body.len, lens[i]);
         assert_memory_equal(reply->body.data, big, lens[i]);
         strcat(target, "?stream");
@@ -352,7 +352,7 @@ static void a_second_stream(void **state)
     (void)state;
     tepal_get(app, "/two", begin_two);
     start(NULL);
-    tepal_testreply *reply = get("/two");
+    tepal_test_reply *reply = get("/two");
     assert_int_equal(second, TEPAL_ESENT);
     assert_int_equal(reply->status, 0);
     assert_int_equal(reply->error, TEPAL_ECLOSED);
@@ -381,7 +381,7 @@ static void a_piece_that_cannot_be_made(void **state)
     (void)state;
     tepal_get(app, "/", bad_piece);
     start(NULL);
-    tepal_testreply *reply = get("/");
+    tepal_test_reply *reply = get("/");
     assert_int_equal(second, -EINVAL);
     assert_int_equal(reply->status, 0);
     assert_non_null(strstr(reply->raw.data, "one"));
@@ -433,7 +433,7 @@ static void a_body_that_nobody_reads(void **state)
     tepal_get(app, "/ok", ok);
     start(NULL);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        tepal_testreply *reply = ask(rows[i].method, rows[i].target, NULL, NULL);
+        tepal_test_reply *reply = ask(rows[i].method, rows[i].target, NULL, NULL);
         assert_int_equal(last_result, TEPAL_ENOBODY);
         assert_int_equal(n_written, 0);
         assert_reply(reply, rows[i].status, "");
@@ -451,7 +451,7 @@ static void a_loop_of_empty_pieces(void **state)
     tepal_get(app, "/ok", ok);
     start(NULL);
     last_result = 1;
-    int fd = testpeer_open(app->server);
+    int fd = testpeer_open(app->server, NULL);
     assert_int_equal(write(fd, "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n", 33), 33);
     for (int i = 0; i < 10; i++)
         loop_turn(loop_current, false);

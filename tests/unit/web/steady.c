@@ -62,14 +62,14 @@ static tepal_res *json(tepal_req *req)
 
 static tepal_res *name(tepal_req *req)
 {
-    return tepal_text(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
+    return tepal_textf(req, 200, "Hello, %s!\n", tepal_req_match(req, "name"));
 }
 
 static tepal_res *word(tepal_req *req)
 {
     tepal_res *res =
-        tepal_text(req, 200, "%s %s", tepal_req_match(req, "word"), tepal_req_query(req, "q"));
-    tepal_res_header(res, "X-Field", "%d", 1);
+        tepal_textf(req, 200, "%s %s", tepal_req_match(req, "word"), tepal_req_query(req, "q"));
+    tepal_res_set_headerf(res, "X-Field", "%d", 1);
     return res;
 }
 
@@ -112,7 +112,7 @@ static void no_allocations(void **state)
         { "/hello/you", "Hello, you!\n" },        { "/word/abc?q=%41", "abc A" },
         { "/cached/wor%6Cd", "Hello, world!\n" },
     };
-    tepal_use(app, middleware);
+    tepal_use(app, middleware, NULL);
     tepal_get(app, "/plaintext", plaintext);
     tepal_get(app, "/json", json);
     tepal_get(app, "/hello/{name}", name);

@@ -15,7 +15,7 @@ static int64_t now(void)
 
 static void advance(int64_t ms)
 {
-    tepal_testclient_advance(client, ms);
+    tepal_test_advance(client, ms);
 }
 
 /* --- The head --------------------------------------------------------------------------------- */
@@ -30,7 +30,7 @@ static void head(void **state)
     for (size_t len = 1; len < sizeof(text) - 1; len++) {
         int64_t before = now();
         say_octets(text, len);
-        tepal_testreply *reply = hear("GET");
+        tepal_test_reply *reply = hear("GET");
         assert_string_equal(wire(reply), "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n"
                                          "Connection: close\r\n\r\n");
         assert_true(reply->closed);
@@ -50,7 +50,7 @@ static void a_slow_head(void **state)
 {
     (void)state;
     tepal_get(app, "/", ok);
-    start(&(tepal_run_options){ .head_timeout_ms = 3000 });
+    start(&(tepal_run_options){ .limits.head_timeout_ms = 3000 });
     int64_t before = now();
     say("GET / HTTP/1.1\r\nHost: a\r\nX: ");
     while (now() < before + 2999) {
@@ -89,7 +89,7 @@ static void idle(void **state)
     assert_int_equal(app->server->n_connections, 0);
     assert_gone(); /* without a word */
     /* One that has never asked for anything has the time of a head, and ends without a word, too. */
-    assert_int_equal(tepal_testclient_send(client, "", 0), 0);
+    assert_int_equal(tepal_test_write(client, "", 0), 0);
     advance(9999);
     assert_int_equal(app->server->n_connections, 1);
     advance(1);
@@ -101,11 +101,11 @@ static void never(void **state)
 {
     (void)state;
     tepal_get(app, "/", ok);
-    start(&(tepal_run_options){ .keepalive_timeout_ms = TEPAL_NEVER,
-                                .head_timeout_ms = TEPAL_NEVER,
-                                .body_timeout_ms = TEPAL_NEVER,
-                                .write_timeout_ms = TEPAL_NEVER,
-                                .lingering_timeout_ms = TEPAL_NEVER,
+    start(&(tepal_run_options){ .limits.keepalive_timeout_ms = TEPAL_NEVER,
+                                .limits.head_timeout_ms = TEPAL_NEVER,
+                                .limits.body_timeout_ms = TEPAL_NEVER,
+                                .limits.write_timeout_ms = TEPAL_NEVER,
+                                .limits.lingering_timeout_ms = TEPAL_NEVER,
                                 .shutdown_timeout_ms = TEPAL_NEVER });
     assert_reply(get("/"), 200, "ok");
     advance(365LL * 24 * 3600 * 1000);
@@ -115,8 +115,8 @@ static void never(void **state)
     assert_reply(hear("GET"), 200, "ok");
     again();
     tepal_get(app, "/", ok);
-    start(&(tepal_run_options){ .keepalive_timeout_ms = TEPAL_NEVER - 1,
-                                .head_timeout_ms = TEPAL_NEVER - 1,
+    start(&(tepal_run_options){ .limits.keepalive_timeout_ms = TEPAL_NEVER - 1,
+                                .limits.head_timeout_ms = TEPAL_NEVER - 1,
                                 .shutdown_timeout_ms = TEPAL_NEVER - 1 });
     assert_reply(get("/"), 200, "ok");
     advance(1000);
@@ -135,7 +135,7 @@ static int64_t took;
 
 static tepal_res *send_big(tepal_req *req)
 {
-    return tepal_data(req, 200, NULL, big, BIG);
+    return lent(req, big, BIG);
 }
 
 static tepal_res *stream_big(tepal_req *req)
@@ -223,12 +223,12 @@ static tepal_res *sleep_and_be_silent(tepal_req *req)
 static tepal_res *ignore_it(tepal_req *req)
 {
     int rc = tepal_sleep_ms(3600 * 1000);
-    return tepal_text(req, 200, "%s", tepal_error_name(rc));
+    return tepal_text(req, 200, tepal_code_name(rc));
 }
 
 static tepal_res *shorter(tepal_req *req)
 {
-    (void)tepal_deadline_in(100); /* of the handler's own, and never taken back */
+    (void)tepal_deadline_in_ms(100); /* of the handler's own, and never taken back */
     return sleep_and_say(req);
 }
 
@@ -258,7 +258,7 @@ static void handlers(void **state)
         { 0 },
     };
     tepal_routes(app, table);
-    tepal_use(app, see_deadline);
+    tepal_use(app, see_deadline, NULL);
     start(NULL);
     assert_reply(get("/say/1999"), 200, "ok");
     int64_t before = now();
@@ -317,14 +317,15 @@ static void read_all(int fd, char *got, size_t size)
 
 static void stop(void)
 {
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
 }
 
 static int64_t ended_at;
 
-static int note_end(tepal_app *a)
+static int note_end(tepal_app *a, void *arg)
 {
+    (void)arg;
     (void)a;
     ended_at = now();
     return 0;
@@ -336,10 +337,10 @@ static void shutdown_(void **state)
     char got[4096];
     tepal_get(app, "/{ms:int}", work);
     tepal_get(app, "/stream", stream_for_ever);
-    tepal_on_cleanup(app, note_end);
+    tepal_on_cleanup(app, note_end, NULL);
     tepal_run_options options = { .shutdown_timeout_ms = 5000,
-                                  .head_timeout_ms = 2000,
-                                  .lingering_timeout_ms = 1000 };
+                                  .limits.head_timeout_ms = 2000,
+                                  .limits.lingering_timeout_ms = 1000 };
     /* What runs may finish, and so may a head; idle connections end at once. */
     start(&options);
     int64_t begin = now();
@@ -398,7 +399,7 @@ static int request_and_cancel(void *arg)
     if (rc == 0)
         rc = tepal_sleep_ms(10);
     if (rc == 0)
-        rc = tepal_connect_unix(&stream, "@tepal-unit-timeouts");
+        rc = tepal_conn_open_unix(&stream, "@tepal-unit-timeouts");
     if (rc == 0)
         rc = tepal_conn_write(stream, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
     tepal_sleep_ms(10);
@@ -420,7 +421,7 @@ static void a_handler_that_does_not_end(void **state)
     (void)state;
     tepal_get(app, "/", stubborn);
     tepal_run_options options = { .path = "@tepal-unit-timeouts",
-                                  .no_access_log = true,
+                                  .access_log.off = true,
                                   .shutdown_timeout_ms = 1000 };
     assert_int_equal(tepal_main(request_and_cancel, &options), NOT_ANSWERED);
     assert_non_null(strstr(logged(), "1 request did not finish in time, and is cancelled"));

@@ -16,7 +16,7 @@ static void options(void **state)
     (void)state;
     tepal_routes(app, table);
     start(NULL);
-    tepal_testreply *reply = ask("OPTIONS", "/item/7", NULL, NULL);
+    tepal_test_reply *reply = ask("OPTIONS", "/item/7", NULL, NULL);
     assert_reply(reply, 204, "");
     assert_field(reply, "Allow", "DELETE, GET, HEAD, OPTIONS");
     assert_field(reply, "Content-Length", NULL);
@@ -35,7 +35,7 @@ static void options(void **state)
 static tepal_res *cors(tepal_req *req, tepal_next *next)
 {
     tepal_res *res = tepal_next_call(next, req);
-    tepal_res_header(res, "Access-Control-Allow-Origin", "%s", "*");
+    tepal_res_set_header(res, "Access-Control-Allow-Origin", "*");
     return res;
 }
 
@@ -43,10 +43,10 @@ static tepal_res *cors(tepal_req *req, tepal_next *next)
 static void options_and_middlewares(void **state)
 {
     (void)state;
-    tepal_use(app, cors);
+    tepal_use(app, cors, NULL);
     tepal_routes(app, table);
     start(NULL);
-    tepal_testreply *reply = ask("OPTIONS", "/item/7", NULL, NULL);
+    tepal_test_reply *reply = ask("OPTIONS", "/item/7", NULL, NULL);
     assert_reply(reply, 204, "");
     assert_field(reply, "Access-Control-Allow-Origin", "*");
 }
@@ -63,13 +63,13 @@ static void connect_is_refused(void **state)
     (void)state;
     tepal_any(app, "/{p:path}", ok);
     start(NULL);
-    tepal_testreply *reply = talk("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"
-                                  "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    tepal_test_reply *reply = talk("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"
+                                   "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_reply(reply, 501, "501 Not Implemented\n");
     assert_field(reply, "Connection", "close");
     assert_gone();
     again();
-    tepal_use(app, nobody);
+    tepal_use(app, nobody, NULL);
     start(NULL);
     reply = talk("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_reply(reply, 401, NULL);
@@ -91,7 +91,7 @@ static void foreign_schemes(void **state)
     assert_reply(talk("GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n"), 421, NULL);
     assert_gone();
     assert_reply(talk("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"), 421, NULL);
-    tepal_testclient_disconnect(client);
+    tepal_test_disconnect(client);
     assert_reply(talk("GET httpx://a/ HTTP/1.1\r\nHost: a\r\n\r\n"), 421, NULL);
 }
 
@@ -124,10 +124,10 @@ static void text_only(void **state)
     tepal_get(app, "/n/{name}", in_json);
     start(NULL);
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-        tepal_testreply *reply = get(bad[i]);
+        tepal_test_reply *reply = get(bad[i]);
         if (reply->status != 400)
             fail_msg("%s: %d", bad[i], reply->status);
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
     assert_string_equal(logged(), "");
     for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
@@ -142,9 +142,10 @@ static tepal_res *describe(tepal_req *req, tepal_next *next)
 {
     tepal_res *res = tepal_next_call(next, req);
     const char *host = tepal_req_header(req, "Host"), *agent = tepal_req_header(req, "User-Agent");
-    const char *length = tepal_req_header(req, "Content-Length"), *name, *value;
+    const char *length = tepal_req_header(req, "Content-Length");
+    tepal_pair pair;
     size_t at = 0, n = 0;
-    while (tepal_req_each_header(req, &at, &name, &value))
+    while (tepal_req_each_header(req, &at, &pair))
         n++;
     snprintf(seen, sizeof(seen), "%s %s HTTP/%d %s %s %s %zu %lld", tepal_req_method(req),
              tepal_req_target(req), tepal_req_version(req), host ? host : "-", agent ? agent : "-",
@@ -183,19 +184,19 @@ static void what_is_known(void **state)
           "PUT /x HTTP/11 a - - 1 0", 431 },
     };
     (void)state;
-    tepal_use(app, describe);
-    start(&(tepal_run_options){ .max_request_line = 40, .max_head = 120 });
+    tepal_use(app, describe, NULL);
+    start(&(tepal_run_options){ .limits.max_request_line = 40, .limits.max_head = 120 });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         size_t len = strlen(rows[i].head);
         for (size_t cut = 0; cut < len; cut++) {
             say_octets(rows[i].head, cut);
-            tepal_testclient_advance(client, 1);
+            tepal_test_advance(client, 1);
             say_octets(rows[i].head + cut, len - cut);
-            tepal_testreply *reply = hear("PUT");
+            tepal_test_reply *reply = hear("PUT");
             if (reply->status != rows[i].status || strcmp(seen, rows[i].seen) != 0)
                 fail_msg("%s: %d %s", rows[i].head, reply->status, seen);
             assert_field(reply, "Connection", "close");
-            tepal_testclient_disconnect(client);
+            tepal_test_disconnect(client);
         }
     }
 }
@@ -218,14 +219,14 @@ static void refused_head_requests(void **state)
         { "HEAD /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: a, chunked\r\n\r\n", 501 },
     };
     (void)state;
-    start(&(tepal_run_options){ .max_request_line = 40, .max_head = 80 });
+    start(&(tepal_run_options){ .limits.max_request_line = 40, .limits.max_head = 80 });
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         say(rows[i].head);
-        tepal_testreply *reply = hear("HEAD");
+        tepal_test_reply *reply = hear("HEAD");
         assert_int_equal(reply->status, rows[i].status);
         assert_memory_equal(reply->raw.data + reply->raw.len - 4, "\r\n\r\n", 4);
         assert_gone();
-        tepal_testclient_disconnect(client);
+        tepal_test_disconnect(client);
     }
 }
 

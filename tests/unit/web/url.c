@@ -5,8 +5,9 @@ static const char *name_, *variable, *value;
 
 static tepal_res *build(tepal_req *req)
 {
-    const char *url = tepal_req_url(req, name_, variable, value, "other", "o", NULL);
-    return tepal_text(req, 200, "%s", url ? url : "(null)");
+    const char *url =
+        tepal_req_url(req, name_, (tepal_pair[]){ { variable, value }, { "other", "o" }, { 0 } });
+    return tepal_text(req, 200, url ? url : "(null)");
 }
 
 static const tepal_route table[] = {
@@ -50,7 +51,7 @@ static void urls(void **state)
         name_ = rows[i].name;
         variable = rows[i].variable;
         value = rows[i].value;
-        tepal_testreply *reply = get("/build");
+        tepal_test_reply *reply = get("/build");
         assert_reply(reply, 200, rows[i].url);
         /* What is built leads back to the route. */
         if (!rows[i].log && strcmp(rows[i].name, "fixed") != 0)

@@ -16,12 +16,12 @@ static const char *body_of(tepal_req *req)
 
 static tepal_res *text(tepal_req *req)
 {
-    return tepal_text(req, 200, "%s", body_of(req));
+    return tepal_text(req, 200, body_of(req));
 }
 
 static tepal_res *html(tepal_req *req)
 {
-    return tepal_html(req, 200, "%s", body_of(req));
+    return tepal_html(req, 200, body_of(req));
 }
 
 static tepal_res *json(tepal_req *req)
@@ -41,20 +41,20 @@ static tepal_res *in_parts(tepal_req *req, tepal_next *next)
 static tepal_res *own_type(tepal_req *req)
 {
     tepal_res *res = text(req);
-    tepal_res_header(res, "Content-Type", "%s", "text/plain; charset=utf-8x");
+    tepal_res_set_header(res, "Content-Type", "text/plain; charset=utf-8x");
     return res;
 }
 
 static tepal_res *own_server(tepal_req *req)
 {
     tepal_res *res = text(req);
-    tepal_res_header(res, "Server", "%s", "mine");
+    tepal_res_set_header(res, "Server", "mine");
     return res;
 }
 
 static tepal_res *another_status(tepal_req *req)
 {
-    return tepal_text(req, 201, "%s", body_of(req));
+    return tepal_text(req, 201, body_of(req));
 }
 
 static void same_as_from_parts(void **state)
@@ -65,7 +65,7 @@ static void same_as_from_parts(void **state)
     static const size_t lengths[] = { 0, 1, 7, 8, 9, 10, 11, 97, 98, 99, 100, 101, 12345 };
     static char usual[32 * 1024];
     (void)state;
-    tepal_use(app, in_parts);
+    tepal_use(app, in_parts, NULL);
     tepal_get(app, "/text", text);
     tepal_get(app, "/html", html);
     tepal_get(app, "/json", json);
@@ -98,7 +98,7 @@ static void fields_of_the_server(void **state)
         body_len = 5;
         tepal_get(app, "/text", text);
         start(&(tepal_run_options){ .server = names[i] });
-        tepal_testreply *reply = get("/text");
+        tepal_test_reply *reply = get("/text");
         assert_reply(reply, 200, "xxxxx");
         assert_field(reply, "Server", *names[i] ? names[i] : NULL);
         assert_field(reply, "Content-Type", "text/plain; charset=utf-8");

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 tepal_app *app;
-tepal_testclient *client;
+tepal_test *client;
 
 static char log_text[64 * 1024];
 static size_t log_len;
 
-static void keep_line(void *arg, enum tepal_log_level level, const char *text)
+static void keep_line(tepal_log_level level, const char *text, void *arg)
 {
     (void)arg;
     (void)level;
@@ -34,7 +34,7 @@ void log_forget(void)
 int web_setup(void **state)
 {
     (void)state;
-    tepal_log_set(keep_line, NULL);
+    tepal_log_set_fn(keep_line, NULL);
     log_forget();
     app = tepal_app_new();
     return app ? 0 : -1;
@@ -43,17 +43,17 @@ int web_setup(void **state)
 int web_teardown(void **state)
 {
     (void)state;
-    tepal_testclient_close(client);
+    tepal_test_close(client);
     client = NULL;
     tepal_app_close(app);
     app = NULL;
-    tepal_log_set(NULL, NULL);
+    tepal_log_set_fn(NULL, NULL);
     return 0;
 }
 
 void start(const tepal_run_options *options)
 {
-    client = tepal_testclient_new(app, options);
+    client = tepal_test_new(app, &(tepal_test_options){ .run = options });
     if (!client)
         print_error("%s", log_text);
     assert_non_null(client);
@@ -67,29 +67,38 @@ void again(void)
 
 void assert_refused(const tepal_run_options *options, const char *text)
 {
-    client = tepal_testclient_new(app, options);
+    client = tepal_test_new(app, &(tepal_test_options){ .run = options });
     assert_null(client);
     if (!strstr(log_text, text))
         fail_msg("\"%s\" is not in the log: %s", text, log_text);
     log_forget();
 }
 
-tepal_testreply *ask(const char *method, const char *target, const char *header, const char *body)
+tepal_test_reply *ask(const char *method, const char *target, const char *header, const char *body)
 {
-    const char *const headers[] = { header, NULL };
-    tepal_testreply *reply = tepal_testclient_request(client, method, target, headers, body);
+    char name[200] = "";
+    tepal_pair headers[3] = { { "Content-Type", NULL } }; /* none but a given one */
+    tepal_fetch_options options = { .method = method, .headers = headers, .text = body };
+    if (header) {
+        size_t len = strcspn(header, ":");
+        assert_true(header[len] == ':' && len < sizeof(name));
+        memcpy(name, header, len);
+        headers[1].name = name;
+        headers[1].value = header + len + 1 + strspn(header + len + 1, " ");
+    }
+    tepal_test_reply *reply = tepal_test_send(client, target, &options);
     assert_non_null(reply);
     return reply;
 }
 
-tepal_testreply *get(const char *target)
+tepal_test_reply *get(const char *target)
 {
     return ask("GET", target, NULL, NULL);
 }
 
 void say_octets(const char *data, size_t len)
 {
-    assert_int_equal(tepal_testclient_send(client, data, len), 0);
+    assert_int_equal(tepal_test_write(client, data, len), 0);
 }
 
 void say(const char *text)
@@ -97,14 +106,14 @@ void say(const char *text)
     say_octets(text, strlen(text));
 }
 
-tepal_testreply *hear(const char *method)
+tepal_test_reply *hear(const char *method)
 {
-    tepal_testreply *reply = tepal_testclient_receive(client, method);
+    tepal_test_reply *reply = tepal_test_receive(client, method);
     assert_non_null(reply);
     return reply;
 }
 
-tepal_testreply *talk(const char *text)
+tepal_test_reply *talk(const char *text)
 {
     say(text);
     return hear("GET");
@@ -118,7 +127,7 @@ static void cut_line(char *text, const char *name)
         memmove(at, end + 2, strlen(end + 2) + 1);
 }
 
-const char *wire(const tepal_testreply *reply)
+const char *wire(const tepal_test_reply *reply)
 {
     static char text[64 * 1024];
     assert_true(reply->raw.len < sizeof(text));
@@ -129,7 +138,7 @@ const char *wire(const tepal_testreply *reply)
     return text;
 }
 
-void assert_reply(const tepal_testreply *reply, int status, const char *body)
+void assert_reply(const tepal_test_reply *reply, int status, const char *body)
 {
     if (reply->status != status)
         print_error("%.*s\n%s", (int)reply->raw.len, reply->raw.data, log_text);
@@ -138,9 +147,9 @@ void assert_reply(const tepal_testreply *reply, int status, const char *body)
         assert_string_equal(reply->body.data, body);
 }
 
-void assert_field(const tepal_testreply *reply, const char *name, const char *value)
+void assert_field(const tepal_test_reply *reply, const char *name, const char *value)
 {
-    const char *found = tepal_testreply_header(reply, name);
+    const char *found = tepal_test_header(reply, name);
     if (!value) {
         assert_null(found);
         return;
@@ -153,7 +162,7 @@ void assert_field(const tepal_testreply *reply, const char *name, const char *va
 
 void assert_gone(void)
 {
-    tepal_testreply *reply = hear("GET");
+    tepal_test_reply *reply = hear("GET");
     assert_int_equal(reply->status, 0);
     assert_int_equal(reply->raw.len, 0);
 }
@@ -182,6 +191,12 @@ void assert_misuse(void (*fn)(void *arg), void *arg, const char *text)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     if (!strstr(said, text))
         fail_msg("\"%s\" is not in: %s", text, said);
+}
+
+tepal_res *lent(tepal_req *req, const void *data, size_t len)
+{
+    tepal_res *res = tepal_data(req, 200, "text/plain", NULL, 0);
+    return tepal_res_lend_body(res, data, len, NULL, NULL) == 0 ? res : NULL;
 }
 
 tepal_res *ok(tepal_req *req)

@@ -13,7 +13,7 @@
 
 /* Of the present test: made by web_setup(), ended by web_teardown(). */
 extern tepal_app *app;
-extern tepal_testclient *client;
+extern tepal_test *client;
 
 int web_setup(void **state);
 int web_teardown(void **state);
@@ -30,23 +30,23 @@ void again(void);
 void assert_refused(const tepal_run_options *options, const char *text);
 
 /* One request, and its response. headers: a list that ends with NULL, or NULL. */
-tepal_testreply *get(const char *target);
-tepal_testreply *ask(const char *method, const char *target, const char *header, const char *body);
+tepal_test_reply *get(const char *target);
+tepal_test_reply *ask(const char *method, const char *target, const char *header, const char *body);
 
 /* Octets as they are; NUL-terminated ones, and others. */
 void say(const char *text);
 void say_octets(const char *data, size_t len);
-tepal_testreply *hear(const char *method);
+tepal_test_reply *hear(const char *method);
 
 /* Both: the response to a request that is text. */
-tepal_testreply *talk(const char *text);
+tepal_test_reply *talk(const char *text);
 
 /* What came in all, without the Date and Server lines; valid until the next call. */
-const char *wire(const tepal_testreply *reply);
+const char *wire(const tepal_test_reply *reply);
 
 /* The response has this status and this body, and left the connection open or closed it. */
-void assert_reply(const tepal_testreply *reply, int status, const char *body);
-void assert_field(const tepal_testreply *reply, const char *name, const char *value);
+void assert_reply(const tepal_test_reply *reply, int status, const char *body);
+void assert_field(const tepal_test_reply *reply, const char *name, const char *value);
 
 /* The server ended the connection without another response. */
 void assert_gone(void);
@@ -59,6 +59,9 @@ void log_forget(void);
 void assert_misuse(void (*fn)(void *arg), void *arg, const char *text);
 
 /* A handler that answers "ok". */
+/* A 200 of octets that outlive the request. */
+tepal_res *lent(tepal_req *req, const void *data, size_t len);
+
 tepal_res *ok(tepal_req *req);
 
 /* As many octets as len of a pattern, with a NUL behind; to be freed. */

@@ -1,4 +1,4 @@
-/* Tests of the calls on streams that wait: reading, writing, both ways at once, ends and
+/* Tests of the calls on connections that wait: reading, writing, both ways at once, ends and
  * interruptions. */
 #include "sockets.h"
 
@@ -10,7 +10,7 @@ static void each_family(tepal_task_fn *fn)
         assert_int_equal(run(fn, &families[i]), 0);
 }
 
-/* The octet at each place of a long stream. */
+/* The octet at each place of a long conn. */
 static char pattern(size_t i)
 {
     return (char)(i * 31 + (i >> 8) * 7 + (i >> 16));
@@ -25,7 +25,7 @@ static char *new_pattern(size_t len)
 }
 
 struct transfer {
-    tepal_conn *stream;
+    tepal_conn *conn;
     size_t len, done, step; /* step: how much is read at once */
     int64_t pause_ms;       /* before the first read */
     char *data;
@@ -37,7 +37,7 @@ static int read_all(void *arg)
     char *buffer = malloc(t->step);
     ssize_t n;
     assert_int_equal(tepal_sleep_ms(t->pause_ms), 0);
-    while ((n = tepal_conn_read(t->stream, buffer, t->step)) > 0) {
+    while ((n = tepal_conn_read(t->conn, buffer, t->step)) > 0) {
         for (ssize_t i = 0; i < n; i++)
             if (buffer[i] != pattern(t->done + (size_t)i)) {
                 free(buffer);
@@ -52,8 +52,8 @@ static int read_all(void *arg)
 static int write_all(void *arg)
 {
     struct transfer *t = arg;
-    int rc = tepal_conn_write(t->stream, t->data, t->len);
-    return rc < 0 ? rc : tepal_conn_shutdown(t->stream);
+    int rc = tepal_conn_write(t->conn, t->data, t->len);
+    return rc < 0 ? rc : tepal_conn_shutdown(t->conn);
 }
 
 /* --- Reading and writing ---------------------------------------------------------------------- */
@@ -62,7 +62,7 @@ static int small_talk(void *arg)
 {
     tepal_conn *ends[2];
     char buffer[16];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     for (int i = 0; i < 20; i++) {
         assert_int_equal(tepal_conn_write(ends[0], "ping", 4), 0);
         assert_int_equal(tepal_conn_read(ends[1], buffer, 2), 2); /* at most size octets */
@@ -94,7 +94,7 @@ static int half_close(void *arg)
 {
     tepal_conn *ends[2];
     char buffer[16];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     assert_int_equal(tepal_conn_write(ends[0], "question", 8), 0);
     assert_int_equal(tepal_conn_shutdown(ends[0]), 0);
     assert_int_equal(tepal_conn_write(ends[0], "x", 1), -EPIPE);
@@ -120,13 +120,13 @@ static int both_ways(void *arg)
 {
     size_t len = RUNNING_ON_VALGRIND ? 1 << 20 : 8 << 20;
     tepal_conn *ends[2];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     struct transfer writes[2], reads[2];
     char *data = new_pattern(len);
     tepal_group *group = tepal_group_new();
     for (int i = 0; i < 2; i++) {
-        writes[i] = (struct transfer){ .stream = ends[i], .len = len, .data = data };
-        reads[i] = (struct transfer){ .stream = ends[i], .step = i ? 65536 : 1777, .pause_ms = i };
+        writes[i] = (struct transfer){ .conn = ends[i], .len = len, .data = data };
+        reads[i] = (struct transfer){ .conn = ends[i], .step = i ? 65536 : 1777, .pause_ms = i };
         assert_int_equal(tepal_spawn(group, write_all, &writes[i], NULL), 0);
         assert_int_equal(tepal_spawn(group, read_all, &reads[i], NULL), 0);
     }
@@ -147,7 +147,7 @@ static void large_writes_with_back_pressure(void **state)
 }
 
 struct pieces {
-    tepal_conn *stream;
+    tepal_conn *conn;
     const tepal_bytes *pieces;
     size_t n;
 };
@@ -155,8 +155,8 @@ struct pieces {
 static int write_pieces(void *arg)
 {
     struct pieces *p = arg;
-    int rc = tepal_conn_writev(p->stream, p->pieces, p->n);
-    return rc < 0 ? rc : tepal_conn_shutdown(p->stream);
+    int rc = tepal_conn_writev(p->conn, p->pieces, p->n);
+    return rc < 0 ? rc : tepal_conn_shutdown(p->conn);
 }
 
 static int many_pieces(void *arg)
@@ -178,9 +178,9 @@ static int many_pieces(void *arg)
     static const size_t numbers[] = { N, 0, 1, 63, 64, 65, 129 };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         tepal_conn *ends[2];
-        connect_streams(*(int *)arg, ends);
+        connect_conns(*(int *)arg, ends);
         struct pieces p = { ends[0], pieces, numbers[i] };
-        struct transfer t = { .stream = ends[1], .step = 5000, .pause_ms = 1 };
+        struct transfer t = { .conn = ends[1], .step = 5000, .pause_ms = 1 };
         tepal_group *group = tepal_group_new();
         assert_int_equal(tepal_spawn(group, write_pieces, &p, NULL), 0);
         assert_int_equal(tepal_spawn(group, read_all, &t, NULL), 0);
@@ -204,7 +204,7 @@ static void writev_of_many_pieces(void **state)
 }
 
 struct file_part {
-    tepal_conn *stream;
+    tepal_conn *conn;
     int file;
     int64_t offset;
     size_t len;
@@ -213,8 +213,8 @@ struct file_part {
 static int send_part(void *arg)
 {
     struct file_part *part = arg;
-    int rc = tepal_conn_sendfile(part->stream, part->file, part->offset, part->len);
-    (void)tepal_conn_shutdown(part->stream);
+    int rc = tepal_conn_sendfile(part->conn, part->file, part->offset, part->len);
+    (void)tepal_conn_shutdown(part->conn);
     return rc;
 }
 
@@ -222,7 +222,7 @@ static int send_files(void *arg)
 {
     enum { LEN = 2 << 20 };
     static const struct {
-        int64_t begin; /* where the stream's pattern begins in the file */
+        int64_t begin; /* where the connection's pattern begins in the file */
         size_t len;
         int result;
     } rows[] = {
@@ -235,9 +235,9 @@ static int send_files(void *arg)
         assert_int_equal(pwrite(file, data, LEN, rows[i].begin), LEN);
         free(data);
         tepal_conn *ends[2];
-        connect_streams(*(int *)arg, ends);
+        connect_conns(*(int *)arg, ends);
         struct file_part part = { ends[0], file, rows[i].begin, rows[i].len };
-        struct transfer t = { .stream = ends[1], .step = 30000, .pause_ms = 1 };
+        struct transfer t = { .conn = ends[1], .step = 30000, .pause_ms = 1 };
         tepal_group *group = tepal_group_new(), *readers = tepal_group_new();
         assert_int_equal(tepal_spawn(group, send_part, &part, NULL), 0);
         assert_int_equal(tepal_spawn(readers, read_all, &t, NULL), 0);
@@ -257,7 +257,7 @@ static int send_files(void *arg)
 static int send_a_bad_file(void *arg)
 {
     tepal_conn *ends[2];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     assert_int_equal(tepal_conn_sendfile(ends[0], -1, 0, 10), -EBADF);
     tepal_conn_close(ends[0]);
     tepal_conn_close(ends[1]);
@@ -293,10 +293,10 @@ static int peer_goes(void *arg)
     for (int reset = 0; reset < 2; reset++) {
         int fds[2];
         connect_fds(*(int *)arg, fds);
-        tepal_conn *stream = open_stream(fds[0]);
+        tepal_conn *conn = open_conn(fds[0]);
         tepal_group *writers = tepal_group_new(), *readers = tepal_group_new();
-        assert_int_equal(tepal_spawn(writers, write_for_ever, stream, NULL), 0);
-        assert_int_equal(tepal_spawn(readers, read_once, stream, NULL), 0);
+        assert_int_equal(tepal_spawn(writers, write_for_ever, conn, NULL), 0);
+        assert_int_equal(tepal_spawn(readers, read_once, conn, NULL), 0);
         settle();
         if (reset)
             reset_fd(fds[1]);
@@ -306,10 +306,10 @@ static int peer_goes(void *arg)
         assert_true(rc == -EPIPE || rc == -ECONNRESET);
         rc = tepal_group_wait(readers);
         assert_true(rc == 0 || rc == -ECONNRESET);
-        assert_int_equal(tepal_conn_write(stream, "x", 1), -EPIPE);
+        assert_int_equal(tepal_conn_write(conn, "x", 1), -EPIPE);
         tepal_group_close(writers);
         tepal_group_close(readers);
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     }
     return 0;
 }
@@ -347,7 +347,7 @@ static int writev_for_ever(void *arg)
 static int interrupt_all(void *arg)
 {
     tepal_conn *ends[2];
-    connect_streams(*(int *)arg, ends);
+    connect_conns(*(int *)arg, ends);
     expect_interruptible(read_once, ends[0]);
     expect_interruptible(write_for_ever, ends[0]);
     expect_interruptible(writev_for_ever, ends[0]);
@@ -373,19 +373,19 @@ static int wait_limits(void *arg)
 {
     tepal_conn *ends[2];
     char buffer[10];
-    connect_streams(AF_UNIX, ends);
+    connect_conns(AF_UNIX, ends);
     int64_t now = tepal_now_ms();
-    assert_int_equal(stream_read(ends[0], buffer, 10, 250), -ETIMEDOUT);
+    assert_int_equal(conn_read(ends[0], buffer, 10, 250), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 250);
-    assert_int_equal(stream_wait_read(ends[0], now + 300), -ETIMEDOUT);
+    assert_int_equal(conn_wait_read(ends[0], now + 300), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 300);
-    (void)tepal_deadline_in(50); /* the ambient one is earlier */
-    assert_int_equal(stream_read(ends[0], buffer, 10, 1000), -ETIMEDOUT);
+    (void)tepal_deadline_in_ms(50); /* the ambient one is earlier */
+    assert_int_equal(conn_read(ends[0], buffer, 10, 1000), -ETIMEDOUT);
     assert_true(tepal_now_ms() == now + 350);
     tepal_deadline_restore(TEPAL_NEVER);
     assert_int_equal(tepal_conn_write(ends[1], "abc", 3), 0);
-    assert_int_equal(stream_read(ends[0], buffer, 10, 250), 3);
-    assert_int_equal(stream_read(ends[0], buffer, 10, INT64_MAX / 2), -ETIMEDOUT);
+    assert_int_equal(conn_read(ends[0], buffer, 10, 250), 3);
+    assert_int_equal(conn_read(ends[0], buffer, 10, INT64_MAX / 2), -ETIMEDOUT);
     tepal_conn_close(ends[0]);
     tepal_conn_close(ends[1]);
     (void)arg;
@@ -398,9 +398,9 @@ static void waits_have_limits(void **state)
     assert_int_equal(run_fake(wait_limits, NULL), 0);
 }
 
-/* --- Two tasks on one stream ------------------------------------------------------------------ */
+/* --- Two tasks on one connection ------------------------------------------------------------------ */
 
-/* A reader and a writer may use a stream at once; closing other streams in the same turn does not
+/* A reader and a writer may use a connection at once; closing other connections in the same turn does not
  * disturb them. */
 static int chat(void *arg)
 {
@@ -428,7 +428,7 @@ static int many_pairs(void *arg)
     static tepal_conn *ends[N][2];
     tepal_group *group = tepal_group_new();
     for (int i = 0; i < N; i++) {
-        connect_streams(*(int *)arg, ends[i]);
+        connect_conns(*(int *)arg, ends[i]);
         assert_int_equal(tepal_spawn(group, chat, &ends[i][0], NULL), 0);
         assert_int_equal(tepal_spawn(group, chat, &ends[i][1], NULL), 0);
     }

@@ -1,4 +1,4 @@
-/* Tests of encrypted streams once they are established: data, ends, failures, and what may come
+/* Tests of encrypted connections once they are established: data, ends, failures, and what may come
  * between the data. */
 #include "tls_check.h"
 
@@ -41,7 +41,7 @@ static char *new_data(size_t len)
 }
 
 struct transfer {
-    tepal_conn *stream;
+    tepal_conn *conn;
     size_t len, done, step; /* step: how much is read at once */
     int64_t pause_ms;       /* before the first read */
     const char *data;
@@ -53,7 +53,7 @@ static int read_all(void *arg)
     char *buffer = malloc(t->step);
     ssize_t n;
     assert_int_equal(tepal_sleep_ms(t->pause_ms), 0);
-    while ((n = tepal_conn_read(t->stream, buffer, t->step)) > 0) {
+    while ((n = tepal_conn_read(t->conn, buffer, t->step)) > 0) {
         for (ssize_t i = 0; i < n; i++)
             assert_int_equal(buffer[i], octet_at(t->done + (size_t)i));
         t->done += (size_t)n;
@@ -65,8 +65,8 @@ static int read_all(void *arg)
 static int write_all(void *arg)
 {
     struct transfer *t = arg;
-    int rc = tepal_conn_write(t->stream, t->data, t->len);
-    return rc < 0 ? rc : tepal_conn_shutdown(t->stream);
+    int rc = tepal_conn_write(t->conn, t->data, t->len);
+    return rc < 0 ? rc : tepal_conn_shutdown(t->conn);
 }
 
 static int both_ways(void *arg)
@@ -78,16 +78,16 @@ static int both_ways(void *arg)
     tepal_group *group = tepal_group_new();
     open_both(&pair);
     for (int i = 0; i < 2; i++) {
-        tepal_conn *stream = pair.ends[i].stream;
-        writes[i] = (struct transfer){ .stream = stream, .len = len, .data = data };
-        reads[i] = (struct transfer){ .stream = stream, .step = i ? 65536 : 1777, .pause_ms = i };
+        tepal_conn *conn = pair.ends[i].conn;
+        writes[i] = (struct transfer){ .conn = conn, .len = len, .data = data };
+        reads[i] = (struct transfer){ .conn = conn, .step = i ? 65536 : 1777, .pause_ms = i };
         assert_int_equal(tepal_spawn(group, write_all, &writes[i], NULL), 0);
         assert_int_equal(tepal_spawn(group, read_all, &reads[i], NULL), 0);
     }
     assert_int_equal(tepal_group_wait(group), 0);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(reads[i].done, len);
-        assert_null(pair.ends[i].stream->tls->unsent.data);
+        assert_null(pair.ends[i].conn->tls->unsent.data);
     }
     tepal_group_close(group);
     close_pair(&pair);
@@ -109,24 +109,24 @@ static int small_reads(void *arg)
     (void)arg;
     struct pair pair;
     open_both(&pair);
-    tepal_conn *from = pair.ends[0].stream, *to = pair.ends[1].stream;
+    tepal_conn *from = pair.ends[0].conn, *to = pair.ends[1].conn;
     char *data = new_data(40000), buffer[40000];
     for (int round = 0; round < 3; round++) {
-        struct transfer t = { .stream = from, .len = 3000, .data = data };
+        struct transfer t = { .conn = from, .len = 3000, .data = data };
         for (size_t n = 0; n < 3000; n += 1000) /* three records, in one segment or not */
             assert_int_equal(tepal_conn_write(from, data + n, 1000), 0);
         settle();
         for (size_t done = 0; done < t.len;) {
-            assert_int_equal(stream_wait_read(to, TEPAL_NEVER), 0);
+            assert_int_equal(conn_wait_read(to, TEPAL_NEVER), 0);
             assert_true(to->io.state & IO_READ);
-            ssize_t n = stream_try_read(to, buffer, 7);
+            ssize_t n = conn_try_read(to, buffer, 7);
             assert_true(n > 0 && n <= 7);
             assert_memory_equal(buffer, data + done, (size_t)n);
             done += (size_t)n;
         }
         /* Nothing is left: this is told without an end to it. */
         for (int i = 0; i < 2 && (to->io.state & IO_READ); i++)
-            assert_int_equal(stream_try_read(to, buffer, 7), -EAGAIN);
+            assert_int_equal(conn_try_read(to, buffer, 7), -EAGAIN);
         assert_false(to->io.state & IO_READ);
     }
     /* Reads take as many records as there are. */
@@ -147,7 +147,7 @@ static void small_reads_of_large_records(void **state)
 }
 
 struct pieces {
-    tepal_conn *stream;
+    tepal_conn *conn;
     tepal_bytes *pieces;
     size_t n;
 };
@@ -155,8 +155,8 @@ struct pieces {
 static int write_pieces(void *arg)
 {
     struct pieces *p = arg;
-    int rc = tepal_conn_writev(p->stream, p->pieces, p->n);
-    return rc < 0 ? rc : tepal_conn_shutdown(p->stream);
+    int rc = tepal_conn_writev(p->conn, p->pieces, p->n);
+    return rc < 0 ? rc : tepal_conn_shutdown(p->conn);
 }
 
 static int many_pieces(void *arg)
@@ -180,8 +180,8 @@ static int many_pieces(void *arg)
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         struct pair pair;
         open_both(&pair);
-        struct pieces p = { pair.ends[0].stream, pieces, numbers[i] };
-        struct transfer t = { .stream = pair.ends[1].stream, .step = 5000, .pause_ms = 1 };
+        struct pieces p = { pair.ends[0].conn, pieces, numbers[i] };
+        struct transfer t = { .conn = pair.ends[1].conn, .step = 5000, .pause_ms = 1 };
         tepal_group *group = tepal_group_new();
         assert_int_equal(tepal_spawn(group, write_pieces, &p, NULL), 0);
         assert_int_equal(tepal_spawn(group, read_all, &t, NULL), 0);
@@ -214,12 +214,12 @@ static int small_pieces(void *arg)
     open_both(&pair);
     settle();
     const tepal_bytes pieces[] = { { "a", 1 }, { NULL, 0 }, { "bc", 2 }, { "d", 1 } };
-    int fd = pair.ends[1].stream->io.fd;
+    int fd = pair.ends[1].conn->io.fd;
     assert_int_equal(ioctl(fd, FIONREAD, &before), 0);
-    assert_int_equal(tepal_conn_writev(pair.ends[0].stream, pieces, 4), 0);
+    assert_int_equal(tepal_conn_writev(pair.ends[0].conn, pieces, 4), 0);
     assert_int_equal(ioctl(fd, FIONREAD, &after), 0);
     assert_int_equal(after - before, 4 + 5 + 1 + 16); /* with the record's head, type and tag */
-    assert_int_equal(tepal_conn_read(pair.ends[1].stream, buffer, sizeof(buffer)), 4);
+    assert_int_equal(tepal_conn_read(pair.ends[1].conn, buffer, sizeof(buffer)), 4);
     assert_memory_equal(buffer, "abcd", 4);
     close_pair(&pair);
     close_contexts();
@@ -233,7 +233,7 @@ static void small_pieces_share_a_record(void **state)
 }
 
 struct file_part {
-    tepal_conn *stream;
+    tepal_conn *conn;
     int file;
     int64_t offset;
     size_t len;
@@ -242,8 +242,8 @@ struct file_part {
 static int send_part(void *arg)
 {
     struct file_part *part = arg;
-    int rc = tepal_conn_sendfile(part->stream, part->file, part->offset, part->len);
-    (void)tepal_conn_shutdown(part->stream);
+    int rc = tepal_conn_sendfile(part->conn, part->file, part->offset, part->len);
+    (void)tepal_conn_shutdown(part->conn);
     return rc;
 }
 
@@ -264,8 +264,8 @@ static int send_files(void *arg)
         free(data);
         struct pair pair;
         open_both(&pair);
-        struct file_part part = { pair.ends[0].stream, file, rows[i].begin, rows[i].len };
-        struct transfer t = { .stream = pair.ends[1].stream, .step = 30000, .pause_ms = 1 };
+        struct file_part part = { pair.ends[0].conn, file, rows[i].begin, rows[i].len };
+        struct transfer t = { .conn = pair.ends[1].conn, .step = 30000, .pause_ms = 1 };
         tepal_group *group = tepal_group_new(), *readers = tepal_group_new();
         assert_int_equal(tepal_spawn(group, send_part, &part, NULL), 0);
         assert_int_equal(tepal_spawn(readers, read_all, &t, NULL), 0);
@@ -275,7 +275,7 @@ static int send_files(void *arg)
         assert_int_equal(lseek(file, 0, SEEK_CUR), 0);
         tepal_group_close(group);
         tepal_group_close(readers);
-        assert_int_equal(tepal_conn_sendfile(pair.ends[1].stream, -1, 0, 10), -EBADF);
+        assert_int_equal(tepal_conn_sendfile(pair.ends[1].conn, -1, 0, 10), -EBADF);
         close_pair(&pair);
         close(file);
     }
@@ -297,7 +297,7 @@ static int ends(void *arg)
     char buffer[16];
     struct pair pair;
     open_both(&pair);
-    tepal_conn *a = pair.ends[0].stream, *b = pair.ends[1].stream;
+    tepal_conn *a = pair.ends[0].conn, *b = pair.ends[1].conn;
     /* Half of it. */
     assert_int_equal(tepal_conn_write(a, "question", 8), 0);
     assert_int_equal(tepal_conn_shutdown(a), 0);
@@ -315,33 +315,33 @@ static int ends(void *arg)
     close_pair(&pair);
     /* A close is a proper end, too, behind all that was written. */
     open_both(&pair);
-    assert_int_equal(tepal_conn_write(pair.ends[1].stream, "last", 4), 0);
-    tepal_conn_close(pair.ends[1].stream);
-    assert_int_equal(tepal_conn_read(pair.ends[0].stream, buffer, 16), 4);
-    assert_int_equal(tepal_conn_read(pair.ends[0].stream, buffer, 16), 0);
+    assert_int_equal(tepal_conn_write(pair.ends[1].conn, "last", 4), 0);
+    tepal_conn_close(pair.ends[1].conn);
+    assert_int_equal(tepal_conn_read(pair.ends[0].conn, buffer, 16), 4);
+    assert_int_equal(tepal_conn_read(pair.ends[0].conn, buffer, 16), 0);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(tepal_conn_write(pair.ends[0].stream, "x", 1), -EPIPE);
-    tepal_conn_close(pair.ends[0].stream);
+        assert_int_equal(tepal_conn_write(pair.ends[0].conn, "x", 1), -EPIPE);
+    tepal_conn_close(pair.ends[0].conn);
     /* One that was cut off is not; what came before it is read first. */
     for (int how = 0; how < 2; how++) {
         open_both(&pair);
-        assert_int_equal(tepal_conn_write(pair.ends[1].stream, "last", 4), 0);
+        assert_int_equal(tepal_conn_write(pair.ends[1].conn, "last", 4), 0);
         if (how == 0)
-            shutdown(pair.ends[1].stream->io.fd, SHUT_WR);
+            shutdown(pair.ends[1].conn->io.fd, SHUT_WR);
         else
-            stream_reset_at_close(pair.ends[1].stream);
+            conn_reset_at_close(pair.ends[1].conn);
         if (how == 1)
-            tepal_conn_close(pair.ends[1].stream);
-        assert_int_equal(tepal_conn_read(pair.ends[0].stream, buffer, 16), 4);
+            tepal_conn_close(pair.ends[1].conn);
+        assert_int_equal(tepal_conn_read(pair.ends[0].conn, buffer, 16), 4);
         for (int i = 0; i < 2; i++)
-            assert_int_equal(tepal_conn_read(pair.ends[0].stream, buffer, 16), TEPAL_ETRUNCATED);
-        assert_non_null(tepal_conn_tls_error(pair.ends[0].stream));
+            assert_int_equal(tepal_conn_read(pair.ends[0].conn, buffer, 16), TEPAL_ETRUNCATED);
+        assert_non_null(tepal_conn_tls_error_text(pair.ends[0].conn));
         if (how == 0) { /* the other direction still is in order */
-            assert_int_equal(tepal_conn_write(pair.ends[0].stream, "still", 5), 0);
-            assert_int_equal(tepal_conn_read(pair.ends[1].stream, buffer, 16), 5);
-            tepal_conn_close(pair.ends[1].stream);
+            assert_int_equal(tepal_conn_write(pair.ends[0].conn, "still", 5), 0);
+            assert_int_equal(tepal_conn_read(pair.ends[1].conn, buffer, 16), 5);
+            tepal_conn_close(pair.ends[1].conn);
         }
-        tepal_conn_close(pair.ends[0].stream);
+        tepal_conn_close(pair.ends[0].conn);
     }
     close_contexts();
     return 0;
@@ -361,9 +361,9 @@ static int long_answer(void *arg)
     char *data = new_data(len);
     struct pair pair;
     open_both(&pair);
-    assert_int_equal(tepal_conn_shutdown(pair.ends[0].stream), 0);
-    struct transfer write = { .stream = pair.ends[1].stream, .len = len, .data = data };
-    struct transfer read = { .stream = pair.ends[0].stream, .step = 5000 };
+    assert_int_equal(tepal_conn_shutdown(pair.ends[0].conn), 0);
+    struct transfer write = { .conn = pair.ends[1].conn, .len = len, .data = data };
+    struct transfer read = { .conn = pair.ends[0].conn, .step = 5000 };
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_all, &write, NULL), 0);
     assert_int_equal(tepal_spawn(group, read_all, &read, NULL), 0);
@@ -405,10 +405,10 @@ static int broken(void *arg)
     for (int how = 0; how < 2; how++) {
         struct pair pair;
         open_both(&pair);
-        tepal_conn *stream = pair.ends[0].stream, *peer = pair.ends[1].stream;
+        tepal_conn *conn = pair.ends[0].conn, *peer = pair.ends[1].conn;
         tepal_group *readers = tepal_group_new(), *writers = tepal_group_new();
-        assert_int_equal(tepal_spawn(readers, read_one, stream, NULL), 0);
-        assert_int_equal(tepal_spawn(writers, write_for_ever, stream, NULL), 0);
+        assert_int_equal(tepal_spawn(readers, read_one, conn, NULL), 0);
+        assert_int_equal(tepal_spawn(writers, write_for_ever, conn, NULL), 0);
         settle();
         if (how == 0)
             assert_int_equal(send(peer->io.fd, "\x17\x03\x03\x00\x14nonsense nonsense 20", 25, 0),
@@ -419,10 +419,10 @@ static int broken(void *arg)
         if (how == 0) {
             assert_int_equal(reading, TEPAL_ETLS);
             assert_int_equal(writing, TEPAL_ETLS);
-            assert_non_null(tepal_conn_tls_error(stream));
-            assert_int_equal(read_one(stream), TEPAL_ETLS);
-            assert_int_equal(tepal_conn_write(stream, "x", 1), TEPAL_ETLS);
-            assert_int_equal(tepal_conn_shutdown(stream), TEPAL_ETLS);
+            assert_non_null(tepal_conn_tls_error_text(conn));
+            assert_int_equal(read_one(conn), TEPAL_ETLS);
+            assert_int_equal(tepal_conn_write(conn, "x", 1), TEPAL_ETLS);
+            assert_int_equal(tepal_conn_shutdown(conn), TEPAL_ETLS);
             tepal_conn_close(peer);
         } else {
             assert_true(reading == -ECONNRESET || reading == 0 || reading == TEPAL_ETRUNCATED);
@@ -430,7 +430,7 @@ static int broken(void *arg)
         }
         tepal_group_close(readers);
         tepal_group_close(writers);
-        tepal_conn_close(stream);
+        tepal_conn_close(conn);
     }
     close_contexts();
     return 0;
@@ -457,7 +457,7 @@ static int sendfile_for_ever(void *arg)
 }
 
 struct drain {
-    tepal_conn *stream;
+    tepal_conn *conn;
     size_t n;
 };
 
@@ -466,7 +466,7 @@ static int drain_all(void *arg)
     struct drain *d = arg;
     static char buffer[1 << 16];
     ssize_t n;
-    while ((n = tepal_conn_read(d->stream, buffer, sizeof(buffer))) > 0)
+    while ((n = tepal_conn_read(d->conn, buffer, sizeof(buffer))) > 0)
         d->n += (size_t)n;
     return (int)n;
 }
@@ -476,17 +476,17 @@ static int interrupt_all(void *arg)
     (void)arg;
     struct pair pair;
     open_both(&pair);
-    tepal_conn *a = pair.ends[0].stream, *b = pair.ends[1].stream;
+    tepal_conn *a = pair.ends[0].conn, *b = pair.ends[1].conn;
     expect_interruptible(read_one, a);
     expect_interruptible(write_for_ever, a);
     expect_interruptible(sendfile_for_ever, a);
-    assert_true(stream_is_holding(a));
+    assert_true(conn_is_holding(a));
     /* What was interrupted is no harm to what follows: records are never cut in two. */
-    struct drain d = { .stream = b };
+    struct drain d = { .conn = b };
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, drain_all, &d, NULL), 0);
     assert_int_equal(tepal_conn_write(a, "abc", 3), 0);
-    assert_false(stream_is_holding(a));
+    assert_false(conn_is_holding(a));
     assert_int_equal(tepal_conn_shutdown(a), 0);
     assert_int_equal(tepal_group_wait(group), 0);
     assert_true(d.n > 3);
@@ -513,12 +513,12 @@ static int put_interrupted(void *arg)
     struct pair pair;
     char *data = new_data(PIECE * PIECES), *line;
     open_both(&pair);
-    tepal_conn *from = pair.ends[0].stream;
-    struct transfer t = { .stream = pair.ends[1].stream, .step = 1000, .pause_ms = 3 };
+    tepal_conn *from = pair.ends[0].conn;
+    struct transfer t = { .conn = pair.ends[1].conn, .step = 1000, .pause_ms = 3 };
     tepal_group *group = NULL;
     int interruptions = 0;
     for (size_t i = 0; i < PIECES;) {
-        int64_t before = tepal_deadline_in(1);
+        int64_t before = tepal_deadline_in_ms(1);
         int rc = tepal_conn_put(from, data + i * PIECE, PIECE);
         tepal_deadline_restore(before);
         i += rc == 0;
@@ -532,15 +532,15 @@ static int put_interrupted(void *arg)
     }
     assert_true(interruptions >= 3);
     assert_int_equal(tepal_conn_drain(from), 0);
-    assert_false(stream_is_holding(from));
+    assert_false(conn_is_holding(from));
     assert_int_equal(tepal_conn_shutdown(from), 0);
     assert_int_equal(tepal_group_wait(group), 0);
     assert_int_equal(t.done, PIECE * PIECES);
     tepal_group_close(group);
     free(data);
     /* And lines. */
-    assert_int_equal(tepal_conn_printf(pair.ends[1].stream, "one\r\ntwo%d\n", 2), 0);
-    assert_int_equal(tepal_conn_drain(pair.ends[1].stream), 0);
+    assert_int_equal(tepal_conn_putf(pair.ends[1].conn, "one\r\ntwo%d\n", 2), 0);
+    assert_int_equal(tepal_conn_drain(pair.ends[1].conn), 0);
     assert_int_equal(tepal_conn_read_line(from, 100, &line), 3);
     assert_int_equal(tepal_conn_read_line(from, 100, &line), 4);
     assert_string_equal(line, "two2");
@@ -558,8 +558,8 @@ static void collected_writes_are_sent_once(void **state)
 static int shutdown_main(void *arg)
 {
     struct pair *pair = arg;
-    (void)tepal_deadline_in(10);
-    return tepal_conn_shutdown(pair->ends[0].stream);
+    (void)tepal_deadline_in_ms(10);
+    return tepal_conn_shutdown(pair->ends[0].conn);
 }
 
 static int slow_end(void *arg)
@@ -567,17 +567,17 @@ static int slow_end(void *arg)
     (void)arg;
     struct pair pair;
     open_both(&pair);
-    int64_t before = tepal_deadline_in(1);
-    assert_int_equal(write_for_ever(pair.ends[0].stream), -ETIMEDOUT);
+    int64_t before = tepal_deadline_in_ms(1);
+    assert_int_equal(write_for_ever(pair.ends[0].conn), -ETIMEDOUT);
     tepal_deadline_restore(before);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, shutdown_main, &pair, NULL), 0);
     assert_int_equal(tepal_group_wait(group), -ETIMEDOUT);
     /* It was said, and goes as soon as it can. */
-    struct drain d = { .stream = pair.ends[1].stream };
+    struct drain d = { .conn = pair.ends[1].conn };
     tepal_group *readers = tepal_group_new();
     assert_int_equal(tepal_spawn(readers, drain_all, &d, NULL), 0);
-    assert_int_equal(tepal_conn_shutdown(pair.ends[0].stream), 0);
+    assert_int_equal(tepal_conn_shutdown(pair.ends[0].conn), 0);
     assert_int_equal(tepal_group_wait(readers), 0);
     tepal_group_close(readers);
     tepal_group_close(group);
@@ -599,17 +599,17 @@ static int no_memory_to_hold(void *arg)
     (void)arg;
     struct pair pair;
     open_both(&pair);
-    tepal_conn *stream = pair.ends[0].stream;
-    struct drain d = { .stream = pair.ends[1].stream };
+    tepal_conn *conn = pair.ends[0].conn;
+    struct drain d = { .conn = pair.ends[1].conn };
     mem_fail_nth(1, 1);
-    int rc = write_for_ever(stream);
+    int rc = write_for_ever(conn);
     mem_fail_nth(0, 0);
     assert_int_equal(rc, -ENOMEM);
-    assert_int_equal(tepal_conn_write(stream, "x", 1), -ENOMEM);
-    assert_int_equal(tepal_conn_shutdown(stream), -ENOMEM);
-    tepal_conn_close(stream);
+    assert_int_equal(tepal_conn_write(conn, "x", 1), -ENOMEM);
+    assert_int_equal(tepal_conn_shutdown(conn), -ENOMEM);
+    tepal_conn_close(conn);
     assert_int_equal(drain_all(&d), TEPAL_ETRUNCATED);
-    tepal_conn_close(pair.ends[1].stream);
+    tepal_conn_close(pair.ends[1].conn);
     close_contexts();
     return 0;
 }
@@ -696,7 +696,7 @@ static void raw_shake(struct raw *raw)
 
 struct raw_pair {
     struct raw raw;
-    tepal_conn *stream;
+    tepal_conn *conn;
     tepal_tls *tls;
     tepal_group *group;
     struct handshake h;
@@ -707,13 +707,13 @@ static void raw_pair_open(struct raw_pair *p, bool raw_is_server, int version)
 {
     int fds[2];
     connect_fds(AF_UNIX, fds);
-    p->stream = open_stream(fds[0]);
+    p->conn = open_conn(fds[0]);
     p->tls = raw_is_server
                  ? new_tls(&(tepal_tls_options){ .ca_file = certificate_file("ca", "crt"),
                                                  .certificate = certificate_file("client", "pem") })
                  : new_server("server");
     p->group = tepal_group_new();
-    p->h = (struct handshake){ .stream = p->stream, .tls = p->tls, .host = "localhost" };
+    p->h = (struct handshake){ .conn = p->conn, .tls = p->tls, .host = "localhost" };
     raw_open(&p->raw, raw_is_server, fds[1]);
     assert_true(SSL_set_max_proto_version(p->raw.ssl, version));
 }
@@ -727,7 +727,7 @@ static void raw_pair_shake(struct raw_pair *p)
 static void raw_pair_close(struct raw_pair *p)
 {
     tepal_group_close(p->group);
-    tepal_conn_close(p->stream);
+    tepal_conn_close(p->conn);
     raw_close(&p->raw);
     tepal_tls_close(p->tls);
 }
@@ -750,9 +750,9 @@ static int key_updates(void *arg)
                                                         : SSL_KEY_UPDATE_NOT_REQUESTED));
             assert_int_equal(SSL_write(p.raw.ssl, "two", 3), 3);
             raw_send(&p.raw, SIZE_MAX);
-            assert_int_equal(tepal_conn_read(p.stream, buffer, 16), 6);
+            assert_int_equal(tepal_conn_read(p.conn, buffer, 16), 6);
             assert_memory_equal(buffer, "onetwo", 6);
-            assert_int_equal(tepal_conn_write(p.stream, "answer", 6), 0);
+            assert_int_equal(tepal_conn_write(p.conn, "answer", 6), 0);
             raw_receive(&p.raw);
             assert_int_equal(SSL_read(p.raw.ssl, buffer, 16), 6);
         }
@@ -780,7 +780,7 @@ static int flood_of_updates(void *arg)
     raw_send(&p.raw, SIZE_MAX);
     settle();
     assert_int_equal(p.h.result, 0);
-    assert_int_equal(setsockopt(p.stream->io.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    assert_int_equal(setsockopt(p.conn->io.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     for (int i = 0; i < 1000 && n == -EAGAIN; i++) {
         for (int k = 0; k < 20; k++) {
             assert_true(SSL_key_update(p.raw.ssl, SSL_KEY_UPDATE_REQUESTED));
@@ -788,12 +788,12 @@ static int flood_of_updates(void *arg)
         }
         raw_send(&p.raw, SIZE_MAX);
         settle();
-        n = stream_try_read(p.stream, buffer, 16);
-        assert_true(p.stream->tls->unsent.len <= TLS_MAX_UNSENT);
+        n = conn_try_read(p.conn, buffer, 16);
+        assert_true(p.conn->tls->unsent.len <= TLS_MAX_UNSENT);
     }
     assert_int_equal(n, TEPAL_ETLS);
-    assert_int_equal(tepal_conn_write(p.stream, "x", 1), TEPAL_ETLS);
-    assert_non_null(strstr(tepal_conn_tls_error(p.stream), "makes us answer"));
+    assert_int_equal(tepal_conn_write(p.conn, "x", 1), TEPAL_ETLS);
+    assert_non_null(strstr(tepal_conn_tls_error_text(p.conn), "makes us answer"));
     raw_pair_close(&p);
     return 0;
 }
@@ -825,12 +825,12 @@ static int half_a_ticket(void *arg)
         assert_int_equal(p.h.result, 0);
         raw_send(&p.raw, 560);
         tepal_group *writers = tepal_group_new(), *readers = tepal_group_new();
-        int64_t before = tepal_deadline_in(1);
-        assert_int_equal(tepal_conn_read(p.stream, buffer, 16), -ETIMEDOUT);
+        int64_t before = tepal_deadline_in_ms(1);
+        assert_int_equal(tepal_conn_read(p.conn, buffer, 16), -ETIMEDOUT);
         tepal_deadline_restore(before);
         if (reads_meanwhile)
-            assert_int_equal(tepal_spawn(readers, read_one, p.stream, NULL), 0);
-        assert_int_equal(tepal_spawn(writers, write_hello, p.stream, NULL), 0);
+            assert_int_equal(tepal_spawn(readers, read_one, p.conn, NULL), 0);
+        assert_int_equal(tepal_spawn(writers, write_hello, p.conn, NULL), 0);
         settle();
         raw_receive(&p.raw);
         assert_int_equal(SSL_read(p.raw.ssl, buffer, 16), -1); /* it has to wait */
@@ -844,7 +844,7 @@ static int half_a_ticket(void *arg)
         if (reads_meanwhile)
             assert_int_equal(tepal_group_wait(readers), 0);
         else
-            assert_int_equal(read_one(p.stream), 1);
+            assert_int_equal(read_one(p.conn), 1);
         tepal_group_close(readers);
         tepal_group_close(writers);
         raw_pair_close(&p);
@@ -873,13 +873,13 @@ static int renegotiate(void *arg)
     assert_true(SSL_renegotiate(p.raw.ssl));
     (void)SSL_do_handshake(p.raw.ssl);
     raw_send(&p.raw, SIZE_MAX);
-    int64_t before = tepal_deadline_in(1);
-    assert_int_equal(tepal_conn_read(p.stream, &octet, 1), -ETIMEDOUT);
+    int64_t before = tepal_deadline_in_ms(1);
+    assert_int_equal(tepal_conn_read(p.conn, &octet, 1), -ETIMEDOUT);
     tepal_deadline_restore(before);
     raw_receive(&p.raw);
     assert_int_equal(SSL_do_handshake(p.raw.ssl), -1);
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
-    assert_int_equal(tepal_conn_write(p.stream, "still", 5), 0);
+    assert_int_equal(tepal_conn_write(p.conn, "still", 5), 0);
     raw_pair_close(&p);
     /* What is said to a peer that reads nothing is bounded. */
     raw_pair_open(&p, false, TLS1_2_VERSION);
@@ -887,15 +887,15 @@ static int renegotiate(void *arg)
     raw_send(&p.raw, SIZE_MAX);
     settle();
     static char octets[TLS_MANY_UNSENT];
-    p.stream->io.state &= ~(uint32_t)IO_WRITE; /* as if the socket were full */
-    assert_int_equal(buf_append(&p.stream->tls->unsent, octets, sizeof(octets)), 0);
+    p.conn->io.state &= ~(uint32_t)IO_WRITE; /* as if the socket were full */
+    assert_int_equal(buf_append(&p.conn->tls->unsent, octets, sizeof(octets)), 0);
     assert_true(SSL_renegotiate(p.raw.ssl));
     (void)SSL_do_handshake(p.raw.ssl);
     raw_send(&p.raw, SIZE_MAX);
-    before = tepal_deadline_in(1);
-    assert_int_equal(tepal_conn_read(p.stream, &octet, 1), -ETIMEDOUT);
+    before = tepal_deadline_in_ms(1);
+    assert_int_equal(tepal_conn_read(p.conn, &octet, 1), -ETIMEDOUT);
     tepal_deadline_restore(before);
-    assert_int_equal(p.stream->tls->unsent.len, sizeof(octets));
+    assert_int_equal(p.conn->tls->unsent.len, sizeof(octets));
     raw_pair_close(&p);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* The stream operations through TLS: plain octets on one side, the operations of the socket on the other, and
- * OpenSSL between them. None of them waits. */
+/* The connection operations through TLS: plain octets on one side, the operations of the socket on
+ * the other, and OpenSSL between them. None of them waits. */
 #include "async/task.h"
 #include "net/tls.h"
 
@@ -17,24 +17,24 @@ enum {
 
 /* --- Between OpenSSL and the socket ----------------------------------------------------------- */
 
-bool tls_is_holding(const struct tls_stream *t)
+bool tls_is_holding(const struct tls_conn *t)
 {
     return t->unsent.len > 0;
 }
 
-bool tls_is_open(const struct tls_stream *t)
+bool tls_is_open(const struct tls_conn *t)
 {
     return t->established;
 }
 
 /* Sends what the socket takes. Returns how much that was, or the error of the socket. */
-static ssize_t send_some(struct tls_stream *t, const char *data, size_t len)
+static ssize_t send_some(struct tls_conn *t, const char *data, size_t len)
 {
     size_t done = 0;
-    while (done < len && (t->stream->io.state & IO_WRITE)) {
+    while (done < len && (t->conn->io.state & IO_WRITE)) {
         struct iovec piece = { .iov_base = (void *)(uintptr_t)(data + done),
                                .iov_len = len - done };
-        ssize_t n = t->below->writev(t->stream, &piece, 1);
+        ssize_t n = t->below->writev(t->conn, &piece, 1);
         if (n < 0 && n != -EAGAIN)
             return n;
         if (n > 0)
@@ -44,13 +44,13 @@ static ssize_t send_some(struct tls_stream *t, const char *data, size_t len)
 }
 
 /* Lets all further writes return this error, without waiting for the socket. */
-static void end_writing(struct tls_stream *t, int error)
+static void end_writing(struct tls_conn *t, int error)
 {
     t->write_error = error;
-    t->stream->io.state |= IO_WRITE;
+    t->conn->io.state |= IO_WRITE;
 }
 
-int tls_push(struct tls_stream *t)
+int tls_push(struct tls_conn *t)
 {
     if (t->unsent.len == 0)
         return 0;
@@ -69,7 +69,7 @@ int tls_push(struct tls_stream *t)
 
 static int bio_write(BIO *bio, const char *data, int size)
 {
-    struct tls_stream *t = BIO_get_data(bio);
+    struct tls_conn *t = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     ssize_t n = t->unsent.len > 0 ? 0 : send_some(t, data, (size_t)size);
     if (n >= 0 && n < size) {
@@ -89,13 +89,13 @@ static int bio_write(BIO *bio, const char *data, int size)
 
 static int bio_read(BIO *bio, char *data, int size)
 {
-    struct tls_stream *t = BIO_get_data(bio);
-    struct io *io = &t->stream->io;
+    struct tls_conn *t = BIO_get_data(bio);
+    struct io *io = &t->conn->io;
     BIO_clear_retry_flags(bio);
     ssize_t n = -EAGAIN;
     if (t->reads_left > 0 && (io->state & IO_READ)) {
         t->reads_left--;
-        n = t->below->read(t->stream, data, (size_t)size);
+        n = t->below->read(t->conn, data, (size_t)size);
     }
     if (n > 0)
         return (int)n;
@@ -116,7 +116,7 @@ static long bio_control(BIO *bio, int command, long number, void *arg)
 
 BIO_METHOD *tls_bio_method_new(void)
 {
-    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tepal stream");
+    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "tepal conn");
     if (!method)
         return NULL;
     BIO_meth_set_read(method, bio_read);
@@ -125,7 +125,7 @@ BIO_METHOD *tls_bio_method_new(void)
     return method;
 }
 
-void tls_begin(struct tls_stream *t)
+void tls_begin(struct tls_conn *t)
 {
     /* Many connections share the thread, and its queue of errors. */
     ERR_clear_error();
@@ -136,7 +136,7 @@ void tls_begin(struct tls_stream *t)
 /* --- Failures --------------------------------------------------------------------------------- */
 
 /* The text of what has been called an error of the protocol. */
-static int protocol_error(struct tls_stream *t)
+static int protocol_error(struct tls_conn *t)
 {
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_REASON(error);
@@ -154,7 +154,7 @@ static int protocol_error(struct tls_stream *t)
     return reason == ERR_R_MALLOC_FAILURE ? -ENOMEM : TEPAL_ETLS;
 }
 
-int tls_why(struct tls_stream *t, int result)
+int tls_why(struct tls_conn *t, int result)
 {
     switch (SSL_get_error(t->ssl, result)) {
     case SSL_ERROR_WANT_READ:
@@ -173,9 +173,9 @@ int tls_why(struct tls_stream *t, int result)
     }
 }
 
-void tls_give_up(struct tls_stream *t, int error)
+void tls_give_up(struct tls_conn *t, int error)
 {
-    struct io *io = &t->stream->io;
+    struct io *io = &t->conn->io;
     t->read_error = t->write_error = error;
     io->state |= IO_READ | IO_WRITE;
     if (io->reader)
@@ -186,9 +186,9 @@ void tls_give_up(struct tls_stream *t, int error)
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
-static ssize_t tls_read(struct tepal_conn *stream, void *buffer, size_t size)
+static ssize_t tls_read(struct tepal_conn *conn, void *buffer, size_t size)
 {
-    struct tls_stream *t = stream->tls;
+    struct tls_conn *t = conn->tls;
     size_t done = 0, n;
     if (t->read_error < 0)
         return t->read_error;
@@ -215,7 +215,7 @@ static ssize_t tls_read(struct tepal_conn *stream, void *buffer, size_t size)
     /* The next call must be made: for an end or an error, or for what waits in OpenSSL, of which
      * the poller knows nothing. */
     if (done < size || SSL_has_pending(t->ssl))
-        stream->io.state |= IO_READ;
+        conn->io.state |= IO_READ;
     return done > 0 ? (ssize_t)done : t->read_error;
 }
 
@@ -263,16 +263,16 @@ static struct iovec next_record(const struct source *from, char **block)
 }
 
 /* What must be done before anything is written. Returns 0, -EAGAIN or an error. */
-static int begin_write(struct tls_stream *t)
+static int begin_write(struct tls_conn *t)
 {
     return t->write_error < 0 ? t->write_error : tls_push(t);
 }
 
 /* Encrypts one record. What of it the socket does not take is held. Returns 0; -EAGAIN when nothing
  * was written; or an error, which is kept, since a part of the record may have gone. */
-static int write_record(struct tls_stream *t, const void *data, size_t len)
+static int write_record(struct tls_conn *t, const void *data, size_t len)
 {
-    struct io *io = &t->stream->io;
+    struct io *io = &t->conn->io;
     size_t n;
     tls_begin(t);
     int result = SSL_write_ex(t->ssl, data, len, &n);
@@ -293,9 +293,9 @@ static int write_record(struct tls_stream *t, const void *data, size_t len)
     return rc;
 }
 
-static ssize_t tls_writev(struct tepal_conn *stream, const struct iovec *pieces, int n)
+static ssize_t tls_writev(struct tepal_conn *conn, const struct iovec *pieces, int n)
 {
-    struct tls_stream *t = stream->tls;
+    struct tls_conn *t = conn->tls;
     struct source from = { .pieces = pieces, .n = n };
     if (n == 0)
         return tls_push(t);
@@ -317,10 +317,10 @@ static ssize_t tls_writev(struct tepal_conn *stream, const struct iovec *pieces,
     return done > 0 ? (ssize_t)done : rc;
 }
 
-static ssize_t tls_sendfile(struct tepal_conn *stream, int file, int64_t *offset, size_t len)
+static ssize_t tls_sendfile(struct tepal_conn *conn, int file, int64_t *offset, size_t len)
 {
     _Static_assert((int)RECORD_SIZE <= (int)LOOP_BUFFER_SIZE, "a record fits a block");
-    struct tls_stream *t = stream->tls;
+    struct tls_conn *t = conn->tls;
     int rc = begin_write(t);
     if (rc < 0)
         return rc;
@@ -346,7 +346,7 @@ static ssize_t tls_sendfile(struct tepal_conn *stream, int file, int64_t *offset
 /* --- The end ---------------------------------------------------------------------------------- */
 
 /* Says close_notify, once. Returns 0 or an error. */
-static int say_goodbye(struct tls_stream *t)
+static int say_goodbye(struct tls_conn *t)
 {
     if (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)
         return 0;
@@ -359,31 +359,31 @@ static int say_goodbye(struct tls_stream *t)
     return rc < 0 ? rc : 0;
 }
 
-static int tls_shutdown(struct tepal_conn *stream)
+static int tls_shutdown(struct tepal_conn *conn)
 {
-    return say_goodbye(stream->tls);
+    return say_goodbye(conn->tls);
 }
 
-void tls_say_no_goodbye(struct tls_stream *t)
+void tls_say_no_goodbye(struct tls_conn *t)
 {
     t->no_goodbye = true;
 }
 
-/* Whether the socket has something left to do after the close: what is unsent, or, where octets that
- * nobody reads can spoil the end, to wait for the peer's. That is so with TCP, until the peer has
- * said that it ends. */
-static bool has_to_linger(const struct tls_stream *t)
+/* Whether the socket has something left to do after the close: what is unsent, or, where octets
+ * that nobody reads can spoil the end, to wait for the peer's. That is so with TCP, until the peer
+ * has said that it ends. */
+static bool has_to_linger(const struct tls_conn *t)
 {
-    bool is_socket = t->below == &stream_socket_ops || t->below == &stream_unix_ops;
+    bool is_socket = t->below == &conn_socket_ops || t->below == &conn_unix_ops;
     if (!is_socket || !t->established || t->no_goodbye)
         return false;
     return t->unsent.len > 0 || (!(SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN) &&
-                                 socket_option(t->stream->io.fd, SO_DOMAIN) != AF_UNIX);
+                                 socket_option(t->conn->io.fd, SO_DOMAIN) != AF_UNIX);
 }
 
-static void tls_close(struct tepal_conn *stream)
+static void tls_close(struct tepal_conn *conn)
 {
-    struct tls_stream *t = stream->tls;
+    struct tls_conn *t = conn->tls;
     if (!loop_current->forked) { /* in a child nothing may be said on the parent's connection */
         if (t->established && !t->no_goodbye)
             (void)say_goodbye(t);
@@ -397,14 +397,14 @@ static void tls_close(struct tepal_conn *stream)
     /* A session whose connection has not been shut down in both directions could not be resumed. */
     if (!t->broken)
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    tls_detach(stream);
+    tls_detach(conn);
     if (lingers)
-        tls_linger(stream->io.fd, &rest, n_sent);
+        tls_linger(conn->io.fd, &rest, n_sent);
     else
-        stream->ops->close(stream);
+        conn->ops->close(conn);
 }
 
-const struct stream_ops stream_tls_ops = {
+const struct conn_ops conn_tls_ops = {
     .read = tls_read,
     .writev = tls_writev,
     .sendfile = tls_sendfile,
