@@ -7,18 +7,29 @@
 #include <errno.h>
 #include <string.h>
 
+/* All of at most 8 octets, as a word. Those in the middle may be in it twice. */
+static uint64_t word_of(const char *key, size_t len)
+{
+    uint32_t first = 0, last = 0;
+    if (len >= 4) {
+        memcpy(&first, key, 4);
+        memcpy(&last, key + len - 4, 4);
+    } else if (len > 0) {
+        first = (unsigned char)key[0];
+        last = (uint32_t)(unsigned char)key[len / 2] << 8 | (unsigned char)key[len - 1];
+    }
+    return (uint64_t)first << 32 | last;
+}
+
 static uint32_t hash_of(const char *key, size_t len)
 {
-    uint64_t h = 0x9e3779b97f4a7c15u ^ len, word = 0;
-    for (; len >= 8; key += 8, len -= 8) {
+    uint64_t h = 0x9e3779b97f4a7c15u ^ len, word;
+    for (; len > 8; key += 8, len -= 8) {
         memcpy(&word, key, 8);
         h = (h ^ word) * 0xff51afd7ed558ccdu;
         h ^= h >> 32;
     }
-    word = 0;
-    for (size_t i = 0; i < len; i++)
-        word = word << 8 | (unsigned char)key[i];
-    h = (h ^ word) * 0xff51afd7ed558ccdu;
+    h = (h ^ word_of(key, len)) * 0xff51afd7ed558ccdu;
     return (uint32_t)(h >> 32);
 }
 

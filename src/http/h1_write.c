@@ -1,7 +1,7 @@
 /* The parts of a message head that are more than a copy. */
 #include "http/h1_write.h"
 
-char *h1_write_number(char *p, uint64_t number)
+char *h1_write_large_number(char *p, uint64_t number)
 {
     size_t n = 1;
     for (uint64_t rest = number; rest >= 10; rest /= 10)

@@ -32,8 +32,17 @@ static inline char *h1_write_field(char *p, const char *name, size_t name_len, c
     return p;
 }
 
-/* A number in decimal. */
-char *h1_write_number(char *p, uint64_t number);
+/* A number in decimal. Small ones, which most lengths are, in place. */
+char *h1_write_large_number(char *p, uint64_t number);
+static inline char *h1_write_number(char *p, uint64_t number)
+{
+    if (number >= 100)
+        return h1_write_large_number(p, number);
+    if (number >= 10)
+        *p++ = (char)('0' + number / 10);
+    *p++ = (char)('0' + number % 10);
+    return p;
+}
 
 /* "HTTP/1.1 200 OK" and CRLF; always 1.1, the version of this server (RFC 9110 section 2.5). */
 char *h1_write_status_line(char *p, int status, const char *reason, size_t reason_len);

@@ -80,21 +80,25 @@ static inline void octet_trim(const char **p, size_t *len)
         --*len;
 }
 
-/* Whether the octets of both are the same. In place and by words, for what is short. */
-static inline bool octet_equal(const char *a, const char *b, size_t len)
+static inline bool octet_same_word(const char *a, const char *b)
 {
     uint64_t x, y;
-    size_t i = 0;
-    for (; len - i >= sizeof(x); i += sizeof(x)) {
-        memcpy(&x, a + i, sizeof(x));
-        memcpy(&y, b + i, sizeof(y));
-        if (x != y)
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x == y;
+}
+
+/* Whether the octets of both are the same. In place and by words, for what is short; the last word may
+ * have octets of the one before. */
+static inline bool octet_equal(const char *a, const char *b, size_t len)
+{
+    enum { WORD = sizeof(uint64_t) };
+    if (len < WORD)
+        return memcmp(a, b, len) == 0;
+    for (size_t i = 0; i < len - WORD; i += WORD)
+        if (!octet_same_word(a + i, b + i))
             return false;
-    }
-    for (; i < len; i++)
-        if (a[i] != b[i])
-            return false;
-    return true;
+    return octet_same_word(a + len - WORD, b + len - WORD);
 }
 
 /* Whether p[0..len) is word, whatever the case of ASCII letters. */

@@ -32,6 +32,7 @@ enum outcome {
 };
 
 static void on_waiting(struct io *io);
+static int work(void *arg);
 
 static void set_deadline(struct connection *c, int64_t timeout_ms)
 {
@@ -385,12 +386,10 @@ static void wait_without_task(struct connection *c)
 /* What else may become of it. */
 static NO_INLINE void end_work(struct connection *c, enum outcome outcome)
 {
-    if (outcome == OUTCOME_LINGER)
+    if (outcome == OUTCOME_LATE || outcome == OUTCOME_SHORT)
+        end_with(c, outcome == OUTCOME_LATE ? 408 : 503);
+    else if (outcome == OUTCOME_LINGER)
         linger(c);
-    else if (outcome == OUTCOME_LATE)
-        end_with(c, 408);
-    else if (outcome == OUTCOME_SHORT)
-        end_with(c, 503);
     else
         destroy(c);
 }
@@ -429,8 +428,6 @@ static void serve(struct connection *c, struct tepal_task *task)
     else
         end_work(c, outcome);
 }
-
-static int work(void *arg);
 
 /* Sets a task to work on the connection: this one, which is done with another connection, or a new one
  * (NULL). Returns it; NULL: the connection has been refused. */
@@ -483,12 +480,9 @@ static int work(void *arg)
 static void on_waiting(struct io *io)
 {
     struct connection *c = CONTAINER_OF(io, struct connection, http.conn.io);
-    struct loop *loop = c->server->loop;
-    if (!(io->state & IO_READ))
-        return;
-    struct tepal_task *task = begin_work(c, NULL);
+    struct tepal_task *task = io->state & IO_READ ? begin_work(c, NULL) : NULL;
     if (LIKELY(task != NULL))
-        task_run(loop, task);
+        task_run(c->server->loop, task);
 }
 
 /* Before a connection that waits is given up: whether something has come that the loop has not seen yet.

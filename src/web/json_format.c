@@ -291,7 +291,7 @@ tepal_res *tepal_jsonf(tepal_req *req, int status, const char *format, ...)
     tepal_res *res = rc < 0 ? NULL : response_new(req, status, "tepal_jsonf");
     if (!res)
         return NULL;
-    response_set_type(res, "application/json");
+    response_set_usual_type(res, &usual_types[USUAL_JSON]);
     res->body = (tepal_bytes){ .data = text.data, .len = text.len };
     return res;
 }

@@ -84,7 +84,7 @@ tepal_res *response_last_resort(tepal_req *req, int status)
 {
     tepal_res *res = &req->last_resort;
     init(res, req, status);
-    response_set_type(res, "text/plain; charset=utf-8");
+    response_set_usual_type(res, &usual_types[USUAL_TEXT]);
     res->body.data = http_status_reason(status);
     res->body.len = strlen(res->body.data);
     return res;
@@ -99,7 +99,7 @@ tepal_res *tepal_empty(tepal_req *req, int status)
 /* The calls that print, and the type of what they make. */
 struct text_kind {
     struct caller caller;
-    const char *type;
+    const struct usual_type *type;
 };
 
 /* A response of this kind, without its text yet. */
@@ -112,7 +112,7 @@ static inline tepal_res *make_text(tepal_req *req, int status, const struct text
     }
     tepal_res *res = make(req, status, kind->caller.call);
     if (res)
-        response_set_type(res, kind->type);
+        response_set_usual_type(res, kind->type);
     return res;
 }
 
@@ -130,24 +130,21 @@ static inline tepal_res *copy_text(tepal_req *req, int status, const struct text
     return res;
 }
 
-static const char plain_type[] = "text/plain; charset=utf-8";
-static const char html_type[] = "text/html; charset=utf-8";
-
 tepal_res *tepal_text(tepal_req *req, int status, const char *text)
 {
-    static const struct text_kind kind = { { "tepal_text", NULL }, plain_type };
+    static const struct text_kind kind = { { "tepal_text", NULL }, &usual_types[USUAL_TEXT] };
     return copy_text(req, status, &kind, text);
 }
 
 tepal_res *tepal_html(tepal_req *req, int status, const char *markup)
 {
-    static const struct text_kind kind = { { "tepal_html", NULL }, html_type };
+    static const struct text_kind kind = { { "tepal_html", NULL }, &usual_types[USUAL_HTML] };
     return copy_text(req, status, &kind, markup);
 }
 
 tepal_res *tepal_textf(tepal_req *req, int status, const char *format, ...)
 {
-    static const struct text_kind kind = { { "tepal_textf", NULL }, plain_type };
+    static const struct text_kind kind = { { "tepal_textf", NULL }, &usual_types[USUAL_TEXT] };
     tepal_res *res = make_text(req, status, &kind, format);
     if (!res)
         return NULL;
@@ -160,7 +157,7 @@ tepal_res *tepal_textf(tepal_req *req, int status, const char *format, ...)
 
 tepal_res *tepal_htmlf(tepal_req *req, int status, const char *format, ...)
 {
-    static const struct text_kind kind = { { "tepal_htmlf", NULL }, html_type };
+    static const struct text_kind kind = { { "tepal_htmlf", NULL }, &usual_types[USUAL_HTML] };
     tepal_res *res = make_text(req, status, &kind, format);
     if (!res)
         return NULL;
@@ -228,7 +225,7 @@ tepal_res *tepal_json(tepal_req *req, int status, json_t *value)
                     tepal_code_text(w.error));
         return NULL;
     }
-    response_set_type(res, "application/json");
+    response_set_usual_type(res, &usual_types[USUAL_JSON]);
     res->body = (tepal_bytes){ .data = w.data, .len = w.len };
     return res;
 }

@@ -4,6 +4,8 @@
 #ifndef TEPAL_WEB_RESPONSE_H
 #define TEPAL_WEB_RESPONSE_H
 
+#include "web/usual_head.h"
+
 #include <tepal/res.h>
 
 #include <stdbool.h>
@@ -56,6 +58,13 @@ static inline void response_set_type(tepal_res *res, const char *type)
 {
     res->content_type = type;
     res->type_len = strlen(type);
+}
+
+/* The same: one of the types of usual_head.h. */
+static inline void response_set_usual_type(tepal_res *res, const struct usual_type *type)
+{
+    res->content_type = type->text;
+    res->type_len = type->len;
 }
 
 /* A response without a body, made by this call. Status is that of a final response. NULL with the

@@ -68,6 +68,7 @@ void router_clear(struct router *router)
         route_free(route);
     }
     map_clear(&router->names);
+    map_clear(&router->whole);
     segment_matcher_free(router->matcher);
     router->matcher = NULL;
 }
@@ -130,6 +131,22 @@ static int follow(struct router *router, struct router_node **node,
     }
 }
 
+/* Whether the pattern, behind its first slash, is the only path that it matches and that is not
+ * encoded. */
+static bool is_whole_path(const struct pattern *pattern)
+{
+    const char *p = pattern->source;
+    for (size_t i = 0; i < pattern->n_segments; i++) {
+        const struct pattern_segment *segment = &pattern->segments[i];
+        size_t len = segment->kind == SEGMENT_FIXED ? strlen(segment->text) : 0;
+        if (segment->kind != SEGMENT_FIXED || memchr(segment->text, '/', len) ||
+            memchr(segment->text, '%', len) || *p != '/' || strncmp(p + 1, segment->text, len) != 0)
+            return false;
+        p += 1 + len;
+    }
+    return pattern->n_segments > 0 && *p == '\0';
+}
+
 /* Hangs the route on the tree. */
 static int insert(struct router *router, struct route *route, const char **why)
 {
@@ -146,7 +163,10 @@ static int insert(struct router *router, struct route *route, const char **why)
             return TEPAL_EPATTERN;
         }
     *at = route;
-    return 0;
+    if (!is_whole_path(&route->pattern))
+        return 0;
+    const char *path = route->pattern.source + 1;
+    return map_set(&router->whole, path, strlen(path), node);
 }
 
 static int check_name(struct router *router, const struct route *route, const char **why)
@@ -211,15 +231,25 @@ struct walk {
     int error;
 };
 
+/* In place, for they are short. */
+static bool same_method(const char *a, const char *b)
+{
+    while (*a == *b && *a) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 static struct route *route_for(struct route *routes, const char *method)
 {
     struct route *any = NULL, *get = NULL;
     for (; routes; routes = routes->next) {
-        if (strcmp(routes->method, method) == 0)
+        if (same_method(routes->method, method))
             return routes;
-        if (strcmp(routes->method, "GET") == 0 && !routes->no_head)
+        if (same_method(routes->method, "GET") && !routes->no_head)
             get = routes;
-        else if (strcmp(routes->method, "*") == 0)
+        else if (same_method(routes->method, "*"))
             any = routes;
     }
     return get && strcmp(method, "HEAD") == 0 ? get : any;
@@ -357,6 +387,12 @@ int router_match(const struct router *router, struct arena *arena, const char *m
     match->path_exists = false;
     if (len == 0 || path[0] != '/') /* "*", or the target of CONNECT */
         return 0;
+    /* To the node of a whole path the tree would lead first, too. */
+    const struct router_node *whole = map_get(&router->whole, path + 1, len - 1);
+    if (whole && (match->route = route_for(whole->routes, method))) {
+        match->path_exists = true;
+        return 0;
+    }
     struct walk walk = { .arena = arena,
                          .matcher = router->matcher,
                          .method = method,

@@ -37,6 +37,7 @@ struct segment_matcher;
 
 struct router {
     struct router_node *root;
+    struct map whole; /* path without its first slash -> node, of paths without variables */
     struct segment_matcher *matcher; /* NULL: there are none */
     struct route *routes, **last;
     struct map names;

@@ -143,9 +143,17 @@ static size_t head_room(const tepal_res *res)
     return FIXED_ROOM + reason_len + res->type_len + common_len + res->fields_size;
 }
 
-static char *write_head(char *p, const tepal_res *res)
+/* What the head begins with, up to Content-Length; NULL: it is not as most are. */
+static const struct usual_head *usual_begin(const tepal_res *res)
 {
-    const tepal_req *req = res->req;
+    if (res->status != 200 || res->reason || !res->has_length || res->own_date || res->own_server)
+        return NULL;
+    return usual_head_of(res->req->connection->server->usual_heads, res->content_type);
+}
+
+/* The same for any other. */
+static NO_INLINE char *write_begin(char *p, const tepal_res *res)
+{
     if (LIKELY(res->status == 200 && !res->reason)) {
         p = h1_write_bytes(p, ok_line, sizeof(ok_line) - 1);
     } else {
@@ -162,6 +170,20 @@ static char *write_head(char *p, const tepal_res *res)
         p = h1_write_content_length(p, res->declared);
     else if (res->chunked)
         p = h1_write_bytes(p, chunked_field, sizeof(chunked_field) - 1);
+    return p;
+}
+
+static inline char *write_head(char *p, const tepal_res *res)
+{
+    const tepal_req *req = res->req;
+    const struct usual_head *usual = usual_begin(res);
+    if (LIKELY(usual != NULL)) {
+        p = h1_write_bytes(p, usual->text, usual->len);
+        p = h1_write_number(p, res->declared);
+        p = h1_write_bytes(p, "\r\n", 2);
+    } else {
+        p = write_begin(p, res);
+    }
     p = write_fields(p, res);
     if (!res->keep_alive)
         p = h1_write_bytes(p, close_field, sizeof(close_field) - 1);
@@ -180,6 +202,16 @@ static int head_interrupted(tepal_res *res, int rc)
     return rc;
 }
 
+/* The head of a response that has more fields than fit into the connection's buffer. */
+static NO_INLINE int send_large_head(tepal_res *res, size_t room)
+{
+    char *head = request_alloc_text(res->req, room);
+    if (!head)
+        return head_interrupted(res, -ENOMEM);
+    res->head_len = (uint32_t)(write_head(head, res) - head);
+    return head_interrupted(res, h1_conn_write(http_of(res), head, res->head_len));
+}
+
 /* Writes the head, and the first len octets behind it if there is room. Returns 0, 1 when the
  * octets are written, too, or a negative error. */
 static int send_head(tepal_res *res, const char *body, size_t len, bool early)
@@ -193,13 +225,8 @@ static int send_head(tepal_res *res, const char *body, size_t len, bool early)
         len = 0;
     size_t room = head_room(res);
     bool together = len <= MAX_COPIED_BODY && room + len <= LOOP_BUFFER_SIZE;
-    if (room > LOOP_BUFFER_SIZE) {
-        char *head = request_alloc_text(res->req, room);
-        if (!head)
-            return head_interrupted(res, -ENOMEM);
-        res->head_len = (uint32_t)(write_head(head, res) - head);
-        return head_interrupted(res, h1_conn_write(http, head, res->head_len));
-    }
+    if (UNLIKELY(room > LOOP_BUFFER_SIZE))
+        return send_large_head(res, room);
     char *start;
     int rc = h1_conn_output(http, (uint32_t)(room + (together ? len : 0)), &start);
     if (UNLIKELY(rc < 0))

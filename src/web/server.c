@@ -65,6 +65,8 @@ int server_new(struct server **out, tepal_app *app, const tepal_run_options *opt
     server->responses = responses_of(server->loop);
     server->json_given = json_given_new();
     int rc = server->common_fields && server->responses && server->json_given ? 0 : -ENOMEM;
+    if (rc == 0)
+        rc = usual_heads_init(server->usual_heads, size);
     if (rc == 0 && !options->access_log.off)
         rc =
             access_log_new(&server->access_log, options->access_log.format, options->access_log.fd);
@@ -83,6 +85,7 @@ void server_free(struct server *server)
     locals_drop(server->locals);
     memory_close(&server->memory);
     json_given_free(server->json_given);
+    usual_heads_free(server->usual_heads);
     mem_free(server->common_fields);
     mem_free(server);
 }
@@ -96,6 +99,7 @@ void server_make_common_fields(struct server *server)
     const char *name = server->options.server, *format = "Date: %s\r\nServer: %s\r\n";
     server->common_len = (size_t)(*name ? sprintf(server->common_fields, format, date, name)
                                         : sprintf(server->common_fields, "Date: %s\r\n", date));
+    usual_heads_make(server->usual_heads, server->common_fields, server->common_len);
     server->common_until = server->loop->now + 1000 - now.tv_nsec / 1000000;
 }
 

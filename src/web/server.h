@@ -8,6 +8,7 @@
 #include "http/h1_parse.h"
 #include "net/addr.h"
 #include "web/memory.h"
+#include "web/usual_head.h"
 
 #include <tepal/run.h>
 
@@ -48,7 +49,9 @@ struct server {
     size_t n_short;             /* requests for which there was no memory */
     int64_t short_said_at;      /* when that was last a line of the log; 0: never */
     int64_t room_said_at;       /* the same of idle connections that were closed for others */
-    /* The Date and Server fields of responses, and until when (in the loop's ms) they hold. */
+    /* The Date and Server fields of responses, the heads that begin with them, and until when (in the
+     * loop's ms) they hold. */
+    struct usual_head usual_heads[N_USUAL];
     char *common_fields;
     size_t common_len;
     int64_t common_until;
@@ -107,7 +110,7 @@ static inline bool server_is_full(const struct server *server)
     return server->n_connections >= server->options.limits.max_connections;
 }
 
-/* Makes the Date and Server fields anew. */
+/* Makes the Date and Server fields, and the heads with them, anew. */
 void server_make_common_fields(struct server *server);
 
 /* The Date and Server fields, as of this second. */

@@ -472,7 +472,9 @@ enum { UNREADABLE_SIZE = 64 * 1024 };
 
 static tepal_res *unreadable_body(tepal_req *req)
 {
-    return tepal_data(req, 200, NULL, unreadable, UNREADABLE_SIZE);
+    tepal_res *res = tepal_empty(req, 200);
+    assert_int_equal(tepal_res_lend_body(res, unreadable, UNREADABLE_SIZE, NULL, NULL), 0);
+    return res;
 }
 
 static tepal_res *unreadable_piece(tepal_req *req)
