@@ -39,6 +39,7 @@ struct tepal_source {
     GSource source;
     tepal_loop *loop;
     GMainLoop *host;
+    gpointer fd; /* as GLib knows it */
 };
 
 static gboolean before_wait(GSource *source, gint *timeout)
@@ -48,10 +49,11 @@ static gboolean before_wait(GSource *source, gint *timeout)
     return ms == 0;
 }
 
+/* Not a turn each time: GLib does not wait after it has made one. */
 static gboolean after_wait(GSource *source)
 {
-    (void)source;
-    return TRUE; /* a turn for nothing costs little */
+    struct tepal_source *tepal = (struct tepal_source *)source;
+    return g_source_query_unix_fd(source, tepal->fd) != 0 || tepal_loop_next_ms(tepal->loop) == 0;
 }
 
 static gboolean take_turn(GSource *source, GSourceFunc fn, gpointer arg)
@@ -86,7 +88,7 @@ static void run(tepal_loop *loop, tepal_app *app)
     struct tepal_source *tepal = (struct tepal_source *)source;
     tepal->loop = loop;
     tepal->host = g_main_loop_new(NULL, FALSE);
-    g_source_add_unix_fd(source, tepal_loop_fd(loop), G_IO_IN);
+    tepal->fd = g_source_add_unix_fd(source, tepal_loop_fd(loop), G_IO_IN);
     g_source_attach(source, NULL);
     g_timeout_add(10, on_tick, NULL);
     g_unix_signal_add(SIGTERM, on_signal, app);
