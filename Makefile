@@ -7,7 +7,7 @@
 ##   make gate                   all else that a change must pass: 35 minutes at most
 ##   make sanitize               a library that finds wrong uses of memory, in build-sanitize/
 ##   make bench [ARGS=...]       compares tepal with its peers on this machine
-##   make lint                   layers, sizes and format
+##   make lint                   layers, sizes, names and format
 ##   make format                 lays the C files out by .clang-format
 ##   make install [PREFIX=/usr/local] [LIBDIR=lib] [DESTDIR=]     with sudo for the system's folders
 ##   make uninstall [PREFIX=/usr/local] [LIBDIR=lib] [DESTDIR=]

@@ -81,8 +81,9 @@ TEPAL_API tepal_res *tepal_errorf(tepal_req *req, int status, const char *format
     TEPAL_PRINTF(3, 4);
 
 /* The error page for a negative error (any other is a mistake: 500), the same as for returning NULL when
- * it is the one that is recorded. It is logged for 5xx and not shown: 413, 400, 408 for what is the client's fault (see req.h), 504 for -ETIMEDOUT of anything
- * else, 503 for -EBUSY, -EAGAIN, -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
+ * it is the one that is recorded. It is logged for 5xx and not shown: 413, 400, 408 for what is the
+ * client's fault (see req.h), 504 for -ETIME, and -ETIMEDOUT of anything else, 503 for -EBUSY, -EAGAIN,
+ * -EMFILE, -ECANCELED and -ENOBUFS, 500 for the rest. */
 TEPAL_API tepal_res *tepal_fail(tepal_req *req, int error);
 
 /* --- Fields and status ------------------------------------------------------------------------ */

@@ -104,6 +104,7 @@ static int status_of(int error)
     case TEPAL_ECHARSET:
         return 400;
     case -ETIMEDOUT:
+    case -ETIME: /* tepal_timeout_ms() */
     case TEPAL_ESILENT:
         return 504;
     case -EBUSY:

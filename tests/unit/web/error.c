@@ -95,6 +95,7 @@ static void failures(void **state)
         { TEPAL_EJSON, 400, NULL },
         { TEPAL_ECHARSET, 400, NULL },
         { -ETIMEDOUT, 504, "504 Gateway Timeout\n" },
+        { -ETIME, 504, "504 Gateway Timeout\n" },
         { -EBUSY, 503, "503 Service Unavailable\n" },
         { -EAGAIN, 503, NULL },
         { -EMFILE, 503, NULL },
