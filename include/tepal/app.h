@@ -51,7 +51,8 @@ typedef tepal_res *tepal_middleware(tepal_req *req, tepal_next *next);
  * is, that is logged, and the response is a 500. */
 TEPAL_API tepal_res *tepal_next_call(tepal_next *next, tepal_req *req);
 
-/* The argument that the middleware which was called with next was added with. */
+/* The argument that the middleware which was called with next was added with. NULL for a next that is
+ * NULL, which is logged, and the response is a 500 unless the middleware makes another one. */
 TEPAL_API void *tepal_next_arg(const tepal_next *next);
 
 /* A new application. Returns NULL only when memory is short; the calls below accept that, and

@@ -133,7 +133,7 @@ typedef struct tepal_access_log {
 /* A command line option of the program's own, for tepal_run_args(). It sets one of the three, and what
  * is there before is the default, which --help shows. */
 typedef struct tepal_argument {
-    const char *name;  /* without the dashes */
+    const char *name;  /* without the dashes; not that of another option, nor with a '=' */
     const char *help;  /* a line for --help */
     const char **text; /* --NAME VALUE or --NAME=VALUE; it points into argv then. May be empty */
     int64_t *number;   /* the same for a decimal integer, with an optional '-' */

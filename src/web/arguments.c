@@ -360,6 +360,32 @@ static const char *fault_of_call(int argc, char **argv, const tepal_argument *ar
     return NULL;
 }
 
+/* What is wrong with the name of one of the arguments; NULL: nothing. */
+static const char *fault_of_name(const tepal_argument *first, const tepal_argument *argument)
+{
+    if (*argument->name == '\0' || *argument->name == '-' || strchr(argument->name, '='))
+        return "has no name that can be given: without dashes before it, and without '='";
+    for (size_t i = 0; i < N_KNOWN; i++)
+        if (strcmp(known[i].name, argument->name) == 0)
+            return "has the name of an option that every program has";
+    for (; first != argument; first++)
+        if (strcmp(first->name, argument->name) == 0)
+            return "is there twice";
+    return NULL;
+}
+
+static int check_names(const tepal_argument *arguments, char *why, size_t size)
+{
+    for (const tepal_argument *a = arguments; a && a->name; a++) {
+        const char *fault = fault_of_name(arguments, a);
+        if (!fault)
+            continue;
+        snprintf(why, size, "argument %.40s %s", a->name, fault);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 /* Reads the command line into all, which begins as the options are. Returns -1 to go on, or the exit
  * status. */
 static int read_into(tepal_run_options *all, int argc, char **argv,
@@ -375,7 +401,8 @@ static int read_into(tepal_run_options *all, int argc, char **argv,
     struct reader reader = {
         .program = argc > 0 ? argv[0] : "program", .options = all, .argc = argc, .argv = argv
     };
-    if (options_check(options, why, sizeof(why)) == 0)
+    if (options_check(options, why, sizeof(why)) == 0 &&
+        check_names(all->arguments, why, sizeof(why)) == 0)
         return read_all(&reader);
     tepal_logf(TEPAL_LOG_ERROR, "cannot start: %s", why);
     return 1;

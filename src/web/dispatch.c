@@ -51,7 +51,14 @@ static tepal_res *call_next(tepal_next *next, tepal_req *req)
 
 void *tepal_next_arg(const tepal_next *next)
 {
-    return next->arg;
+    static const char call[] = "tepal_next_arg";
+    if (LIKELY(next))
+        return next->arg;
+    tepal_req *req = mistake_running();
+    if (!req)
+        misuse(call, "next is NULL");
+    mistake_null(req, call, "next");
+    return NULL;
 }
 
 tepal_res *tepal_next_call(tepal_next *next, tepal_req *req)

@@ -202,6 +202,32 @@ static void read_first(void **state)
     assert_int_equal(tepal_read_args(1, bad, NULL), -1);
 }
 
+/* Names that no word of a command line could mean, or that would hide another option's. */
+static void names_that_are_none(void **state)
+{
+    static const tepal_argument rows[][3] = {
+        { { .name = "port", .flag = &dry }, { 0 } },
+        { { .name = "help", .flag = &dry }, { 0 } },
+        { { .name = "most", .number = &most }, { .name = "most", .text = &db }, { 0 } },
+        { { .name = "--dry", .flag = &dry }, { 0 } },
+        { { .name = "", .flag = &dry }, { 0 } },
+        { { .name = "a=b", .flag = &dry }, { 0 } },
+    };
+    static const char *const lines[] = {
+        "argument port has the name of an option that every program has",
+        "argument help has the name of an option that every program has",
+        "argument most is there twice",
+        "argument --dry has no name that can be given",
+        "argument  has no name that can be given",
+        "argument a=b has no name that can be given",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        assert_int_equal(run_options("", &(tepal_run_options){ .arguments = rows[i] }), 1);
+        assert_non_null(strstr(said, lines[i]));
+    }
+}
+
 /* Who says on the command line where to listen means one place. */
 static void one_place(void **state)
 {
@@ -220,8 +246,12 @@ static void one_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_ones),   cmocka_unit_test(good_ones), cmocka_unit_test(help),
-        cmocka_unit_test(read_first), cmocka_unit_test(one_place),
+        cmocka_unit_test(bad_ones),
+        cmocka_unit_test(good_ones),
+        cmocka_unit_test(help),
+        cmocka_unit_test(read_first),
+        cmocka_unit_test(names_that_are_none),
+        cmocka_unit_test(one_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

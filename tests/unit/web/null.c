@@ -245,6 +245,13 @@ static tepal_res *no_request_for_next(tepal_req *req, tepal_next *next)
     return tepal_next_call(next, none);
 }
 
+static tepal_res *no_next_for_arg(tepal_req *req, tepal_next *next)
+{
+    (void)next;
+    assert_null(tepal_next_arg(NULL));
+    return tepal_text(req, 200, tepal_next_arg(NULL));
+}
+
 static void calls_of_a_middleware(void **state)
 {
     static const struct {
@@ -253,9 +260,10 @@ static void calls_of_a_middleware(void **state)
     } middlewares[] = {
         { no_next, "GET /: tepal_next_call: next is NULL\n" },
         { no_request_for_next, "GET /: tepal_next_call: the request is NULL\n" },
+        { no_next_for_arg, "GET /: tepal_next_arg: next is NULL\n" },
     };
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(middlewares) / sizeof(*middlewares); i++) {
         tepal_use(app, middlewares[i].middleware, NULL);
         tepal_get(app, "/", ok);
         start(NULL);
