@@ -27,10 +27,10 @@ typedef struct tepal_next tepal_next; /* what a middleware calls */
  * written to its end; but one of which the handler was told -ECANCELED after its beginning is broken
  * off, so that nobody takes a part for the whole. This is so from when the end of the client's side is
  * noticed behind the whole request, over TCP and Unix sockets alike: at once where the handler has read
- * the body, or what is left of it fits into the connection's buffer of 16 KiB with the head. Behind more
- * that is unread it does not count until the handler reads it: who is late with that is the handler, and a
- * body that ends too early is told by the call that reads it. A handler that waits without reading such a
- * body is bounded by timeout_ms of its route, which is what to set there.
+ * the body, or what is left of it fits into the connection's buffer of 16 KiB with the head. Behind
+ * more that is unread it does not count until the handler reads it: who is late with that is the
+ * handler, and a body that ends too early is told by the call that reads it. A handler that waits
+ * without reading such a body is bounded by timeout_ms of its route, which is what to set there.
  *
  * A client that resets the connection, or turns out to be gone, ends the writes as well.
  * One that vanishes without a word is found by TCP's keep-alive within two minutes. A route with shield
@@ -89,14 +89,15 @@ TEPAL_API void tepal_on_response(tepal_app *app, tepal_res_hook *hook, const voi
 /* What became of a request. */
 typedef struct tepal_done {
     int status; /* that was sent, or is on its way; 0: the client was gone before */
-    int error; /* 0, or why the response did not go out whole: -EPIPE, -ECANCELED, ...; -ENOMEM with
-                   503: there was no memory for the response that was meant */
-    uint64_t
-        received;  /* octets of the request that were read: its head, and its body as the handler
-                            sees it */
-    uint64_t sent; /* the same of the response; 0 for that 503 */
-    int64_t duration_us; /* from when the head of the request was whole to when the system, or the
-                            buffer of the connection, had the last of the response */
+    /* 0, or why the response did not go out whole: -EPIPE, -ECANCELED, ...; -ENOMEM with 503: there
+     * was no memory for the response that was meant. */
+    int error;
+    /* Octets of the request that were read: its head, and its body as the handler sees it. And the
+     * same of the response; 0 for that 503. */
+    uint64_t received, sent;
+    /* From when the head of the request was whole to when the system, or the buffer of the
+     * connection, had the last of the response. */
+    int64_t duration_us;
     uint64_t later[4];
 } tepal_done;
 
@@ -169,8 +170,8 @@ TEPAL_API void tepal_context(tepal_app *app, tepal_app_hook *enter, tepal_app_ho
  * so on, at most a minute; after it has run for a minute or longer, it is 1 s again. */
 TEPAL_API void tepal_background(tepal_app *app, tepal_app_hook *task, const void *arg);
 
-/* The group of the application's background tasks; for tepal_spawn() in hooks and handlers. One that fails is
- * logged at once. NULL before the application is served. */
+/* The group of the application's background tasks; for tepal_spawn() in hooks and handlers. One that
+ * fails is logged at once. NULL before the application is served. */
 TEPAL_API tepal_group *tepal_app_group(tepal_app *app);
 
 #ifdef __cplusplus

@@ -30,8 +30,8 @@ typedef struct tepal_resolve_options {
 
 /* Writes the addresses of a host to addrs, max of them at most, in the order in which they should
  * be tried (RFC 6724); their port is 0. An address as text is a host, too, and asks nobody. When
- * there are addresses of one family, the other one is waited for no longer than timeout_ms of the
- * options (default 2000 ms). Suspends.
+ * there are addresses of one family, the other one is waited for no longer than timeout_ms of
+ * tepal_dns_options (default 2000 ms). Suspends.
  * Returns how many there are in addrs, 1 or more; TEPAL_ENONAME when there is no such name or it has
  * no such address; TEPAL_EDNS when the name servers failed or did not answer; -EINVAL when host
  * cannot be a name (empty, longer than 253 octets, a label that is empty or longer than 63, other
@@ -49,17 +49,15 @@ typedef struct tepal_dns_options {
     const char *const *search;
     size_t n_search;
     bool no_search; /* no such domains at all */
-    unsigned
-        ndots; /* a name with fewer dots is tried behind the search domains first; default as in
-                       /etc/resolv.conf, or 1 */
+    unsigned ndots; /* a name with fewer dots is tried behind the search domains first; default as
+                       in /etc/resolv.conf, or 1 */
     /* How long each server may take at its first turn, doubled for each further turn; how many turns
      * there are for each. Default 2000 ms and 3: with one server that is silent, 14 s. */
     int64_t timeout_ms;
     unsigned tries;
-    size_t max_queries; /* names that are asked for at once, further ones wait; default 100 */
-    size_t max_names;   /* in the cache, the least recently used goes first; default 1000 */
-    size_t
-        max_addresses; /* of each name, those beyond are dropped; default 64, no more than 4096 */
+    size_t max_queries;   /* names that are asked for at once, further ones wait; default 100 */
+    size_t max_names;     /* in the cache, the least recently used goes first; default 1000 */
+    size_t max_addresses; /* of each name, more are dropped; default 64, no more than 4096 */
     /* How long an answer is kept: one of DNS as long as its records say (the smallest TTL), but no
      * longer than max_ttl_ms, default 1 hour; one of /etc/hosts for hosts_ttl_ms, and that there is no
      * such name for negative_ttl_ms, default 5 seconds each. A failure is not kept. */
@@ -70,9 +68,9 @@ typedef struct tepal_dns_options {
 
 /* Sets how this loop looks names up from now on (NULL: the defaults), reads the system's files
  * again, and forgets the cache. The options are copied. Does not suspend. Returns 0; -EBUSY while a
- * task waits for a name; -EINVAL for a server that is no IPv4 or IPv6 address or has a scope, or for a
- * NULL array that has a length; -ENOMEM;
- * TEPAL_EDNS when the system's files cannot be read. After a failure all is as before. */
+ * task waits for a name; -EINVAL for a server that is no IPv4 or IPv6 address or has a scope, or for
+ * a NULL array that has a length; -ENOMEM; TEPAL_EDNS when the system's files cannot be read. After a
+ * failure all is as before. */
 TEPAL_API int tepal_dns_configure(const tepal_dns_options *options);
 
 /* Forgets this loop's cache. Does not suspend. */

@@ -11,11 +11,9 @@ extern "C" {
 
 /* What a descriptor is ready for; they are combined by |. */
 enum {
-    TEPAL_READABLE =
-        1, /* a read would not wait; also at the end of what there is, and after an error */
-    TEPAL_WRITABLE =
-        2, /* a write would not wait; also when the other end is gone, and after an error */
-    TEPAL_URGENT = 4 /* something exceptional (POLLPRI): urgent data, a pin of a device */
+    TEPAL_READABLE = 1, /* a read would not wait; also at the end, and after an error */
+    TEPAL_WRITABLE = 2, /* a write would not wait; also when nobody reads, and after an error */
+    TEPAL_URGENT = 4    /* something exceptional (POLLPRI): urgent data, a pin of a device */
 };
 
 /* Waits until the descriptor is ready for any of events. It stays the caller's, who reads and writes it:

@@ -86,8 +86,8 @@ TEPAL_API int tepal_file_sync(tepal_file *file);
 
 /* Closes the file and frees it, in any case. No operation may be under way. Suspends, but cannot be
  * cancelled or time out, so that it works in a task that was; it comes before other operations that
- * wait for a thread. Returns 0, or a negative error when
- * what was written may be lost (-EIO, -EDQUOT, ...). NULL is allowed. */
+ * wait for a thread. Returns 0, or a negative error when what was written may be lost (-EIO, -EDQUOT,
+ * ...). NULL is allowed. */
 TEPAL_API int tepal_file_close(tepal_file *file);
 
 #ifdef __cplusplus

@@ -20,8 +20,8 @@ TEPAL_API tepal_loop *tepal_loop_current(void);
 
 /* Lets the loop call fn(arg) in its own thread, between two tasks, in the order of the calls that
  * were accepted: in its next turn, or, when many wait, a later one, since a turn makes at most 64.
- * Besides it, other threads may make only those of queue.h, tepal_log() and those that tell the
- * time; it wakes the loop. In the loop's own thread it may be made, too. Does not
+ * Besides it, other threads may make only the calls of queue.h and value.h, tepal_log() and
+ * tepal_logf(), and those that tell the time; it wakes the loop. In the loop's own thread it may be made, too. Does not
  * suspend, and fn must not call what does; it may start tasks, and do what wakes them. What was
  * accepted runs in any case, at the latest at the end of the loop. Returns 0, -EAGAIN when
  * max_calls wait to run, -ENOMEM, or -ECANCELED when the loop is at its end. */

@@ -44,9 +44,8 @@ TEPAL_API ssize_t tepal_path_readlink(const char *path, char **target);
 
 typedef struct tepal_path_mkdir_options {
     unsigned mode; /* permissions, less the umask; default 0777 */
-    bool
-        parents; /* make the folders above it that are missing, too (they have 0777 less the umask);
-                      and a folder that is there already is no error */
+    bool parents;  /* make the folders above it that are missing, too (they have 0777 less the
+                      umask); and a folder that is there already is no error */
     uint64_t later[4];
 } tepal_path_mkdir_options;
 

@@ -125,8 +125,8 @@ TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
  * or a negative error. max_body does not apply: the handler decides what is too much. A read that the
  * task's own deadline has ended (-ETIMEDOUT), or that found another task reading (-EBUSY), can be made
  * again, and then takes back what was recorded; a client that was silent for too long is -ETIMEDOUT
- * once, and TEPAL_ECLOSED from then on. -EINVAL, recorded, when piece is NULL. A client that waits for 100 (Continue) gets it when its body is
- * waited for, unless a response has begun. */
+ * once, and TEPAL_ECLOSED from then on. -EINVAL, recorded, when piece is NULL. A client that waits for
+ * 100 (Continue) gets it when its body is waited for, unless a response has begun. */
 TEPAL_API int tepal_req_read(tepal_req *req, tepal_bytes *piece);
 
 /* The whole body, at most max_body octets, with a NUL behind; the same again on the next call.

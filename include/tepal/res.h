@@ -201,10 +201,10 @@ TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
 
 /* Sends a piece of the body, the head before the first. The response is then the answer to the
  * request: the handler returns it, and fields can no longer be set. Small pieces are collected, and go
- * out together: when there are 16 KiB of them, and at the latest when the task that has written them waits
- * for something else, whatever that is, or ends. So nothing has to be flushed. Suspends while the client is
- * slow, and now and then in any case, so that a loop of writes lets others run. Returns 0;
- * TEPAL_ENOBODY where there is no body (HEAD, 204, 205, 304), when the head has been sent: a proper end,
+ * out together: when there are 16 KiB of them, and at the latest when the task that has written them
+ * waits for something else, whatever that is, or ends. So nothing has to be flushed. Suspends while
+ * the client is slow, and now and then in any case, so that a loop of writes lets others run. Returns
+ * 0; TEPAL_ENOBODY where there is no body (HEAD, 204, 205, 304), when the head has been sent: a proper end,
  * after which the handler returns the response as after any other; TEPAL_ELENGTH for octets beyond the
  * declared length (they are not sent); TEPAL_ESENT when another response to the request has begun;
  * -EBUSY while another task writes to it; -EINVAL for a response that tepal_stream() has not made, in

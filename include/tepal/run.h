@@ -188,11 +188,11 @@ typedef struct tepal_run_options {
 TEPAL_API int tepal_run(tepal_app *app, const tepal_run_options *options);
 
 /* The same, with options from the command line: --host HOST, --port PORT (0: one that is free),
- * --path PATH (a Unix socket), --no-access-log, --help or -h, and those in options->arguments. A
+ * --path SOCKET (a Unix socket), --no-access-log, --help or -h, and those in options->arguments. A
  * value may follow as a word of its own, or after "=". What is not given is as in options; with one of
  * the first three there is one place, whatever sites has. Returns 2 for a bad command line, with a line
  * on standard error that says what is wrong with it; and 1, as tepal_run() does, when argv, a word of it
- * or the place for an argument's value is NULL. */
+ * or the place for an argument's value is NULL, or an argument has a name that is taken or is none. */
 TEPAL_API int tepal_run_args(tepal_app *app, int argc, char **argv,
                              const tepal_run_options *options);
 

@@ -10,10 +10,10 @@
  * results in a row its calls let the others run, then pause, for a tenth of a second in the end,
  * and the log names it once as a warning. When its group is being closed or the loop ends, a task
  * that was cancelled and goes on so for 3 seconds, be it in a shield whose time is over, is given up:
- * it does not run any more, what it holds is not given back, and the log says so as an error. What must be done although the task is
- * cancelled stands in a shield, see tepal_shield_begin_ms(). (-ETIMEDOUT is also what the system tells
- * of a peer that does not answer: see conn.h. A deadline has passed when tepal_sleep_ms(0)
- * returns it.)
+ * it does not run any more, what it holds is not given back, and the log says so as an error. What
+ * must be done although the task is cancelled stands in a shield, see tepal_shield_begin_ms().
+ * (On a connection, too, -ETIMEDOUT is always a deadline: that the system gives up a peer which does
+ * not answer is TEPAL_ESILENT, see conn.h.)
  *
  * fork(): the child may exec, or leave by _exit(). It has no loop: to close what it has inherited
  * is harmless to the parent, and any call that needs the loop ends the child with a message, as

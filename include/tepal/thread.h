@@ -18,7 +18,8 @@ extern "C" {
 
 /* Runs fn(arg) in a thread of the loop's pool, while other tasks go on; for calls that block: a
  * database, a file system, a long computation. fn must not call tepal, but for what any thread may:
- * tepal_log(), tepal_loop_call(), the calls of queue.h, and what tells the time.
+ * tepal_log() and tepal_logf(), tepal_loop_call(), the calls of queue.h and value.h, and what tells
+ * the time.
  * Suspends. Returns what fn returned. A task that is cancelled or out of time before a thread has
  * begun gets -ECANCELED or -ETIMEDOUT, and fn is not called; once it has begun the call waits for
  * it in any case, since fn uses the caller's memory. -EAGAIN when no thread could be started,

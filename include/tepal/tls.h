@@ -133,9 +133,8 @@ TEPAL_API int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls,
  *    TEPAL_ETRUNCATED when the connection ended without that: then octets may be missing, by an
  *    attacker's doing. Some peers always end so; if the application's protocol says that all has
  *    come, it can be taken for an end. With TLS 1.3, a server that does not accept a client's
- *    certificate says so only now: TEPAL_ETLS. The
- *    same for a peer that asks to be answered again and again (by key updates), and leaves 64 KiB of
- *    answers unread.
+ *    certificate says so only now: TEPAL_ETLS. The same for a peer that asks to be answered again
+ *    and again (by key updates), and leaves 64 KiB of answers unread.
  *  - tepal_conn_shutdown() says that this side ends; reading goes on. Suspends while the peer is
  *    slow.
  *  - tepal_conn_close() says so, too, but does not wait. What was written before arrives, and the

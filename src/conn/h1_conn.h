@@ -8,8 +8,8 @@
  * Output: what is written is collected, and goes out when the buffer is full, when the task that
  * has written suspends, and on h1_conn_flush().
  */
-#ifndef TEPAL_CONN_CONN_H
-#define TEPAL_CONN_CONN_H
+#ifndef TEPAL_CONN_H1_CONN_H
+#define TEPAL_CONN_H1_CONN_H
 
 #include "async/loop.h"
 #include "http/chunk.h"
