@@ -10,8 +10,8 @@
  * begins they get -EBUSY.) Only one task at a time may read: which of two gets what would be
  * chance, so the second one gets -EBUSY while the first one waits.
  *
- * Calls with a connection or a listener that is NULL end the program with a message, where they do
- * not say that NULL is allowed.
+ * Calls with a connection or a listener that is NULL, or without a place for their result, end the
+ * program with a message, where they do not say that NULL is allowed.
  */
 #ifndef TEPAL_CONN_H
 #define TEPAL_CONN_H

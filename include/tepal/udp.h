@@ -3,7 +3,8 @@
  * The calls that suspend end with -ETIMEDOUT at the task's deadline and with -ECANCELED in a task
  * that is cancelled; nothing is lost then. Tasks may receive from a socket and send at once; senders
  * take turns, but only one task at a time may receive: a second one gets -EBUSY while the first one
- * waits. Calls with a socket that is NULL end the program with a message, but for tepal_udp_close().
+ * waits. Calls with a socket that is NULL, or without a place for their result, end the program with a
+ * message, but for tepal_udp_close().
  */
 #ifndef TEPAL_UDP_H
 #define TEPAL_UDP_H

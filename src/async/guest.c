@@ -41,6 +41,7 @@ static void need_outside(const char *call, const struct loop *loop)
 
 int tepal_loop_open(tepal_loop **handle)
 {
+    need_place("tepal_loop_open", handle);
     *handle = NULL;
     struct guest *guest = mem_alloc(sizeof(*guest));
     int rc = guest ? loop_open(&guest->loop, 0) : -ENOMEM;

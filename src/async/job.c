@@ -131,6 +131,7 @@ int tepal_group_next(tepal_group *group, tepal_job **job)
 {
     struct tepal_task *task = task_need("tepal_group_next");
     need_group("tepal_group_next", group);
+    need_place("tepal_group_next", job);
     if (task->job) /* one that is no job would not wait for itself */
         need_other_group("tepal_group_next", group, task);
     if (group->taker)

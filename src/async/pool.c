@@ -12,6 +12,7 @@ int tepal_pool_open(tepal_pool **pool, const tepal_pool_options *options)
 {
     static const tepal_pool_options defaults;
     struct loop *loop = loop_need("tepal_pool_open");
+    need_place("tepal_pool_open", pool);
     options = options ? options : &defaults;
     *pool = NULL;
     int rc = room_check("tepal_pool_open", options->later, sizeof(options->later));
@@ -71,6 +72,7 @@ int tepal_work_start(tepal_work **started, tepal_pool *pool, int (*fn)(void *arg
     need_own_pool("tepal_work_start", pool);
     if (!fn)
         misuse("tepal_work_start", "the function is NULL");
+    need_place("tepal_work_start", started);
     *started = NULL;
     int rc = pool ? 0 : offload_of_loop(loop_current, &pool);
     tepal_work *work = rc < 0 ? NULL : mem_alloc(sizeof(*work));

@@ -182,6 +182,7 @@ int tepal_addr_parse(tepal_addr *addr, const char *text, uint16_t port)
     char ip[INET6_ADDRSTRLEN];
     if (!text)
         misuse("tepal_addr_parse", "the text is NULL");
+    need_place("tepal_addr_parse", addr);
     const char *scope = strchr(text, '%');
     size_t len = scope ? (size_t)(scope - text) : strlen(text);
     if (len >= sizeof(ip))

@@ -342,6 +342,7 @@ int tepal_conn_open(tepal_conn **conn, const char *host, uint16_t port,
 {
     static const tepal_conn_options defaults;
     options = options ? options : &defaults;
+    need_place("tepal_conn_open", conn);
     int rc = room_check("tepal_conn_open", options->later, sizeof(options->later));
     if (rc == 0)
         rc = connect_host(conn, host, port, options);
@@ -358,6 +359,7 @@ int tepal_conn_open_unix(tepal_conn **conn, const char *path)
     int rc = task_check(loop_current, task_need("tepal_conn_open_unix"));
     if (!path)
         misuse("tepal_conn_open_unix", "the path is NULL");
+    need_place("tepal_conn_open_unix", conn);
     struct addr addr;
     if (rc == 0)
         rc = addr_from_path(&addr, path);

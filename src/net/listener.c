@@ -2,6 +2,7 @@
 #include "net/listener.h"
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/room.h"
 #include "net/conn.h"
@@ -180,6 +181,7 @@ static int open_sockets(struct tepal_listener *listener, const tepal_listener_op
 int tepal_listener_open(tepal_listener **out, const tepal_listener_options *options)
 {
     struct loop *loop = loop_need("tepal_listener_open");
+    need_place("tepal_listener_open", out);
     bool has_port = options && (options->port == TEPAL_ANY_PORT ||
                                 (options->port > 0 && options->port < 65536));
     if (!has_port && !(options && (options->path || options->fd)))

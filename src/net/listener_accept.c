@@ -232,6 +232,7 @@ int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **conn)
     int rc, fd = -EAGAIN;
     task_need("tepal_listener_open_conn");
     listener_need(listener, "tepal_listener_open_conn");
+    need_place("tepal_listener_open_conn", conn);
     do {
         rc = wait_for_any(listener);
         if (rc == 0)

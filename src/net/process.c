@@ -230,6 +230,7 @@ int tepal_process_open(tepal_process **process, const char *const *argv,
     struct loop *loop = loop_current;
     if (!argv || !argv[0])
         misuse("tepal_process_open", "argv names no program");
+    need_place("tepal_process_open", process);
     options = options ? options : &defaults;
     if (options->death_signal < 0 || options->death_signal > SIGRTMAX)
         return -EINVAL;

@@ -1,6 +1,7 @@
 /* The connection operations straight on a socket. None of them waits. */
 #include "async/loop.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/room.h"
 #include "net/addr.h"
@@ -137,6 +138,7 @@ int tepal_conn_open_fd(tepal_conn **conn, int fd)
     struct sockaddr_storage peer;
     socklen_t size = sizeof(peer);
     int type = socket_option(fd, SO_TYPE), flags = fcntl(fd, F_GETFL);
+    need_place("tepal_conn_open_fd", conn);
     if (type < 0)
         return type;
     if (type != SOCK_STREAM)
@@ -167,6 +169,7 @@ int tepal_conn_peer_addr(const tepal_conn *conn, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
     conn_need(conn, "tepal_conn_peer_addr");
+    need_place("tepal_conn_peer_addr", addr);
     if (getpeername(conn->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
@@ -177,6 +180,7 @@ int tepal_conn_local_addr(const tepal_conn *conn, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
     conn_need(conn, "tepal_conn_local_addr");
+    need_place("tepal_conn_local_addr", addr);
     if (getsockname(conn->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);

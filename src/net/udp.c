@@ -132,6 +132,7 @@ int tepal_udp_open(tepal_udp **out, const tepal_udp_options *options)
 {
     static const tepal_udp_options defaults = { 0 };
     struct loop *loop = loop_need("tepal_udp_open");
+    need_place("tepal_udp_open", out);
     if (!options)
         options = &defaults;
     int rc = room_check("tepal_udp_open", options->later, sizeof(options->later));
@@ -342,6 +343,7 @@ int tepal_udp_local(const tepal_udp *udp, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
     need(udp, "tepal_udp_local");
+    need_place("tepal_udp_local", addr);
     if (getsockname(udp->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);

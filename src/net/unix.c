@@ -5,6 +5,7 @@
  */
 #include "async/task.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "net/buffers.h"
 
 #include <errno.h>
@@ -20,6 +21,8 @@ int tepal_conn_open_pair(tepal_conn **a, tepal_conn **b)
 {
     struct loop *loop = loop_need("tepal_conn_open_pair");
     int fds[2];
+    need_place("tepal_conn_open_pair", a);
+    need_place("tepal_conn_open_pair", b);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
         return -errno;
     tepal_conn *first, *second;
@@ -48,6 +51,7 @@ int tepal_conn_credentials(const tepal_conn *conn, tepal_credentials *credential
     struct ucred found;
     socklen_t size = sizeof(found);
     conn_need(conn, "tepal_conn_credentials");
+    need_place("tepal_conn_credentials", credentials);
     if (socket_option(conn->io.fd, SO_DOMAIN) != AF_UNIX ||
         getsockopt(conn->io.fd, SOL_SOCKET, SO_PEERCRED, &found, &size) < 0)
         return -EOPNOTSUPP;

@@ -150,6 +150,8 @@ static tepal_failure failure_of(const tepal_req *req, int error)
 tepal_failure tepal_req_failure(const tepal_req *req)
 {
     tepal_failure failure = { 0 };
+    if (!request_is_given(req, "tepal_req_failure"))
+        return failure;
     if (req->error < 0)
         failure = failure_of(req, req->error);
     if (req->error < 0 && !failure.detail)

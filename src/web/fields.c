@@ -273,7 +273,8 @@ int tepal_res_remove_header(tepal_res *res, const char *name)
 
 bool tepal_res_each_header(const tepal_res *res, size_t *at, tepal_pair *pair)
 {
-    if (!response_is_usable(res, "tepal_res_each_header", false))
+    static const char call[] = "tepal_res_each_header";
+    if (!response_is_usable(res, call, false) || !places_are_given(res->req, call, at, pair))
         return false;
     const struct res_field *field = res->fields;
     size_t n = *at;

@@ -96,6 +96,29 @@ static int abandon_nothing(void *arg)
     return tepal_offload_abandonable(NULL, NULL, NULL, NULL);
 }
 
+static int open_no_loop(void *arg)
+{
+    (void)arg;
+    return tepal_loop_open(NULL);
+}
+
+static int open_no_pool(void *arg)
+{
+    (void)arg;
+    return tepal_pool_open(NULL, NULL);
+}
+
+static int start_no_work(void *arg)
+{
+    return tepal_work_start(NULL, NULL, open_no_pool, arg, NULL);
+}
+
+static int next_nowhere(void *arg)
+{
+    (void)arg;
+    return tepal_group_next(tepal_group_new(), NULL);
+}
+
 static int send_nowhere(void *arg)
 {
     int item = 0;
@@ -188,6 +211,10 @@ static void null_is_named(void **state)
         { select_from_nothing, "tepal_select: the cases are NULL" },
         { offload_nothing, "tepal_offload: fn is NULL" },
         { abandon_nothing, "tepal_offload_abandonable: fn is NULL" },
+        { open_no_loop, "tepal_loop_open: there is no place for the result" },
+        { open_no_pool, "tepal_pool_open: there is no place for the result" },
+        { start_no_work, "tepal_work_start: there is no place for the result" },
+        { next_nowhere, "tepal_group_next: there is no place for the result" },
         { send_nowhere, "tepal_channel_send: the channel is NULL" },
         { receive_nowhere, "tepal_channel_receive: the channel is NULL" },
         { try_send_nowhere, "tepal_channel_try_send: the channel is NULL" },

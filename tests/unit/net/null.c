@@ -189,10 +189,74 @@ static void closing_nothing_is_allowed(void **state)
     assert_int_equal(tepal_main(close_nothing, NULL), 0);
 }
 
+/* --- Places for results ----------------------------------------------------------------------- */
+
+static const char *const placed[] = {
+    "tepal_conn_open",      "tepal_conn_open_unix",  "tepal_conn_open_fd",
+    "tepal_conn_open_pair", "tepal_listener_open",   "tepal_process_open",
+    "tepal_udp_open",       "tepal_addr_parse",      "tepal_listener_open_conn",
+    "tepal_conn_peer_addr", "tepal_conn_local_addr", "tepal_conn_credentials",
+    "tepal_udp_local",
+};
+
+static int call_without_place(void *arg)
+{
+    const tepal_listener_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    static const char *const argv[] = { "true", NULL };
+    tepal_conn *conn, *other;
+    tepal_listener *listener;
+    tepal_udp *udp;
+    (void)arg;
+    if (tepal_conn_open_pair(&conn, &other) < 0)
+        return 0;
+    switch (number) {
+    case 0:
+        return tepal_conn_open(NULL, "127.0.0.1", 1, NULL);
+    case 1:
+        return tepal_conn_open_unix(NULL, "/none");
+    case 2:
+        return tepal_conn_open_fd(NULL, 0);
+    case 3:
+        return tepal_conn_open_pair(&conn, NULL);
+    case 4:
+        return tepal_listener_open(NULL, &where);
+    case 5:
+        return tepal_process_open(NULL, argv, NULL);
+    case 6:
+        return tepal_udp_open(NULL, NULL);
+    case 7:
+        return tepal_addr_parse(NULL, "::1", 1);
+    case 8:
+        return tepal_listener_open(&listener, &where) == 0
+                   ? tepal_listener_open_conn(listener, NULL)
+                   : 0;
+    case 9:
+        return tepal_conn_peer_addr(conn, NULL);
+    case 10:
+        return tepal_conn_local_addr(conn, NULL);
+    case 11:
+        return tepal_conn_credentials(conn, NULL);
+    case 12:
+        return tepal_udp_open(&udp, NULL) == 0 ? tepal_udp_local(udp, NULL) : 0;
+    }
+    return 0;
+}
+
+static void no_place_for_a_result(void **state)
+{
+    (void)state;
+    for (number = 0; number < (int)(sizeof(placed) / sizeof(*placed)); number++) {
+        char message[100];
+        snprintf(message, sizeof(message), "%s: there is no place for the result", placed[number]);
+        expect_misuse(call_without_place, message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_call_says_what_is_missing),
+        cmocka_unit_test(no_place_for_a_result),
         cmocka_unit_test(closing_nothing_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,9 @@ RESULT(query_pair, walk(tepal_req_each_query, req, 2), true)
 RESULT(header_walk, walk(tepal_req_each_header, req, 0), true)
 RESULT(header_at, walk(tepal_req_each_header, req, 1), true)
 RESULT(header_pair, walk(tepal_req_each_header, req, 2), true)
+RESULT(field_at, tepal_res_each_header(ok(req), none, &(tepal_pair){ 0 }), false)
+RESULT(field_pair, tepal_res_each_header(ok(req), &(size_t){ 0 }, none), false)
+RESULT(failure_of, tepal_req_failure(none).status, 0)
 RESULT(cookie_walk, walk(tepal_req_each_cookie, req, 0), true)
 RESULT(cookie_at, walk(tepal_req_each_cookie, req, 1), true)
 RESULT(cookie_pair, walk(tepal_req_each_cookie, req, 2), true)
@@ -167,6 +170,9 @@ static const struct row rows[] = {
     { "tepal_req_each_header: the request is NULL", header_walk, false },
     { "tepal_req_each_header: at is NULL", header_at, true },
     { "tepal_req_each_header: pair is NULL", header_pair, true },
+    { "tepal_res_each_header: at is NULL", field_at, true },
+    { "tepal_res_each_header: pair is NULL", field_pair, true },
+    { "tepal_req_failure: the request is NULL", failure_of, false },
     { "tepal_req_each_cookie: the request is NULL", cookie_walk, false },
     { "tepal_req_each_cookie: at is NULL", cookie_at, true },
     { "tepal_req_each_cookie: pair is NULL", cookie_pair, true },
