@@ -196,6 +196,7 @@ ssize_t tepal_conn_read_until(tepal_conn *conn, const void *delimiter, size_t de
     if (delimiter_len == 0 || !delimiter)
         misuse("tepal_conn_read_until", "the delimiter is empty");
     int rc = begin(conn, "tepal_conn_read_until");
+    need_place("tepal_conn_read_until", data);
     if (rc < 0)
         return rc;
     struct delimiter wanted = { .data = delimiter, .len = delimiter_len };
@@ -206,5 +207,6 @@ ssize_t tepal_conn_read_line(tepal_conn *conn, size_t max, char **line)
 {
     static const struct delimiter newline = { .data = "\n", .len = 1, .after_cr = true };
     int rc = begin(conn, "tepal_conn_read_line");
+    need_place("tepal_conn_read_line", line);
     return rc < 0 ? rc : conn_left(conn, read_until(conn, &newline, max, line));
 }

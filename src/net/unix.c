@@ -151,6 +151,7 @@ ssize_t tepal_conn_receive_fds(tepal_conn *conn, void *buffer, size_t size, int 
 {
     task_need("tepal_conn_receive_fds");
     conn_need(conn, "tepal_conn_receive_fds");
+    need_place("tepal_conn_receive_fds", n);
     size_t room = *n;
     *n = 0;
     if (conn->ops != &conn_unix_ops)

@@ -192,11 +192,12 @@ static void closing_nothing_is_allowed(void **state)
 /* --- Places for results ----------------------------------------------------------------------- */
 
 static const char *const placed[] = {
-    "tepal_conn_open",      "tepal_conn_open_unix",  "tepal_conn_open_fd",
-    "tepal_conn_open_pair", "tepal_listener_open",   "tepal_process_open",
-    "tepal_udp_open",       "tepal_addr_parse",      "tepal_listener_open_conn",
-    "tepal_conn_peer_addr", "tepal_conn_local_addr", "tepal_conn_credentials",
-    "tepal_udp_local",
+    "tepal_conn_open",        "tepal_conn_open_unix",  "tepal_conn_open_fd",
+    "tepal_conn_open_pair",   "tepal_listener_open",   "tepal_process_open",
+    "tepal_udp_open",         "tepal_addr_parse",      "tepal_listener_open_conn",
+    "tepal_conn_peer_addr",   "tepal_conn_local_addr", "tepal_conn_credentials",
+    "tepal_udp_local",        "tepal_conn_read_until", "tepal_conn_read_line",
+    "tepal_conn_receive_fds",
 };
 
 static int call_without_place(void *arg)
@@ -206,6 +207,7 @@ static int call_without_place(void *arg)
     tepal_conn *conn, *other;
     tepal_listener *listener;
     tepal_udp *udp;
+    char buffer[4];
     (void)arg;
     if (tepal_conn_open_pair(&conn, &other) < 0)
         return 0;
@@ -238,6 +240,12 @@ static int call_without_place(void *arg)
         return tepal_conn_credentials(conn, NULL);
     case 12:
         return tepal_udp_open(&udp, NULL) == 0 ? tepal_udp_local(udp, NULL) : 0;
+    case 13:
+        return (int)tepal_conn_read_until(conn, "x", 1, 4, NULL);
+    case 14:
+        return (int)tepal_conn_read_line(conn, 4, NULL);
+    case 15:
+        return (int)tepal_conn_receive_fds(conn, buffer, 4, NULL, NULL);
     }
     return 0;
 }
