@@ -9,8 +9,9 @@
  * accepted: by the calls that change one or tell of it, -EINVAL or NULL.
  *
  * A response is for its own request. One that is kept longer, or is another request's, is not sent
- * (500) nor changed (-EINVAL), and the log says so. A stream may be written to by any task as long as
- * its request lives. None of these calls suspends, but for those that say so. */
+ * (500) nor changed (-EINVAL), and the log says so. A stream may be written to by any task until
+ * the handler returns: what is being written then still becomes a part of it, unless the request has been
+ * cancelled (-ECANCELED). None of these calls suspends, but for those that say so. */
 #ifndef TEPAL_RES_H
 #define TEPAL_RES_H
 
@@ -206,14 +207,14 @@ TEPAL_API int tepal_res_set_length(tepal_res *res, uint64_t length);
  * the client is slow, and now and then in any case, so that a loop of writes lets others run. Returns
  * 0; TEPAL_ENOBODY where there is no body (HEAD, 204, 205, 304), when the head has been sent: a proper end,
  * after which the handler returns the response as after any other; TEPAL_ELENGTH for octets beyond the
- * declared length (they are not sent); TEPAL_ESENT when another response to the request has begun;
- * -EBUSY while another task writes to it; -EINVAL for a response that tepal_stream() has not made, in
- * place of which a 500 is sent; -ETIMEDOUT when the client was too slow (write_timeout_ms,
- * min_write_rate); or an error of the connection (-EPIPE, -ECONNRESET, -ECANCELED: the client is gone,
- * or the server's patience is over). After an error the response is broken off, unless a further piece
- * is written: -ETIMEDOUT of the task's own deadline, and -EBUSY, leave a piece of up to 4096 octets
- * unwritten as a whole, and it can be written again. A loop that goes on and on in spite of errors lets
- * others run, is named in the log, and has to pause: up to 100 ms with each call; 1 ms, after a
+ * declared length (they are not sent); TEPAL_ESENT when another response to the request has begun, or the
+ * handler has returned this one; -EBUSY while another task writes to it; -EINVAL for a response that
+ * tepal_stream() has not made, in place of which a 500 is sent; -ETIMEDOUT when the client was too slow
+ * (write_timeout_ms, min_write_rate); or an error of the connection (-EPIPE, -ECONNRESET, -ECANCELED: the
+ * client is gone, or the server's patience is over). After an error the response is broken off, unless a
+ * further piece is written: -ETIMEDOUT of the task's own deadline, and -EBUSY, leave a piece of up to 4096
+ * octets unwritten as a whole, and it can be written again. A loop that goes on and on in spite of errors
+ * lets others run, is named in the log, and has to pause: up to 100 ms with each call; 1 ms, after a
  * thousand calls, where there is no body. */
 TEPAL_API int tepal_write(tepal_res *res, const void *data, size_t len);
 

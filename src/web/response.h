@@ -43,11 +43,13 @@ struct tepal_res {
     bool has_length;           /* of a stream: declared */
     bool head_sent;            /* head and body below are of a response that has begun */
     bool writing;              /* a task is in tepal_write() */
+    bool ended;                /* a stream: nothing more may be written to it */
     bool chunked, bodiless;
-    bool broken;       /* it was broken off: not all of it has been sent */
-    bool keep_alive;   /* the connection goes on, as far as the head has said */
-    uint64_t declared; /* octets of the body */
-    uint64_t written;  /* octets of the body so far */
+    bool broken;               /* it was broken off: not all of it has been sent */
+    bool keep_alive;           /* the connection goes on, as far as the head has said */
+    struct tepal_task *waiter; /* for the task in tepal_write() to leave it; or NULL */
+    uint64_t declared;         /* octets of the body */
+    uint64_t written;          /* octets of the body so far */
     /* 0. A program that gives the next response to free() is told so by the C library, which takes the
      * word in front of it for a size. */
     size_t no_size;

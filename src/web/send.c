@@ -312,10 +312,45 @@ static void break_off(tepal_res *res)
         res->written = body;
 }
 
+/* What a task is in the midst of writing when the handler has returned is a part of the body, and waited
+ * for; where the request has been cancelled it is cut short. Only behind it can the response end, and
+ * the connection go: the task uses both. */
+static void wait_for_writer(tepal_res *res)
+{
+    enum { LOOK_AGAIN_MS = 10 }; /* at a writer that did not wait for the client just then */
+    static const char what[] = "a write to the response";
+    struct loop *loop = loop_current;
+    struct h1_conn *http = http_of(res);
+    bool peer_ended = http->work->peer_ended;
+    int rc = 0;
+    res->waiter = loop->current;
+    while (res->writing && rc == 0)
+        rc = task_wait(loop, what, TEPAL_NEVER);
+    while (res->writing) {
+        http->work->peer_ended = false; /* else its wait would go on: see h1_conn_wait() */
+        if (http->conn.io.writer)
+            task_wake(http->conn.io.writer, -ECANCELED);
+        (void)task_wait_shielded_until(loop, what, loop_time_in(loop, LOOK_AGAIN_MS));
+    }
+    http->work->peer_ended |= peer_ended;
+    res->waiter = NULL;
+}
+
+/* From here on nothing more is written to the streams of the request. */
+static void end_streams(tepal_req *req)
+{
+    for (tepal_res *res = req->responses; res; res = res->next_of_req) {
+        res->ended = res->stream;
+        if (UNLIKELY(res->writing))
+            wait_for_writer(res);
+    }
+}
+
 int response_send(tepal_res *res)
 {
     tepal_req *req = res->req;
     int rc;
+    end_streams(req);
     if (UNLIKELY(req->sending && req->sending != res)) {
         res = req->sending;
         rc = end_other(res);
@@ -440,7 +475,7 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
     if (UNLIKELY(!data && len > 0))
         return fail_piece(res, mistake_null(res->req, call, "the data"));
     int rc = res->error;
-    if (res->req->sending && res->req->sending != res)
+    if (res->ended || (res->req->sending && res->req->sending != res))
         rc = TEPAL_ESENT;
     else if (res->writing) /* two pieces that are on their way at once would be mixed up */
         rc = -EBUSY;
@@ -455,6 +490,8 @@ int tepal_write(tepal_res *res, const void *data, size_t len)
     if (rc == 0)
         rc = write_piece(res, data, len);
     res->writing = false;
+    if (UNLIKELY(res->waiter != NULL))
+        task_wake(res->waiter, 0);
     note_result(res, rc);
     if (UNLIKELY(rc < 0) && !h1_conn_was_interrupted(rc))
         return refuse_piece(res, rc);
