@@ -71,7 +71,7 @@ static int report_deadline(void *arg)
 
 static int children_keep_theirs(void *arg)
 {
-    int64_t seen, now = tepal_now_ms();
+    int64_t seen = 0, now = tepal_now_ms();
     tepal_group *group = tepal_group_new();
     int64_t none = tepal_deadline_in_ms(100);
     assert_int_equal(tepal_spawn(group, report_deadline, &seen, NULL), 0);

@@ -499,7 +499,7 @@ static void out_of_memory(void **state)
 static void mappings_are_limited(void **state)
 {
     (void)state;
-    static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
+    static const __rlimit_resource_t resources[] = { RLIMIT_AS, RLIMIT_DATA };
     if (SANITIZED || RUNNING_ON_VALGRIND)
         skip();
     for (int i = 0; i < 2; i++) {

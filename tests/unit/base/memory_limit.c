@@ -90,7 +90,7 @@ static void this_process(void **state)
 static void limits_of_the_process(void **state)
 {
     (void)state;
-    static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
+    static const __rlimit_resource_t resources[] = { RLIMIT_AS, RLIMIT_DATA };
     size_t before = memory_space();
     if (SANITIZED) /* they map more than that */
         skip();

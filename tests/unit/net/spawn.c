@@ -91,6 +91,8 @@ static int signal_in_time(void *arg)
 static void bystanders_are_not_hit(void **state)
 {
     (void)state;
+    if (RUNNING_ON_VALGRIND) /* it does not know pidfd_send_signal(): the number is all there is */
+        skip();
     expect_apart(signal_in_time, NULL);
     expect_apart(signal_in_time, "group");
 }
