@@ -52,7 +52,7 @@ tepal_req *request_new(struct connection *connection)
     req->read_failed = req->body_error = 0;
     req->collecting.next = NULL;
     req->json = NULL;
-    req->making_json = false;
+    req->has_streams = req->making_json = false;
     return req;
 }
 

@@ -61,6 +61,7 @@ struct tepal_req {
     bool prepared, preparing;   /* the hooks of res_hooks.h: have been called, are at work */
     struct res_hook *res_hooks; /* of this request alone */
     json_t *json;
+    bool has_streams; /* one was made by tepal_stream() */
     bool making_json;
     struct tepal_res last_resort; /* when there is no memory for another response */
 };

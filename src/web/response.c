@@ -194,7 +194,7 @@ tepal_res *tepal_stream(tepal_req *req, int status, const char *content_type)
     if (!res)
         return NULL;
     set_type(res, call, content_type);
-    res->stream = true;
+    res->stream = req->has_streams = true;
     return res;
 }
 

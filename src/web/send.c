@@ -315,7 +315,7 @@ static void break_off(tepal_res *res)
 /* What a task is in the midst of writing when the handler has returned is a part of the body, and waited
  * for; where the request has been cancelled it is cut short. Only behind it can the response end, and
  * the connection go: the task uses both. */
-static void wait_for_writer(tepal_res *res)
+static NO_INLINE void wait_for_writer(tepal_res *res)
 {
     enum { LOOK_AGAIN_MS = 10 }; /* at a writer that did not wait for the client just then */
     static const char what[] = "a write to the response";
@@ -337,7 +337,7 @@ static void wait_for_writer(tepal_res *res)
 }
 
 /* From here on nothing more is written to the streams of the request. */
-static void end_streams(tepal_req *req)
+static NO_INLINE void end_streams(tepal_req *req)
 {
     for (tepal_res *res = req->responses; res; res = res->next_of_req) {
         res->ended = res->stream;
@@ -350,7 +350,8 @@ int response_send(tepal_res *res)
 {
     tepal_req *req = res->req;
     int rc;
-    end_streams(req);
+    if (UNLIKELY(req->has_streams))
+        end_streams(req);
     if (UNLIKELY(req->sending && req->sending != res)) {
         res = req->sending;
         rc = end_other(res);
