@@ -5,11 +5,6 @@
 
 #include <errno.h>
 
-static bool has_passed(const struct loop *loop, int64_t at)
-{
-    return at <= loop->now && (loop->fake_time || at <= loop->due);
-}
-
 int tepal_timeout_ms(int64_t ms, tepal_task_fn *fn, const void *arg)
 {
     struct tepal_task *task = task_need("tepal_timeout_ms");
@@ -23,7 +18,7 @@ int tepal_timeout_ms(int64_t ms, tepal_task_fn *fn, const void *arg)
     if (task->n_shields != n_shields)
         misuse("tepal_timeout_ms", "the function has begun or ended a shield, and not both");
     task->deadline = before;
-    if (rc == -ETIMEDOUT && has_passed(loop_current, own) && !has_passed(loop_current, before))
+    if (rc == -ETIMEDOUT && loop_is_past(loop_current, own) && !loop_is_past(loop_current, before))
         rc = -ETIME;
     return rc;
 }
