@@ -77,16 +77,23 @@ tepal_res *tepal_error(tepal_req *req, int status, const char *detail)
     return make_error(req, status, "tepal_error", detail);
 }
 
+/* The detail that a call was given as a format. NULL when it cannot be made: recorded. */
+static const char *print_detail(tepal_req *req, const struct caller *caller, const char *format,
+                                va_list args)
+{
+    if (!req || !format) {
+        mistake_null(req, caller->call, "the format");
+        return NULL;
+    }
+    return request_vprintf(req, caller, NULL, format, args);
+}
+
 tepal_res *tepal_errorf(tepal_req *req, int status, const char *format, ...)
 {
     static const struct caller caller = { .call = "tepal_errorf" };
-    if (!req || !format) {
-        mistake_null(req, caller.call, "the format");
-        return NULL;
-    }
     va_list args;
     va_start(args, format);
-    const char *detail = request_vprintf(req, &caller, NULL, format, args);
+    const char *detail = print_detail(req, &caller, format, args);
     va_end(args);
     return detail ? make_error(req, status, caller.call, detail) : NULL;
 }
@@ -185,6 +192,8 @@ static void reject(tepal_req *req, const char *call, int status, const char *det
 
 void *tepal_reject(tepal_req *req, int status, const char *detail)
 {
+    if (!request_is_given(req, "tepal_reject"))
+        return NULL;
     const char *copy = detail ? tepal_req_strdup(req, detail) : NULL;
     if (copy || !detail) /* else it is recorded that memory is short */
         reject(req, "tepal_reject", status, copy);
@@ -194,13 +203,9 @@ void *tepal_reject(tepal_req *req, int status, const char *detail)
 void *tepal_rejectf(tepal_req *req, int status, const char *format, ...)
 {
     static const struct caller caller = { .call = "tepal_rejectf" };
-    if (!format) {
-        mistake_null(req, caller.call, "the format");
-        return NULL;
-    }
     va_list args;
     va_start(args, format);
-    const char *detail = request_vprintf(req, &caller, NULL, format, args);
+    const char *detail = print_detail(req, &caller, format, args);
     va_end(args);
     if (detail)
         reject(req, caller.call, status, detail);

@@ -126,6 +126,8 @@ RESULT(cookie_pair, walk(tepal_req_each_cookie, req, 2), true)
 NO_POINTER(argument, tepal_req_arg(none))
 NO_POINTER(html_printed, tepal_htmlf(none, 200, "%d", 1))
 NO_POINTER(error_printed, tepal_errorf(none, 404, "%d", 1))
+NO_POINTER(rejected, tepal_reject(none, 404, NULL))
+NO_POINTER(rejected_printed, tepal_rejectf(none, 404, "%d", 1))
 
 static const struct row rows[] = {
     { "tepal_req_method: the request is NULL", method, false },
@@ -179,6 +181,8 @@ static const struct row rows[] = {
     { "tepal_req_arg: the request is NULL", argument, false },
     { "tepal_htmlf: the request is NULL", html_printed, false },
     { "tepal_errorf: the request is NULL", error_printed, false },
+    { "tepal_reject: the request is NULL", rejected, false },
+    { "tepal_rejectf: the request is NULL", rejected_printed, false },
     { "tepal_text: the request is NULL", text, false },
     { "tepal_textf: the request is NULL", text_printed, false },
     { "tepal_html: the request is NULL", html, false },
