@@ -70,6 +70,8 @@ SIZE(tepal_udp_options, 64);
 /* dns.h */
 SIZE(tepal_resolve_options, 40);
 SIZE(tepal_dns_options, 144);
+SIZE(tepal_dns_query_options, 40);
+SIZE(tepal_dns_service, 288);
 
 /* process.h */
 SIZE(tepal_process_options, 112);
