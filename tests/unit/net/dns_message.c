@@ -169,7 +169,7 @@ static void noise(void **state)
 {
     (void)state;
     uint64_t seed = 5;
-    for (int turn = 0; turn < 20000; turn++) {
+    for (int turn = 0; turn < times(20000); turn++) {
         const char *data = rows[turn % 20].data;
         size_t len = rows[turn % 20].len;
         char copy[200];
