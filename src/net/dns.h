@@ -22,12 +22,12 @@ struct dns_lookup {
     struct tepal_task *task;
     int64_t patience_ms; /* with the family that has not answered, once the other one has */
     size_t max;
-    tepal_addr *addrs; /* in the order in which they should be tried; room for max */
-    size_t n;          /* so many are known */
+    tepal_addr *addrs;           /* in the order in which they should be tried; room for max */
+    size_t n;                    /* so many are known */
     struct dns_records *records; /* of dns_lookup_records() */
-    int64_t since;     /* when the first ones came, in ms */
-    bool done;         /* no more will come */
-    int result;        /* when done: how many, or an error */
+    int64_t since;               /* when the first ones came, in ms */
+    bool done;                   /* no more will come */
+    int result;                  /* when done: how many, or an error */
 };
 
 /* The most addresses that a lookup gives in this loop. */

@@ -207,8 +207,8 @@ static bool read_data(struct message *m, size_t end, enum dns_type type, struct 
     struct dns_record record = { 0 };
     if (type == DNS_TXT)
         return read_text(m, end, found);
-    if (type == DNS_SRV && !(read16(m, &record.priority) && read16(m, &record.weight) &&
-                             read16(m, &record.port)))
+    if (type == DNS_SRV &&
+        !(read16(m, &record.priority) && read16(m, &record.weight) && read16(m, &record.port)))
         return false;
     return read_target(m, record, found) && m->at == end;
 }

@@ -230,8 +230,8 @@ static void ask_question(struct name *name, const char *text, int family)
     name->n_questions++;
     struct dns_channel *channel = name->names->channel;
     if (name->type == DNS_ADDRESSES)
-        dns_channel_ask(channel, &(struct dns_question){ text, family, name->in_hosts,
-                                                         on_addresses, question });
+        dns_channel_ask(channel, &(struct dns_question){ text, family, name->in_hosts, on_addresses,
+                                                         question });
     else if (name->in_hosts)
         dns_channel_ask_host(channel, text, on_host, question);
     else
@@ -242,8 +242,8 @@ static void ask_question(struct name *name, const char *text, int family)
 static bool ask_next(struct name *name)
 {
     char text[DNS_STEP_SIZE];
-    enum dns_source source = dns_step(&name->names->channel->search, name->text, name->type,
-                                      ++name->step, text);
+    enum dns_source source =
+        dns_step(&name->names->channel->search, name->text, name->type, ++name->step, text);
     name->in_hosts = source == DNS_HOSTS;
     name->asking = true;
     if (source == DNS_SERVERS && name->type == DNS_ADDRESSES && name->family == AF_UNSPEC) {

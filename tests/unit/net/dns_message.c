@@ -9,7 +9,9 @@
 #include <tepal/base.h>
 
 /* One question for "a.b", at 12, and n answers. */
-#define HEAD(n) "\0\1\x81\x80\0\1\0" n "\0\0\0\0" "\1a\1b\0\0\x10\0\1"
+#define HEAD(n)                       \
+    "\0\1\x81\x80\0\1\0" n "\0\0\0\0" \
+    "\1a\1b\0\0\x10\0\1"
 #define TEXT "\xc0\x0c\0\x10\0\1\0\0\0\x09"
 #define SERVICE "\xc0\x0c\0\x21\0\1\0\0\0\x09"
 #define POINTER "\xc0\x0c\0\x0c\0\1\0\0\0\x09"
@@ -26,7 +28,10 @@ static int read_exactly(struct dns_records **out, const void *data, size_t len, 
     return rc;
 }
 
-#define ROW(type, message, result, texts) { type, message, sizeof(message) - 1, result, texts }
+#define ROW(type, message, result, texts)                 \
+    {                                                     \
+        type, message, sizeof(message) - 1, result, texts \
+    }
 
 static const struct {
     enum dns_type type;
@@ -49,11 +54,11 @@ static const struct {
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x0b\0\1\0\2\0\3\1x\1y\0", 0, "x.y|"),
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x08\0\1\0\2\0\3\xc0\x0c", 0, "a.b|"),
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x0a\0\1\0\2\0\3\1x\xc0\x0c", 0, "x.a.b|"),
-    ROW(DNS_SRV, HEAD("\1") SERVICE "\0\7\0\1\0\2\0\3\0", 0, "|"),            /* the root */
-    ROW(DNS_SRV, HEAD("\1") SERVICE "\0\6\0\1\0\2\0\3", TEPAL_EDNS, NULL),    /* no target */
+    ROW(DNS_SRV, HEAD("\1") SERVICE "\0\7\0\1\0\2\0\3\0", 0, "|"),         /* the root */
+    ROW(DNS_SRV, HEAD("\1") SERVICE "\0\6\0\1\0\2\0\3", TEPAL_EDNS, NULL), /* no target */
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\5\0\1\0\2\0", TEPAL_EDNS, NULL),
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x0a\0\1\0\2\0\3\1x\0y", TEPAL_EDNS, NULL), /* more behind */
-    ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x08\0\1\0\2\0\3\1x\0", TEPAL_EDNS, NULL),  /* over its end */
+    ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x08\0\1\0\2\0\3\1x\0", TEPAL_EDNS, NULL), /* over its end */
     /* Pointers to themselves, forward, and round in a circle; a label of a kind that there is not. */
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x08\0\1\0\2\0\3\xc0\x27", TEPAL_EDNS, NULL),
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x0a\0\1\0\2\0\3\xc0\x29\xc0\x27", TEPAL_EDNS, NULL),
@@ -94,9 +99,10 @@ static void reading(void **state)
 static void numbers(void **state)
 {
     (void)state;
-    static const char message[] = HEAD("\3") SERVICE "\0\x09\1\2\3\4\5\6\1x\0"
-                                  "\xc0\x0c\0\5\0\1\0\0\0\7\0\3\1q\0" /* a CNAME */
-                                  SERVICE "\0\x09\0\0\0\0\0\0\1y\0";
+    static const char message[] =
+        HEAD("\3") SERVICE "\0\x09\1\2\3\4\5\6\1x\0"
+                           "\xc0\x0c\0\5\0\1\0\0\0\7\0\3\1q\0" /* a CNAME */
+        SERVICE "\0\x09\0\0\0\0\0\0\1y\0";
     struct dns_records *records;
     for (size_t max = 1; max <= 3; max++) {
         assert_int_equal(read_exactly(&records, message, sizeof(message) - 1, DNS_SRV, max), 0);
@@ -119,7 +125,8 @@ static void long_names(void **state)
 {
     (void)state;
     for (int extra = 0; extra < 2; extra++) {
-        char message[500] = "\0\1\x81\x80\0\0\0\1\0\0\0\0" "\0\0\x0c\0\1\0\0\0\x09\0";
+        char message[500] = "\0\1\x81\x80\0\0\0\1\0\0\0\0"
+                            "\0\0\x0c\0\1\0\0\0\x09\0";
         size_t at = 22;
         message[at++] = (char)(255 + extra);
         for (int i = 0; i < 4; i++) {
@@ -139,7 +146,8 @@ static void long_names(void **state)
     }
     for (int n = 128; n <= 129; n++) {
         /* A TXT record whose data are a chain of pointers, and a PTR record that leads to its end. */
-        char message[600] = "\0\1\x81\x80\0\0\0\2\0\0\0\0" "\0\0\x10\0\1\0\0\0\x09";
+        char message[600] = "\0\1\x81\x80\0\0\0\2\0\0\0\0"
+                            "\0\0\x10\0\1\0\0\0\x09";
         size_t at = 21, begin = 24;
         size_t size = 1 + 2 * (size_t)(n - 1);
         message[at++] = (char)(size >> 8);

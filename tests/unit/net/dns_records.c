@@ -8,7 +8,9 @@
 static struct dns_server server;
 
 static const struct record zone[] = {
-    { .name = "4.2.0.192.in-addr.arpa", .pointers = { "Host.Example.org", "other.example" }, .ttl = 9 },
+    { .name = "4.2.0.192.in-addr.arpa",
+      .pointers = { "Host.Example.org", "other.example" },
+      .ttl = 9 },
     { .name = "6.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
       .pointers = { "six.example.org" },
       .ttl = 9 },
@@ -258,7 +260,7 @@ static void answers(void **state)
 
 static int bad_names(void *arg)
 {
-    static const char *const names[] = { "",  ".",      "a..b",   "not a name",
+    static const char *const names[] = { "",  ".",       "a..b",  "not a name",
                                          "*", "1.2.3.4", "a\\.b", "::1" };
     (void)arg;
     use_server(&server, (tepal_dns_options){ 0 });

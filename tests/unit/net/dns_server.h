@@ -37,8 +37,11 @@ struct record {
     uint32_t cname_ttl;
     int rcode;
     enum record_trick trick;
-    const char *pointers[4];                                   /* names, PTR */
-    struct { uint16_t priority, weight, port; const char *host; } services[8]; /* SRV; host "": the root */
+    const char *pointers[4]; /* names, PTR */
+    struct {
+        uint16_t priority, weight, port;
+        const char *host;
+    } services[8];        /* SRV; host "": the root */
     const char *texts[8]; /* TXT; '|' stands between strings, '~' for a NUL */
 };
 
@@ -49,8 +52,8 @@ struct dns_server {
     pthread_t thread;
     atomic_int n_queries; /* for A records: one for each name, when both families are asked for */
     atomic_int n_queries6, n_silent; /* n_queries6: for all others */
-    atomic_int n_tcp, n_open;    /* connections */
-    atomic_bool released, holds; /* holds: an answer that is late */
+    atomic_int n_tcp, n_open;        /* connections */
+    atomic_bool released, holds;     /* holds: an answer that is late */
     struct packet {
         uint8_t data[4096];
         size_t len;

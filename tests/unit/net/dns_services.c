@@ -37,9 +37,9 @@ static void by_priority(void **state)
 {
     (void)state;
     static const struct dns_record records[] = {
-        { .priority = 7, .port = 5 },     { .priority = 2, .port = 3 },
-        { .priority = 0, .port = 1 },     { .priority = 65535, .port = 6 },
-        { .priority = 3, .port = 4 },     { .priority = 1, .port = 2 },
+        { .priority = 7, .port = 5 }, { .priority = 2, .port = 3 },
+        { .priority = 0, .port = 1 }, { .priority = 65535, .port = 6 },
+        { .priority = 3, .port = 4 }, { .priority = 1, .port = 2 },
     };
     char ports[9];
     order(ports, records, 6);
@@ -53,15 +53,15 @@ static void by_priority(void **state)
 static void by_weight(void **state)
 {
     (void)state;
-    static const struct dns_record records[] = {
-        { .weight = 0, .port = 1 }, { .weight = 10, .port = 2 }, { .weight = 30, .port = 3 }
-    };
+    static const struct dns_record records[] = { { .weight = 0, .port = 1 },
+                                                 { .weight = 10, .port = 2 },
+                                                 { .weight = 30, .port = 3 } };
     static const struct {
         uint32_t drawn[4]; /* two to mix them (which lets them be), two to choose */
         const char *ports;
     } rows[] = {
-        { { 2, 1, 0, 10 }, "123" },  { { 2, 1, 0, 11 }, "132" }, { { 2, 1, 1, 0 }, "213" },
-        { { 2, 1, 10, 1 }, "231" },  { { 2, 1, 11, 0 }, "312" }, { { 2, 1, 40, 10 }, "321" },
+        { { 2, 1, 0, 10 }, "123" }, { { 2, 1, 0, 11 }, "132" }, { { 2, 1, 1, 0 }, "213" },
+        { { 2, 1, 10, 1 }, "231" }, { { 2, 1, 11, 0 }, "312" }, { { 2, 1, 40, 10 }, "321" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char ports[9];
