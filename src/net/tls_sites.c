@@ -66,7 +66,10 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
         return SSL_CLIENT_HELLO_SUCCESS;
     mem_free(t->host); /* of a first hello */
     t->host = mem_strdup(host);
-    return t->host ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+    if (t->host)
+        return SSL_CLIENT_HELLO_SUCCESS;
+    ERR_raise(ERR_LIB_SSL, ERR_R_MALLOC_FAILURE);
+    return SSL_CLIENT_HELLO_ERROR;
 }
 
 static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_len,
