@@ -41,10 +41,11 @@ static int connect_pinned(void *arg)
     tepal_deadline_in_ms(10000);
     int rc = tepal_conn_open(&conn, pin->host, (uint16_t)atoi(pin->port),
                              &(tepal_conn_options){ .tls = tls });
+    const char *text = tepal_tls_error_text(tls);
     if (rc == 0)
         tepal_conn_close(conn);
     else
-        fprintf(stderr, "%s\n", tepal_tls_error_text(tls) ? tepal_tls_error_text(tls) : tepal_code_text(rc));
+        fprintf(stderr, "%s\n", text ? text : tepal_code_text(rc));
     tepal_tls_close(tls);
     return rc;
 }

@@ -24,20 +24,23 @@ typedef enum tepal_tls_version { TEPAL_TLS_1_2 = 12, TEPAL_TLS_1_3 = 13 } tepal_
 
 /* What a peer shows of itself, for a function that verifies it. All of it is lent for the call. */
 typedef struct tepal_tls_peer {
-    const char *host; /* a client: whom it wants to talk to; a server: the name that the client asked
+    const char
+        *host; /* a client: whom it wants to talk to; a server: the name that the client asked
                          for; or NULL */
-    bool verified;    /* the certificate leads to a trusted authority; with a client also: it is for the
+    bool
+        verified; /* the certificate leads to a trusted authority; with a client also: it is for the
                          host */
-    bool resumed;     /* an earlier session is about to be resumed: chain is the first one only, and a
+    bool resumed; /* an earlier session is about to be resumed: chain is the first one only, and a
                          refusal leads to a full handshake */
-    const char *problem; /* why it is not verified: "self-signed certificate"; or NULL */
-    const char *subject; /* "CN=example.com" */
+    const char *problem;      /* why it is not verified: "self-signed certificate"; or NULL */
+    const char *subject;      /* "CN=example.com" */
     const char *const *names; /* whom the certificate is for, NULL at the end: "DNS:example.com",
                                  "IP:192.0.2.1", "email:me@example.com", "URI:..." */
     uint8_t sha256[32];       /* of the certificate in DER */
     uint8_t key_sha256[32];   /* of its public key (SubjectPublicKeyInfo in DER), which is the same
                                  after a renewal with the same key */
-    const tepal_bytes *chain; /* in DER, the peer's own first. Verified: up to the authority, else: as
+    const tepal_bytes
+        *chain; /* in DER, the peer's own first. Verified: up to the authority, else: as
                                  the peer sent them */
     size_t n_chain;
     const char *reason; /* for the function to set: why it refuses; copied, up to 200 octets */
@@ -70,7 +73,8 @@ typedef struct tepal_tls_options {
     bool insecure_no_verify;   /* a client: takes any certificate, and so anybody for the server */
     bool verify_client;        /* a server: clients must show a certificate */
     bool verify_client_if_any; /* a server: a client may show none, but not a wrong one */
-    bool key_log_env; /* as key_log, the file that the environment variable SSLKEYLOGFILE names, if it
+    bool
+        key_log_env; /* as key_log, the file that the environment variable SSLKEYLOGFILE names, if it
                          is set, and this is no set-user-ID program. When it cannot be used the log
                          says so, and that is all */
 

@@ -235,9 +235,9 @@ struct tls_conn {
     size_t site;                  /* a server: the number of the one that was asked for */
     const char *text;             /* what failed */
     char *alpn, *peer_subject, *session_key;
-    char *host;    /* a client: that it wants, in lower case; a server: that the client has asked for,
+    char *host;  /* a client: that it wants, in lower case; a server: that the client has asked for,
                       if the program checks certificates */
-    int refused;   /* by the program's own check, with this error, */
+    int refused; /* by the program's own check, with this error, */
     char *refusal; /* and for this reason; NULL: there was no memory for it */
 };
 

@@ -114,8 +114,8 @@ static int offer_session(struct tls_conn *t, const char *host)
     if (!t->session_key)
         return -ENOMEM;
     SSL_SESSION *session = tls_sessions_take(&t->tls->sessions, t->session_key, &t->session_until);
-    bool verified = session && SSL_set_session(t->ssl, session) &&
-                    SSL_get_verify_result(t->ssl) == X509_V_OK;
+    bool verified =
+        session && SSL_set_session(t->ssl, session) && SSL_get_verify_result(t->ssl) == X509_V_OK;
     if (session && !tls_verify_session(t, session, verified))
         (void)SSL_set_session(t->ssl, NULL);
     SSL_SESSION_free(session);

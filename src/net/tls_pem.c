@@ -70,15 +70,14 @@ static bool use_key(SSL_CTX *ctx, BIO *bio)
 {
     EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, SSL_CTX_get_default_passwd_cb(ctx),
                                             SSL_CTX_get_default_passwd_cb_userdata(ctx));
-    bool done =
-        key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    bool done = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
     EVP_PKEY_free(key);
     return done;
 }
 
 /* Lets the context use one source. Returns 0 or an error. */
 static int use_pem(SSL_CTX *ctx, tepal_tls *tls, const char *source, const char *name,
-                      bool (*use)(SSL_CTX *ctx, BIO *bio))
+                   bool (*use)(SSL_CTX *ctx, BIO *bio))
 {
     int rc = tls_check_readable(tls, source);
     if (rc < 0)
@@ -112,7 +111,8 @@ static bool trust_certificate(struct tls_sites *sites, X509 *certificate)
 int tls_pem_trust(struct tls_sites *sites, tepal_tls *tls, const char *text)
 {
     BIO *bio = BIO_new_mem_buf(text, -1);
-    STACK_OF(X509_INFO) *all = bio ? PEM_X509_INFO_read_bio(bio, NULL, tls_on_password, NULL) : NULL;
+    STACK_OF(X509_INFO) *all =
+        bio ? PEM_X509_INFO_read_bio(bio, NULL, tls_on_password, NULL) : NULL;
     if (tls->options.server)
         sites->authorities = sk_X509_NAME_new_null();
     bool done = all && (!tls->options.server || sites->authorities);

@@ -194,8 +194,8 @@ static int on_verify(X509_STORE_CTX *store, void *arg)
         shown.peer.problem = X509_verify_cert_error_string(X509_STORE_CTX_get_error(store));
     else if (!shown.peer.verified)
         shown.peer.problem = "there is no host that it must be for";
-    STACK_OF(X509) *chain = verified ? X509_STORE_CTX_get0_chain(store)
-                                     : X509_STORE_CTX_get0_untrusted(store);
+    STACK_OF(X509) *chain =
+        verified ? X509_STORE_CTX_get0_chain(store) : X509_STORE_CTX_get0_untrusted(store);
     if (ask_program(t, &shown, X509_STORE_CTX_get0_cert(store), chain) == 0)
         return 1;
     X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);

@@ -97,8 +97,8 @@ static void refusing(void **state)
 
 static bool is_logged_by_env(bool wanted)
 {
-    tepal_tls *tls = new_tls(
-        &(tepal_tls_options){ .insecure_no_verify = true, .key_log_env = wanted });
+    tepal_tls *tls =
+        new_tls(&(tepal_tls_options){ .insecure_no_verify = true, .key_log_env = wanted });
     tepal_tls_close(tls);
     return access(log_path(), F_OK) == 0;
 }

@@ -44,7 +44,8 @@ static int talk(void *arg)
         assert_true(expect_secure(&pair).resumed);
         close_pair(&pair);
         /* Who is not in the text is not trusted. */
-        tepal_tls *stranger = new_tls(&(tepal_tls_options){ .ca_file = text_of("stranger", "crt") });
+        tepal_tls *stranger =
+            new_tls(&(tepal_tls_options){ .ca_file = text_of("stranger", "crt") });
         open_pair(&pair, stranger, server, "localhost");
         assert_int_equal(pair.ends[0].result, TEPAL_ECERTIFICATE);
         close_pair(&pair);
@@ -64,11 +65,10 @@ static int several(void *arg)
     snprintf(both, sizeof(both), "some words\n%s\nand\n%s", text_of("stranger", "pem"),
              text_of("ca", "crt"));
     tepal_tls *client = new_tls(&(tepal_tls_options){ .ca_file = both });
-    tepal_tls *server = new_tls(
-        &(tepal_tls_options){ .server = true, .certificate = text_of("server", "pem") });
-    assert_int_equal(tepal_tls_add_certificate(server, text_of("other", "crt"),
-                                               text_of("other", "key")),
-                     0);
+    tepal_tls *server =
+        new_tls(&(tepal_tls_options){ .server = true, .certificate = text_of("server", "pem") });
+    assert_int_equal(
+        tepal_tls_add_certificate(server, text_of("other", "crt"), text_of("other", "key")), 0);
     static const char *const hosts[] = { "localhost", "other.example" };
     for (int i = 0; i < 2; i++) {
         open_pair(&pair, client, server, hosts[i]);
@@ -146,9 +146,10 @@ static void passwords(void **state)
     (void)state;
     static const char *const rows[] = { "secret", "wrong", NULL };
     for (int i = 0; i < 3; i++) {
-        tepal_tls *tls = tepal_tls_new(&(tepal_tls_options){ .certificate = text_of("server", "crt"),
-                                                             .key = encrypted_key(),
-                                                             .key_password = rows[i] });
+        tepal_tls *tls =
+            tepal_tls_new(&(tepal_tls_options){ .certificate = text_of("server", "crt"),
+                                                .key = encrypted_key(),
+                                                .key_password = rows[i] });
         assert_int_equal(tepal_tls_error(tls), i == 0 ? 0 : TEPAL_ECERTIFICATE);
         tepal_tls_close(tls);
     }
@@ -160,10 +161,11 @@ static void without_memory(void **state)
     size_t failed = 1;
     for (size_t n = 1; failed > 0; n++) {
         mem_fail_nth(n, false);
-        tepal_tls *tls = tepal_tls_new(&(tepal_tls_options){ .server = true,
-                                                             .certificate = text_of("server", "pem"),
-                                                             .ca_file = text_of("ca", "crt"),
-                                                             .verify_client = true });
+        tepal_tls *tls =
+            tepal_tls_new(&(tepal_tls_options){ .server = true,
+                                                .certificate = text_of("server", "pem"),
+                                                .ca_file = text_of("ca", "crt"),
+                                                .verify_client = true });
         failed = mem_failures();
         mem_fail_nth(0, 0);
         assert_int_equal(tepal_tls_error(tls), failed > 0 ? -ENOMEM : 0);
@@ -175,7 +177,10 @@ static void without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TLS_TEST(texts), TLS_TEST(bad_texts), TLS_TEST(passwords), TLS_TEST(without_memory),
+        TLS_TEST(texts),
+        TLS_TEST(bad_texts),
+        TLS_TEST(passwords),
+        TLS_TEST(without_memory),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }

@@ -49,10 +49,8 @@ static void reset(int result, const char *reason)
 
 static tepal_tls *new_checking_client(bool alone, const char *ca)
 {
-    return new_tls(&(tepal_tls_options){ .insecure_no_verify = alone,
-                                         .ca_file = ca,
-                                         .verify = verify,
-                                         .verify_arg = &checked });
+    return new_tls(&(tepal_tls_options){
+        .insecure_no_verify = alone, .ca_file = ca, .verify = verify, .verify_arg = &checked });
 }
 
 static const char *ca_file(void)
@@ -204,9 +202,8 @@ static tepal_tls *new_checking_server(bool if_any, const char *ca)
 
 static tepal_tls *new_showing_client(const char *name)
 {
-    return new_tls(&(tepal_tls_options){ .ca_file = ca_file(),
-                                         .certificate =
-                                             name ? certificate_file(name, "pem") : NULL });
+    return new_tls(&(tepal_tls_options){
+        .ca_file = ca_file(), .certificate = name ? certificate_file(name, "pem") : NULL });
 }
 
 static int verify_clients(void *arg)
@@ -275,8 +272,8 @@ static int resume(void *arg)
     bool by_server = arg;
     for (int has_ca = 0; has_ca < 2; has_ca++) {
         const char *ca = has_ca ? ca_file() : NULL;
-        tepal_tls *client = by_server ? new_showing_client("client")
-                                      : new_checking_client(!has_ca, ca);
+        tepal_tls *client =
+            by_server ? new_showing_client("client") : new_checking_client(!has_ca, ca);
         tepal_tls *server = by_server ? new_checking_server(false, ca) : new_server("server");
         reset(0, NULL);
         assert_false(connect_once(client, server));
@@ -312,8 +309,8 @@ static void options(void **state)
 {
     (void)state;
     const char *pem = certificate_file("server", "pem");
-    tepal_tls *tls = tepal_tls_new(
-        &(tepal_tls_options){ .server = true, .certificate = pem, .verify = verify });
+    tepal_tls *tls =
+        tepal_tls_new(&(tepal_tls_options){ .server = true, .certificate = pem, .verify = verify });
     assert_int_equal(tepal_tls_error(tls), -EINVAL);
     assert_non_null(strstr(tepal_tls_error_text(tls), "verify_client"));
     tepal_tls_close(tls);
@@ -345,8 +342,8 @@ static int shake_or_close(void *arg)
 static int without_memory(void *arg)
 {
     bool by_server = arg;
-    tepal_tls *client = by_server ? new_showing_client("client")
-                                  : new_checking_client(false, ca_file());
+    tepal_tls *client =
+        by_server ? new_showing_client("client") : new_checking_client(false, ca_file());
     tepal_tls *server = by_server ? new_checking_server(false, ca_file()) : new_server("server");
     size_t failed = 1;
     for (size_t n = 1; failed > 0; n++) {
@@ -386,7 +383,8 @@ static void bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TLS_TEST(clients), TLS_TEST(servers), TLS_TEST(sessions), TLS_TEST(options), TLS_TEST(bounds),
+        TLS_TEST(clients), TLS_TEST(servers), TLS_TEST(sessions),
+        TLS_TEST(options), TLS_TEST(bounds),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
