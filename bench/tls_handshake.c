@@ -4,8 +4,8 @@
  *     tls-handshake --port N --certificate FILE [--key FILE] [--more FILE] [--ca FILE]
  *                   [--alpn NAME] [--host ADDRESS] [--key-log FILE] [--client-key SHA256]
  *
- * --more: another certificate with its key, for its names. --ca: clients must show a certificate of
- * this authority. --client-key: clients must show one with this key, whoever has signed it. */
+ * --more: another certificate with its key, for its names. --ca: clients must show a certificate
+ * of this authority. --client-key: clients must show one with this key, whoever has signed it. */
 #include <tepal/async.h>
 #include <tepal/net.h>
 

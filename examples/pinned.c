@@ -1,5 +1,5 @@
-/* Connects by TLS to a server that is known by its key, whoever has signed its certificate: to devices
- * and services of one's own, whose certificates are self-signed.
+/* Connects by TLS to a server that is known by its key, whoever has signed its certificate: to
+ * devices and services of one's own, whose certificates are self-signed.
  *
  *     build/examples/pinned 192.0.2.1 8883              prints the fingerprint of the server's key
  *     build/examples/pinned 192.0.2.1 8883 12ab...ef    talks to none but the server with that key

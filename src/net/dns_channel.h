@@ -25,8 +25,8 @@ struct dns_channel {
     void *arg;
 };
 
-/* One question for addresses; fn is called once, perhaps before dns_channel_ask() returns, and frees what it
- * gets. */
+/* One question for addresses; fn is called once, perhaps before dns_channel_ask() returns, and
+ * frees what it gets. */
 struct dns_question {
     const char *name; /* with a dot at its end, unless it is for /etc/hosts */
     int family;       /* AF_UNSPEC only for /etc/hosts */
@@ -50,8 +50,9 @@ void dns_channel_close(struct dns_channel *channel);
 /* dns_channel_watch() must follow, as after the next two. */
 void dns_channel_ask(struct dns_channel *channel, const struct dns_question *question);
 
-/* Asks name servers for the records of a type of a name; and /etc/hosts for the name of an address,
- * which is given as text. fn is called once, perhaps before these return; what it gets is c-ares'. */
+/* Asks name servers for the records of a type of a name; and /etc/hosts for the name of an
+ * address, which is given as text. fn is called once, perhaps before these return; what it gets is
+ * c-ares'. */
 void dns_channel_ask_type(struct dns_channel *channel, const char *name, enum dns_type type,
                           ares_callback fn, void *arg);
 void dns_channel_ask_host(struct dns_channel *channel, const char *addr, ares_host_callback fn,

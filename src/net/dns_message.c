@@ -149,7 +149,8 @@ static bool read_name(struct message *m, struct name_text *name)
 
 /* --- Records of each kind --------------------------------------------------------------------- */
 
-/* Counts a record whose text is len octets long, and keeps it. Returns where its text goes, or NULL. */
+/* Counts a record whose text is len octets long, and keeps it. Returns where its text goes, or
+ * NULL. */
 static char *add_record(struct found *found, struct dns_record record)
 {
     char *text = NULL;
@@ -185,7 +186,8 @@ static bool read_text(struct message *m, size_t end, struct found *found)
     return true;
 }
 
-/* The name at the end of a record. One that no host can have is as good as none; the root is not. */
+/* The name at the end of a record. One that no host can have is as good as none; the root is not.
+ */
 static bool read_target(struct message *m, struct dns_record record, struct found *found)
 {
     struct name_text name;

@@ -30,9 +30,9 @@ void dns_records_release(struct dns_records *records);
 /* One record with a name; NULL when memory is short. */
 struct dns_records *dns_records_of_name(const char *name);
 
-/* Reads the records of this type out of an answer; of places of services max at most. Returns 0, and
- * the records, which the caller holds; TEPAL_ENONAME when there are none (names that no host can have
- * do not count); TEPAL_EDNS when the message is malformed; -ENOMEM. */
+/* Reads the records of this type out of an answer; of places of services max at most. Returns 0,
+ * and the records, which the caller holds; TEPAL_ENONAME when there are none (names that no host
+ * can have do not count); TEPAL_EDNS when the message is malformed; -ENOMEM. */
 int dns_message_read(struct dns_records **out, const uint8_t *data, size_t len, enum dns_type type,
                      size_t max);
 

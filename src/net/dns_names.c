@@ -386,8 +386,8 @@ static int error_of(const struct name *name, int status)
     return status == ARES_SUCCESS ? 0 : dns_channel_error(name->names->channel, status);
 }
 
-/* The question is answered. Returns whether the answer is of interest; then end_answer() must follow,
- * and before it note_answer(). */
+/* The question is answered. Returns whether the answer is of interest; then end_answer() must
+ * follow, and before it note_answer(). */
 static bool begin_answer(struct question *question)
 {
     struct name *name = question->name;

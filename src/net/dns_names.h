@@ -44,8 +44,8 @@ struct dns_asked {
     int family; /* of DNS_ADDRESSES: AF_UNSPEC, AF_INET or AF_INET6 */
 };
 
-/* Looks a name up. What is known is in the lookup then, and
- * it is done; otherwise it hears of what comes until dns_names_leave(). Returns 0 or -ENOMEM. */
+/* Looks a name up. What is known is in the lookup then, and it is done; otherwise it hears of what
+ * comes until dns_names_leave(). Returns 0 or -ENOMEM. */
 int dns_names_join(struct dns_names *names, const struct dns_asked *asked,
                    struct dns_lookup *lookup);
 

@@ -27,7 +27,8 @@ static int begin_query(const char *call, const tepal_dns_query_options *options)
     return rc;
 }
 
-/* Looks the records of a name up. Returns 0 and the records, which the caller releases, or an error. */
+/* Looks the records of a name up. Returns 0 and the records, which the caller releases, or an
+ * error. */
 static int find_records(struct dns_records **out, const char *name, enum dns_type type,
                         const tepal_dns_query_options *options)
 {

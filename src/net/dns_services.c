@@ -1,5 +1,5 @@
-/* The order of the places of a service: lower priorities first; among equals each next one is chosen
- * at random, with the weights as chances. */
+/* The order of the places of a service: lower priorities first; among equals each next one is
+ * chosen at random, with the weights as chances. */
 #include "net/dns_services.h"
 
 static void swap(const struct dns_record **a, const struct dns_record **b)
@@ -22,8 +22,8 @@ static size_t take_lowest(const struct dns_record **places, size_t n)
     return n_lowest;
 }
 
-/* Those without a weight come first, so that the number 0 is theirs: a small chance, which they shall
- * have. */
+/* Those without a weight come first, so that the number 0 is theirs: a small chance, which they
+ * shall have. */
 static void put_weightless_first(const struct dns_record **places, size_t n)
 {
     size_t n_weightless = 0;

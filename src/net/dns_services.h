@@ -4,8 +4,8 @@
 
 #include "net/dns_message.h"
 
-/* Brings n places into the order in which they should be tried. below(n) is a random number from 0 to
- * n - 1. */
+/* Brings n places into the order in which they should be tried. below(n) is a random number from 0
+ * to n - 1. */
 void dns_services_order(const struct dns_record **places, size_t n, uint32_t (*below)(uint32_t n));
 
 #endif

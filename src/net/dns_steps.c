@@ -1,5 +1,5 @@
-/* The steps of a look-up, by what the system's files say of them: /etc/hosts, and the name behind each
- * search domain; for an address its name below "arpa". */
+/* The steps of a look-up, by what the system's files say of them: /etc/hosts, and the name behind
+ * each search domain; for an address its name below "arpa". */
 #include "net/dns_steps.h"
 
 #include <arpa/inet.h>

@@ -148,8 +148,8 @@ static void free_host_lookup(void *arg)
     mem_free(lookup);
 }
 
-/* As addr_lookup(), but in a task it is the task that waits, and not the loop. The system's look-up in
- * both cases, so that the answer is the same. */
+/* As addr_lookup(), but in a task it is the task that waits, and not the loop. The system's
+ * look-up in both cases, so that the answer is the same. */
 static int find_addresses(struct addr **addrs, const char *host, uint16_t port)
 {
     if (!host || !loop_current->current)

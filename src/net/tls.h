@@ -1,11 +1,11 @@
-/* TLS inside: the context (tls.c, tls_pem.c, tls_trust.c, tls_sites.c, tls_tickets.c, tls_sessions.c,
- * tls_key_log.c) and the connection (tls_conn.c, tls_handshake.c, tls_verify.c, tls_linger.c).
+/* TLS inside: the context (tls.c, tls_pem.c, tls_trust.c, tls_sites.c, tls_tickets.c,
+ * tls_sessions.c, tls_key_log.c) and the connection (tls_conn.c, tls_handshake.c, tls_verify.c,
+ * tls_linger.c).
  *
  * OpenSSL never sees the socket: it reads and writes by functions of tls_conn.c, over the
  * operations that the connection had before. What the socket does not take at once they keep
  * (unsent), so that OpenSSL is never in the middle of a write: a write that was accepted is never
- * tried again, and reading never has to wait for writing.
- */
+ * tried again, and reading never has to wait for writing. */
 #ifndef TEPAL_NET_TLS_H
 #define TEPAL_NET_TLS_H
 
@@ -128,14 +128,15 @@ const char *tls_source_name(const char *source, const char *otherwise);
 /* Frees a copy of a source; of a text, which may be a key, nothing stays in memory. */
 void tls_forget_source(char *source);
 
-/* Gives OpenSSL the password that is its argument, or none: without this the program's user would be
- * asked on the terminal. */
+/* Gives OpenSSL the password that is its argument, or none: without this the program's user would
+ * be asked on the terminal. */
 int tls_on_password(char *out, int size, int writing, void *arg);
 
 /* Lets a context show this certificate. Returns 0 or an error, with a text in the context. */
 int tls_pem_use(SSL_CTX *ctx, tepal_tls *tls, const struct tls_files *files);
 
-/* Trusts the authorities in a text; a server tells its clients of them. Returns as tls_pem_use(). */
+/* Trusts the authorities in a text; a server tells its clients of them. Returns as tls_pem_use().
+ */
 int tls_pem_trust(struct tls_sites *sites, tepal_tls *tls, const char *text);
 
 /* --- tls_key_log.c ---------------------------------------------------------------------------- */

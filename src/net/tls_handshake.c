@@ -106,8 +106,8 @@ static int clean_host(char *out, const char *host)
     return 0;
 }
 
-/* Offers the last session with the host, unless the program does not accept its certificate any more:
- * then the handshake is a full one. Returns 0 or -ENOMEM. */
+/* Offers the last session with the host, unless the program does not accept its certificate any
+ * more: then the handshake is a full one. Returns 0 or -ENOMEM. */
 static int offer_session(struct tls_conn *t, const char *host)
 {
     t->session_key = session_key(t->conn, host);

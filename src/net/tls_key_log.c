@@ -1,6 +1,6 @@
-/* The secrets of connections, written to a file for those who debug: lines of the NSS key log format,
- * as OpenSSL makes them. Each line is one write to the end of the file, so that several contexts,
- * processes and programs can share it. */
+/* The secrets of connections, written to a file for those who debug: lines of the NSS key log
+ * format, as OpenSSL makes them. Each line is one write to the end of the file, so that several
+ * contexts, processes and programs can share it. */
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/tls.h"

@@ -1,4 +1,5 @@
-/* The program's own check of a peer's certificate: what it is shown, and what becomes of its word. */
+/* The program's own check of a peer's certificate: what it is shown, and what becomes of its word.
+ */
 #include "async/loop.h"
 #include "base/mem.h"
 #include "net/tls.h"
@@ -39,8 +40,8 @@ char *tls_subject_of(const X509 *certificate)
     return NULL;
 }
 
-/* Text that comes from a certificate: a NUL in it would hide what stands behind. Returns NULL for such
- * a text. */
+/* Text that comes from a certificate: a NUL in it would hide what stands behind. Returns NULL for
+ * such a text. */
 static char *prefixed(const char *prefix, const ASN1_STRING *text)
 {
     const char *data = (const char *)ASN1_STRING_get0_data(text);
@@ -147,8 +148,8 @@ static void clear_shown(struct shown *shown)
 
 /* --- The check -------------------------------------------------------------------------------- */
 
-/* Calls the program's function. It runs as if in no task: one that waited here would leave OpenSSL in
- * the middle of a call. Returns 0 or its error. */
+/* Calls the program's function. It runs as if in no task: one that waited here would leave OpenSSL
+ * in the middle of a call. Returns 0 or its error. */
 static int call_verify(struct tls_conn *t, tepal_tls_peer *peer)
 {
     const tepal_tls_options *options = &t->tls->options;

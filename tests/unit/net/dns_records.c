@@ -1,5 +1,5 @@
-/* Tests of what DNS tells besides addresses: the names of addresses, services, texts; what is asked,
- * how long it is kept, and what happens when servers fail or lie. */
+/* Tests of what DNS tells besides addresses: the names of addresses, services, texts; what is
+ * asked, how long it is kept, and what happens when servers fail or lie. */
 #include "../async/misuse.h"
 #include "dns_server.h"
 

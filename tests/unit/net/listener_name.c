@@ -8,7 +8,8 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-/* The system's resolver, as the library sees it: "slow.test" is 127.0.0.1, when the test says so. */
+/* The system's resolver, as the library sees it: "slow.test" is 127.0.0.1, when the test says so.
+ */
 static sem_t may_answer;
 static atomic_int n_slow;
 static pthread_t thread_of_slow;

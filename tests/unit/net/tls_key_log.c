@@ -33,7 +33,8 @@ static int n_lines(const char *beginning)
     return n;
 }
 
-/* The same secrets, by client and server; the line's name, 32 octets of the client's, the secret. */
+/* The same secrets, by client and server; the line's name, 32 octets of the client's, the secret.
+ */
 static int log_both(void *arg)
 {
     struct pair pair;
