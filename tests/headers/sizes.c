@@ -61,7 +61,7 @@ SIZE(tepal_listener_serve_options, 88);
 
 /* tls.h */
 SIZE(tepal_tls_options, 120);
-SIZE(tepal_tls_peer, 176);
+SIZE(tepal_tls_peer, 160);
 SIZE(tepal_start_tls_options, 40);
 SIZE(tepal_tls_info, 112);
 

@@ -457,13 +457,14 @@ static int lifetimes(void *arg)
 }
 
 struct asker {
+    char *name;
     int result;
 };
 
-static int ask_late(void *arg)
+static int ask(void *arg)
 {
-    static char late[] = "late.test";
-    ((struct asker *)arg)->result = open_texts(late);
+    struct asker *asker = arg;
+    asker->result = open_texts(asker->name);
     return 0;
 }
 
@@ -476,8 +477,10 @@ static int shared(void *arg)
     use_server(&server, (tepal_dns_options){ 0 });
     for (int leave = 1; leave >= 0; leave--) {
         tepal_group *group = tepal_group_new();
-        for (int i = 0; i < 5; i++)
-            assert_int_equal(tepal_spawn(group, ask_late, &askers[i], NULL), 0);
+        for (int i = 0; i < 5; i++) {
+            askers[i].name = late;
+            assert_int_equal(tepal_spawn(group, ask, &askers[i], NULL), 0);
+        }
         settle();
         server.released = !leave;
         if (!leave)
@@ -491,9 +494,40 @@ static int shared(void *arg)
     return 0;
 }
 
+/* The system's files change while a question has no answer yet: it is asked again, at once. */
+static int changed(void *arg)
+{
+    char file[] = "/tmp/tepal-nsswitch-XXXXXX";
+    static char once[] = "once.test", texts[] = "texts.test";
+    struct asker asker = { .name = once };
+    (void)arg;
+    int fd = mkstemp(file);
+    assert_true(fd >= 0);
+    dns_nsswitch_conf = file;
+    use_server(&server, (tepal_dns_options){ 0 });
+    server.n_silent = 1; /* so that one more is not answered */
+    tepal_group *group = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, ask, &asker, NULL), 0);
+    settle();
+    while (server.n_silent < 2)
+        poll(NULL, 0, 1);
+    dprintf(fd, "hosts: dns\n");
+    assert_int_equal(tepal_sleep_ms(1001), 0);
+    assert_int_equal(open_texts(texts), 0);
+    assert_int_equal(tepal_group_wait(group), 0);
+    assert_int_equal(asker.result, 0);
+    assert_int_equal(n_asked(), 3);
+    tepal_group_close(group);
+    unlink(file);
+    close(fd);
+    dns_nsswitch_conf = NULL;
+    return 0;
+}
+
 static void cache(void **state)
 {
     (void)state;
+    run_both(changed);
     run_served(lifetimes, true);
     run_both(shared);
 }
