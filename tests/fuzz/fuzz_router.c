@@ -3,7 +3,7 @@
  * and terminated. */
 #include "fuzz.h"
 
-#include "web/router.h"
+#include "web/routing/router.h"
 
 #include <tepal/base.h>
 
