@@ -14,7 +14,7 @@ void body_reader_init(struct body_reader *reader, struct h1_conn *http, const st
         .http = http,
         .framing = head->framing,
         .head_end = http->in_start,
-        .left = head->framing == H1_BODY_LENGTH ? head->content_length : 0,
+        .left = head->framing == H1_BODY_LENGTH ? head->message.content_length : 0,
         .begun = http->in_start < http->in_end,
         .done = head->framing == H1_BODY_NONE,
     };
@@ -72,7 +72,7 @@ static int filled(struct body_reader *reader, int rc)
         reader->done = true;
         return 0;
     }
-    if (rc != -EAGAIN && rc != -ENOMEM && !h1_conn_was_interrupted(rc))
+    if (rc != -EAGAIN && rc != -ENOMEM && !task_was_interrupted(rc))
         reader->error = rc;
     return rc;
 }

@@ -36,7 +36,7 @@ int body_take(struct body_reader *reader, tepal_bytes *piece);
 int body_try_fill(struct body_reader *reader);
 int body_fill(struct body_reader *reader);
 
-/* Both: the next piece. An interruption (h1_conn_was_interrupted()) is told once, all other errors for
+/* Both: the next piece. An interruption (task_was_interrupted()) is told once, all other errors for
  * ever. */
 int body_read(struct body_reader *reader, tepal_bytes *piece);
 

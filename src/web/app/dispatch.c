@@ -1,6 +1,7 @@
 /* From a request to its response: routing, middlewares, handler. */
 #include "async/group.h"
 #include "async/task.h"
+#include "base/log.h"
 #include "web/message/mistake.h"
 #include "web/message/res_hooks.h"
 
@@ -11,7 +12,7 @@ static NO_INLINE tepal_res *other_response(tepal_req *req, tepal_res *res, const
 {
     if (!res) {
         /* One that was interrupted need not say so. */
-        int error = req->error ? req->error : task_check(loop_current, req->connection->task);
+        int error = req->error ? req->error : task_check(loop_current, req->exchange->task);
         return response_for_error(req, error);
     }
     if (!response_is_of(res, req)) {
@@ -78,18 +79,18 @@ static NO_INLINE tepal_res *prepare(tepal_req *req, tepal_res *res)
 {
     int rc = res_hooks_run(res);
     request_close_group(req); /* that of a hook */
-    task_need_nothing_open(req->connection->task);
+    task_need_nothing_open(req->exchange->task);
     return rc < 0 && !res->head_sent ? response_for_error(req, rc) : res;
 }
 
 tepal_res *dispatch(tepal_req *req)
 {
-    struct tepal_task *task = req->connection->task;
+    struct tepal_task *task = req->exchange->task;
     tepal_next next = { .handler = unrouted };
     int64_t deadline = task->deadline;
     if (!req->refused) {
-        int rc = router_match(&req->app->router, &req->arena, request_method(req), req->target.path,
-                              req->target.path_len, &req->match);
+        int rc = router_match(&req->app->router, &req->arena, message_method(req->message),
+                              req->message->uri.path, req->message->uri.path_len, &req->match);
         if (UNLIKELY(rc == TEPAL_EPATTERN))
             mistake(req, rc, "the route",
                     "the expression %.200s takes too many steps for this path", req->match.costly);
@@ -97,8 +98,8 @@ tepal_res *dispatch(tepal_req *req)
             request_fail(req, rc);
     }
     const struct route *route = req->match.route;
-    if (UNLIKELY(req->connection->http.conn.io.state & (IO_EOF | IO_HUP)))
-        connection_look_for_end(req->connection);
+    req->exchange->shielded = route && route->shield;
+    req->exchange->ops->look(req->exchange);
     if (route && !req->error) {
         next.handler = route->handler;
         task->name = route->pattern.source;

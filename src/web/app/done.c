@@ -29,14 +29,14 @@ static void call_hooks(tepal_req *req, const tepal_res *res, int rc)
     const tepal_app *app = req->app;
     tepal_done done = {
         .error = rc < 0 ? rc : 0,
-        .received = req->head.pos + req->body.received,
-        .duration_us = loop_clock_us(req->connection->server->loop) - req->start_us,
+        .received = req->exchange->ops->received(req->exchange),
+        .duration_us = loop_clock_us(req->server->loop) - req->start_us,
     };
     if (!res) {
         done.status = 503;
     } else if (res->head_sent) {
-        done.status = res->status;
-        done.sent = res->head_len + res->written;
+        done.status = res->head.status;
+        done.sent = req->exchange->head_len + res->written;
     }
     for (size_t i = 0; i < app->n_done_hooks; i++)
         app->done_hooks[i].fn(req, &done, app->done_hooks[i].arg);
@@ -44,7 +44,7 @@ static void call_hooks(tepal_req *req, const tepal_res *res, int rc)
 
 void done_tell(tepal_req *req, const tepal_res *res, int rc)
 {
-    struct access_log *log = req->connection->server->access_log;
+    struct access_log *log = req->server->access_log;
     if (log && res) /* the short answer in place of one has a line of its own */
         access_log_write(log, req, res, rc);
     if (req->app->n_done_hooks > 0)

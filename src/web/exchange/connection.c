@@ -6,9 +6,9 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "web/app/done.h"
 #include "web/exchange/partial_head.h"
-#include "web/message/request.h"
+#include "web/exchange/h1.h"
+#include "web/exchange/user.h"
 #include "web/exchange/short_answer.h"
 
 #include <errno.h>
@@ -30,6 +30,17 @@ enum outcome {
     OUTCOME_LATE,   /* the time of the head is over */
     OUTCOME_SHORT,  /* there is no memory for a request */
 };
+
+/* What there is of a connection while a task works on it. */
+struct work {
+    struct h1_conn_work http;
+    struct h1_exchange *exchange; /* whose response is under way; or NULL */
+};
+
+static struct work *work_of(const struct connection *c)
+{
+    return CONTAINER_OF(c->http.work, struct work, http);
+}
 
 static void on_waiting(struct io *io);
 static int work(void *arg);
@@ -90,14 +101,13 @@ static NO_INLINE void reset_locals(struct tepal_task *task, struct local *locals
 
 /* Reads until the head is complete. Returns its length; 0 when the rest has to be waited for;
  * a negative HTTP status; or TEPAL_ECLOSED, or another error of the connection, below -1000. */
-static long read_head(struct connection *c, tepal_req *req)
+static long read_head(struct connection *c, struct h1_head *head)
 {
     struct h1_conn *http = &c->http;
     while (true) {
-        req->data = http->in ? http->in + http->in_start : "";
         long rc = http->in_start < http->in_end
-                      ? h1_parse(&req->head, req->data, http->in_end - http->in_start,
-                                 &c->server->head_limits)
+                      ? h1_parse(head, http->in + http->in_start, http->in_end - http->in_start,
+                                 &c->server->h1->head_limits)
                       : 0;
         if (rc != 0)
             return rc;
@@ -143,78 +153,83 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
     return http->conn.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
 }
 
-/* After the response: whether, and how, the connection goes on. */
-static enum outcome after_response(struct connection *c, tepal_req *req, int rc)
+/* Reads and drops what is left of the request's content, for the sake of the next one. Returns whether
+ * that was all. */
+static bool drain(struct h1_exchange *x)
 {
-    struct h1_conn *http = &c->http;
-    if (rc == 1 && !req->body.done) {
-        int64_t before = tepal_deadline_in_ms(c->server->options.limits.lingering_timeout_ms);
-        rc = body_drop(&req->body, c->server->options.limits.max_unread_body) == 1;
-        tepal_deadline_restore(before);
-    }
-    if (rc == 1)
-        return OUTCOME_NEXT;
-    if (h1_conn_flush(http) < 0 || rc < 0)
-        return OUTCOME_CLOSE;
-    /* A close while octets of the client are unread would be a reset, and could take the response
-     * with it (RFC 9112 section 9.6). */
-    bool unread = !req->body.done || req->refused || http->in_start < http->in_end ||
-                  (http->conn.io.state & IO_READ);
-    return unread || h1_conn_is_untaken(&c->http) ? OUTCOME_LINGER : OUTCOME_CLOSE;
+    const tepal_limits *limits = &x->connection->server->options.limits;
+    int64_t before = tepal_deadline_in_ms(limits->lingering_timeout_ms);
+    int rc = body_drop(&x->body, limits->max_unread_body);
+    tepal_deadline_restore(before);
+    return rc == 1;
 }
 
-static enum outcome respond(struct connection *c, tepal_req *req)
+/* The end of the connection behind a response. A close while octets of the client are unread would be a
+ * reset, and could take the response with it (RFC 9112 section 9.6): only then is there a need to
+ * linger. */
+static enum outcome close_behind(struct connection *c, const struct h1_exchange *x)
 {
-    struct server *server = c->server;
-    if (UNLIKELY(server->observed))
-        req->start_us = loop_clock_us(server->loop);
+    struct h1_conn *http = &c->http;
+    if (h1_conn_flush(http) < 0)
+        return OUTCOME_CLOSE;
+    bool unread = !x->body.done || http->in_start < http->in_end || (http->conn.io.state & IO_READ);
+    return unread || h1_conn_is_untaken(http) ? OUTCOME_LINGER : OUTCOME_CLOSE;
+}
+
+/* After the response, which exchange_serve() has returned rc for: whether, and how, the connection goes
+ * on. */
+static enum outcome after_response(struct connection *c, struct h1_exchange *x, int rc)
+{
+    switch (h1_exchange_fate_behind(x, rc)) {
+    case FATE_NEXT:
+        return OUTCOME_NEXT;
+    case FATE_DRAIN:
+        return drain(x) ? OUTCOME_NEXT : close_behind(c, x);
+    case FATE_LINGER:
+        return close_behind(c, x);
+    default:
+        h1_conn_flush(&c->http);
+        return OUTCOME_CLOSE;
+    }
+}
+
+static enum outcome respond(struct connection *c, struct h1_exchange *x, int refused)
+{
+    struct work *work = work_of(c);
     c->in_head = false;
     c->n_requests++;
-    c->task->describe_arg = req;
-    c->task->cancel_told = false;
-    tepal_res *res = dispatch(req);
-    int rc = response_send(res);
-    if (UNLIKELY(rc == -ENOMEM) && !req->sending) { /* not even for a head */
-        if (server->observed)
-            done_tell(req, NULL, rc);
-        c->task->describe_arg = NULL;
-        return OUTCOME_SHORT;
-    }
-    if (UNLIKELY(server->observed))
-        done_tell(req, req->sending ? req->sending : res, rc);
-    enum outcome outcome = after_response(c, req, rc);
-    c->task->describe_arg = NULL;
+    work->exchange = x;
+    int rc = exchange_serve(&x->base, refused);
+    enum outcome outcome =
+        UNLIKELY(rc == -ENOMEM) && !x->base.begun ? OUTCOME_SHORT : after_response(c, x, rc);
+    work->exchange = NULL;
     return outcome;
 }
 
 /* One request, if it is there. */
 static enum outcome serve_one(struct connection *c)
 {
-    tepal_req *req = request_new(c);
-    if (!req)
+    struct h1_exchange *x = h1_exchange_new(c);
+    if (!x)
         return OUTCOME_SHORT;
     enum outcome outcome;
-    long rc = partial_head_restore(&c->partial, &c->http, &req->head);
+    long rc = partial_head_restore(&c->partial, &c->http, &x->head);
     if (rc == 0)
-        rc = read_head(c, req);
+        rc = read_head(c, &x->head);
     if (rc == 0) {
-        outcome = wait_for_head(c, &req->head);
+        outcome = wait_for_head(c, &x->head);
     } else if (rc == -ENOMEM) {
         outcome = OUTCOME_SHORT;
     } else if (rc < -1000) {
         h1_conn_flush(&c->http); /* who sends no more may still wait for what was asked before */
         outcome = OUTCOME_CLOSE;
+    } else if (rc > 0) {
+        outcome = respond(c, x, h1_exchange_begin(x, (uint32_t)rc));
     } else {
-        if (rc > 0) {
-            h1_conn_pin_head(&c->http, (uint32_t)rc);
-            body_reader_init(&req->body, &c->http, &req->head);
-            request_head_complete(req);
-        } else {
-            request_refuse(req, (int)-rc);
-        }
-        outcome = respond(c, req);
+        h1_exchange_refuse(x);
+        outcome = respond(c, x, (int)-rc);
     }
-    request_free(req);
+    exchange_close(&x->base);
     if (UNLIKELY(c->task->locals != c->server->locals))
         reset_locals(c->task, c->server->locals);
     h1_conn_unpin_head(&c->http);
@@ -242,13 +257,13 @@ void connection_look_for_end(struct connection *c)
 {
     const struct io *io = &c->http.conn.io;
     struct h1_conn_work *work = c->http.work;
-    tepal_req *req = c->task->describe_arg;
-    if (!req || (req->match.route && req->match.route->shield))
+    struct h1_exchange *x = work ? work_of(c)->exchange : NULL;
+    if (!x || x->base.shielded)
         return;
     if (io->state & IO_HUP) {
         cancel_work(c);
     } else if ((io->state & IO_EOF) && !work->peer_ended &&
-               !c->server->options.limits.half_closed_clients && body_is_over(&req->body)) {
+               !c->server->options.limits.half_closed_clients && body_is_over(&x->body)) {
         work->peer_ended = true;
         task_cancel(c->task);
     }
@@ -397,8 +412,8 @@ static NO_INLINE void end_work(struct connection *c, enum outcome outcome)
 /* Serves the connection until it has to wait, or ends. */
 static void serve(struct connection *c, struct tepal_task *task)
 {
-    struct h1_conn_work work = { 0 };
-    c->http.work = &work;
+    struct work work = { 0 };
+    c->http.work = &work.http;
     if (UNLIKELY(task->locals != c->server->locals))
         reset_locals(task, c->server->locals);
     task->before_wait = h1_conn_flush_some;
@@ -409,7 +424,7 @@ static void serve(struct connection *c, struct tepal_task *task)
         if (UNLIKELY(++n % REQUESTS_AT_ONCE == 0))
             tepal_sleep_ms(0);
         outcome = has_input(c) ? serve_one(c) : wait_for_head(c, NULL);
-        if (UNLIKELY(work.peer_ended) && outcome == OUTCOME_NEXT && !go_on_after_end(c))
+        if (UNLIKELY(work.http.peer_ended) && outcome == OUTCOME_NEXT && !go_on_after_end(c))
             outcome = OUTCOME_CLOSE;
         /* Not when the client, or the time of the server, is over. */
     } while (outcome == OUTCOME_NEXT && !task->cancelled);
@@ -528,7 +543,7 @@ int connection_open(struct server *server, int fd, const struct addr *peer)
     struct connection *c = mem_zalloc(sizeof(*c));
     if (!c)
         return -ENOMEM;
-    int rc = h1_conn_open(&c->http, fd, &server->h1_conn_limits);
+    int rc = h1_conn_open(&c->http, fd, &server->h1->conn_limits);
     if (rc < 0) {
         mem_free(c);
         return rc;

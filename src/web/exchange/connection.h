@@ -5,8 +5,10 @@
 #include "async/timer.h"
 #include "conn/h1_conn.h"
 #include "net/addr.h"
+#include "web/exchange/h1_ways.h"
 #include "web/server/server.h"
 
+struct h1_exchange;
 struct partial_head;
 
 /* While no request is under way this struct is all that there is of a connection; its size is what
@@ -25,6 +27,11 @@ struct connection {
     bool idle;    /* it has no task, and no part of a head */
     bool heard;   /* while it lingers: something has come since the last look */
 };
+
+static inline int connection_fd(const struct connection *connection)
+{
+    return connection->http.conn.io.fd;
+}
 
 /* Takes over a connected socket. Returns 0, or a negative errno, and then it is still the
  * caller's. */

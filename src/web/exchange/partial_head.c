@@ -9,20 +9,20 @@
 struct partial_head {
     struct h1_head head; /* without its table of fields */
     uint32_t len;
-    struct h1_field fields[]; /* and then the octets */
+    struct message_field fields[]; /* and then the octets */
 };
 
 int partial_head_keep(struct partial_head **partial, struct h1_conn *http,
                       const struct h1_head *head)
 {
     uint32_t len = http->in_end - http->in_start;
-    size_t fields_size = head->n_fields * sizeof(head->fields[0]);
+    size_t fields_size = head->message.n_fields * sizeof(head->message.fields[0]);
     struct partial_head *kept = mem_alloc(sizeof(*kept) + fields_size + len);
     if (!kept)
         return -ENOMEM;
     kept->head = *head;
     kept->len = len;
-    memcpy(kept->fields, head->fields, fields_size);
+    memcpy(kept->fields, head->message.fields, fields_size);
     memcpy((char *)kept->fields + fields_size, http->in + http->in_start, len);
     *partial = kept;
     http->in_start = http->in_end = 0;
@@ -48,10 +48,10 @@ long partial_head_restore(struct partial_head **partial, struct h1_conn *http, s
     int rc = make_room(http, kept->len);
     if (rc < 0)
         return rc;
-    struct h1_field *table = head->fields;
-    size_t fields_size = kept->head.n_fields * sizeof(*table);
+    struct message_field *table = head->message.fields;
+    size_t fields_size = kept->head.message.n_fields * sizeof(*table);
     *head = kept->head;
-    head->fields = table;
+    head->message.fields = table;
     memcpy(table, kept->fields, fields_size);
     memcpy(http->in, (char *)kept->fields + fields_size, kept->len);
     http->in_end = kept->len;
@@ -60,15 +60,14 @@ long partial_head_restore(struct partial_head **partial, struct h1_conn *http, s
     return 0;
 }
 
-bool partial_head_look(struct partial_head *kept, struct h1_head *head, const char **data,
-                       size_t *len)
+bool partial_head_look(struct partial_head *kept, struct h1_head *head, tepal_bytes *octets)
 {
     if (!kept)
         return false;
     *head = kept->head;
-    head->fields = kept->fields;
-    *data = (char *)kept->fields + head->n_fields * sizeof(head->fields[0]);
-    *len = kept->len;
+    head->message.fields = kept->fields;
+    head->message.data = (char *)kept->fields + head->message.n_fields * sizeof(*kept->fields);
+    *octets = (tepal_bytes){ .data = head->message.data, .len = kept->len };
     return true;
 }
 

@@ -19,8 +19,7 @@ long partial_head_restore(struct partial_head **partial, struct h1_conn *http,
 
 /* What has come, where it is kept: the parser's state, with its fields, and the octets. Returns
  * false when there is nothing. */
-bool partial_head_look(struct partial_head *partial, struct h1_head *head, const char **data,
-                       size_t *len);
+bool partial_head_look(struct partial_head *partial, struct h1_head *head, tepal_bytes *octets);
 
 /* NULL is allowed. */
 void partial_head_free(struct partial_head *partial);

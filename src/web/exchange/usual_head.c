@@ -10,17 +10,6 @@
 static const char begin[] = "HTTP/1.1 200 OK\r\n",
                   type_field[] = "Content-Type: ", length_field[] = "\r\nContent-Length: ";
 
-#define TYPE(text)             \
-    {                          \
-        text, sizeof(text) - 1 \
-    }
-
-const struct usual_type usual_types[N_USUAL] = {
-    [USUAL_TEXT] = TYPE("text/plain; charset=utf-8"),
-    [USUAL_HTML] = TYPE("text/html; charset=utf-8"),
-    [USUAL_JSON] = TYPE("application/json"),
-};
-
 int usual_heads_init(struct usual_head heads[N_USUAL], size_t fields_size)
 {
     enum { FIXED = sizeof(begin) + sizeof(type_field) + sizeof(length_field) };
@@ -41,11 +30,11 @@ void usual_heads_free(struct usual_head heads[N_USUAL])
 void usual_heads_make(struct usual_head heads[N_USUAL], const char *fields, size_t len)
 {
     for (size_t i = 0; i < N_USUAL; i++) {
-        char *p = h1_write_bytes(heads[i].text, begin, sizeof(begin) - 1);
-        p = h1_write_bytes(p, fields, len);
-        p = h1_write_bytes(p, type_field, sizeof(type_field) - 1);
-        p = h1_write_bytes(p, usual_types[i].text, usual_types[i].len);
-        p = h1_write_bytes(p, length_field, sizeof(length_field) - 1);
+        char *p = put_bytes(heads[i].text, begin, sizeof(begin) - 1);
+        p = put_bytes(p, fields, len);
+        p = put_bytes(p, type_field, sizeof(type_field) - 1);
+        p = put_bytes(p, usual_types[i].text, usual_types[i].len);
+        p = put_bytes(p, length_field, sizeof(length_field) - 1);
         heads[i].len = (size_t)(p - heads[i].text);
     }
 }

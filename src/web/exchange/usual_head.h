@@ -4,16 +4,7 @@
 #ifndef TEPAL_WEB_USUAL_HEAD_H
 #define TEPAL_WEB_USUAL_HEAD_H
 
-#include <stddef.h>
-
-enum { USUAL_TEXT, USUAL_HTML, USUAL_JSON, N_USUAL };
-
-/* The types. What has one of these has it by its address: nobody else's text is compared. */
-struct usual_type {
-    const char *text;
-    size_t len;
-};
-extern const struct usual_type usual_types[N_USUAL];
+#include "web/exchange/response_head.h"
 
 struct usual_head {
     char *text;

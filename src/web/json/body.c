@@ -184,7 +184,7 @@ static int charge(tepal_req *req, size_t size)
 static int make_json(tepal_req *req, tepal_bytes text)
 {
     struct json_scan scan;
-    int rc = scan_text(&scan, text, req->connection->server->options.limits.max_json_depth);
+    int rc = scan_text(&scan, text, req->server->options.limits.max_json_depth);
     if (rc < 0)
         return rc;
     size_t passing = json_scan_passing(&scan);

@@ -105,7 +105,7 @@ void json_drop_given(const tepal_req *req, const char *call, json_t *value, size
 {
     if (!value)
         return;
-    struct json_given *given = req->connection->server->json_given;
+    struct json_given *given = req->server->json_given;
     if (value->refcount != 1)
         json_decref(value);
     else if (req->json && is_inside(req->json, value, 0))

@@ -2,7 +2,7 @@
 #include "web/json/writer.h"
 
 #include "base/mem.h"
-#include "http/h1_write.h"
+#include "base/put.h"
 #include "web/text/utf8.h"
 
 #include <errno.h>
@@ -68,7 +68,7 @@ static char *put_escaped(char *p, unsigned char c)
         *p++ = letter[1];
         return p;
     }
-    p = h1_write_bytes(p, "u00", 3);
+    p = put_bytes(p, "u00", 3);
     *p++ = hex[c >> 4];
     *p++ = hex[c & 15];
     return p;
@@ -124,7 +124,7 @@ static NO_INLINE char *put_other(char *p, const char **text, const char *end)
     size_t n = utf8_sequence(*text, (size_t)(end - *text));
     if (n == 0)
         return NULL;
-    p = h1_write_bytes(p, *text, n);
+    p = put_bytes(p, *text, n);
     *text += n;
     return p;
 }
@@ -195,7 +195,7 @@ void json_put_integer(struct json_writer *w, long long value)
     char text[24], *p = text;
     if (value < 0)
         *p++ = '-';
-    p = h1_write_number(p, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    p = put_number(p, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
     json_put(w, text, (size_t)(p - text));
 }
 
@@ -213,7 +213,7 @@ static size_t write_decimal(char *text, double value)
         char *p = text;
         if (signbit(value))
             *p++ = '-';
-        p = h1_write_number(p, digits / unit);
+        p = put_number(p, digits / unit);
         *p++ = '.';
         if (n == 0)
             *p++ = '0';

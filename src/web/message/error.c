@@ -144,7 +144,7 @@ static tepal_failure failure_of(const tepal_req *req, int error)
         return (tepal_failure){ .error = error, .status = req->rejected, .detail = req->rejection };
     int status = status_of(error);
     /* The client's own silence, not that of somebody behind us. */
-    if (error == -ETIMEDOUT && req->body.error == -ETIMEDOUT)
+    if (error == -ETIMEDOUT && req->exchange->body_error == -ETIMEDOUT)
         status = 408;
     bool of_client = status < 500 && error != -ETIMEDOUT;
     return (tepal_failure){

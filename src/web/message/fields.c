@@ -11,7 +11,7 @@
 
 int tepal_res_status(const tepal_res *res)
 {
-    return response_is_usable(res, "tepal_res_status", false) ? res->status : -EINVAL;
+    return response_is_usable(res, "tepal_res_status", false) ? res->head.status : -EINVAL;
 }
 
 int response_refuse(tepal_res *res, int error)
@@ -48,8 +48,8 @@ int tepal_res_set_status(tepal_res *res, int status, const char *reason)
     }
     if (reason && !(reason = tepal_req_strdup(res->req, reason)))
         return res->req->error;
-    res->status = status;
-    res->reason = reason;
+    res->head.status = status;
+    res->head.reason = reason;
     return 0;
 }
 
@@ -67,7 +67,7 @@ static int refuse_framing(const tepal_res *res, const struct caller *caller)
     return -EINVAL;
 }
 
-static bool has_name(const struct res_field *field, const char *name, size_t len)
+static bool has_name(const struct response_field *field, const char *name, size_t len)
 {
     return http_same_name(field->name, field->name_len, name, len);
 }
@@ -75,16 +75,16 @@ static bool has_name(const struct res_field *field, const char *name, size_t len
 /* Returns whether there was one. */
 static bool remove_fields(tepal_res *res, const char *name, size_t len)
 {
-    struct res_field **at = &res->fields;
+    struct response_field **at = &res->head.fields;
     bool found = false;
-    res->last = NULL;
+    res->head.last = NULL;
     while (*at) {
         if (has_name(*at, name, len)) {
             found = true;
-            res->fields_size -= (*at)->name_len + (*at)->value_len + 4;
+            res->head.fields_size -= (*at)->name_len + (*at)->value_len + 4;
             *at = (*at)->next;
         } else {
-            res->last = *at;
+            res->head.last = *at;
             at = &(*at)->next;
         }
     }
@@ -94,20 +94,20 @@ static bool remove_fields(tepal_res *res, const char *name, size_t len)
 static int append_field(tepal_res *res, const char *name, const char *value, size_t value_len)
 {
     size_t name_len = strlen(name);
-    struct res_field *field = request_alloc(res->req, sizeof(*field));
+    struct response_field *field = request_alloc(res->req, sizeof(*field));
     char *copy = field ? tepal_req_strdup(res->req, name) : NULL;
     if (!copy)
         return response_refuse(res, res->req->error);
-    *field = (struct res_field){ .name = copy,
-                                 .value = value,
-                                 .name_len = (uint32_t)name_len,
-                                 .value_len = (uint32_t)value_len };
-    if (res->last)
-        res->last->next = field;
+    *field = (struct response_field){ .name = copy,
+                                      .value = value,
+                                      .name_len = (uint32_t)name_len,
+                                      .value_len = (uint32_t)value_len };
+    if (res->head.last)
+        res->head.last->next = field;
     else
-        res->fields = field;
-    res->last = field;
-    res->fields_size += name_len + value_len + 4;
+        res->head.fields = field;
+    res->head.last = field;
+    res->head.fields_size += name_len + value_len + 4;
     return 0;
 }
 
@@ -137,14 +137,14 @@ int response_put_value(tepal_res *res, const struct caller *caller, const char *
     if (is_framing(id))
         return refuse_framing(res, caller);
     if (id == HTTP_FIELD_CONTENT_TYPE) {
-        res->content_type = value;
-        res->type_len = value_len;
+        res->head.content_type = value;
+        res->head.type_len = value_len;
         return 0;
     }
     if (!add)
         remove_fields(res, name, name_len);
-    res->own_date |= id == HTTP_FIELD_DATE;
-    res->own_server |= id == HTTP_FIELD_SERVER;
+    res->head.own_date |= id == HTTP_FIELD_DATE;
+    res->head.own_server |= id == HTTP_FIELD_SERVER;
     return append_field(res, name, value, value_len);
 }
 
@@ -234,8 +234,8 @@ const char *tepal_res_header(const tepal_res *res, const char *name)
     }
     size_t len = strlen(name);
     if (http_field_id(name, len) == HTTP_FIELD_CONTENT_TYPE)
-        return res->content_type;
-    for (const struct res_field *field = res->fields; field; field = field->next)
+        return res->head.content_type;
+    for (const struct response_field *field = res->head.fields; field; field = field->next)
         if (has_name(field, name, len))
             return field->value;
     return NULL;
@@ -261,13 +261,13 @@ int tepal_res_remove_header(tepal_res *res, const char *name)
     if (is_framing(id))
         return refuse_framing(res, &caller);
     if (id == HTTP_FIELD_CONTENT_TYPE) {
-        bool was_there = res->content_type != NULL;
-        res->content_type = NULL;
-        res->type_len = 0;
+        bool was_there = res->head.content_type != NULL;
+        res->head.content_type = NULL;
+        res->head.type_len = 0;
         return was_there;
     }
-    res->own_date &= id != HTTP_FIELD_DATE;
-    res->own_server &= id != HTTP_FIELD_SERVER;
+    res->head.own_date &= id != HTTP_FIELD_DATE;
+    res->head.own_server &= id != HTTP_FIELD_SERVER;
     return remove_fields(res, name, len);
 }
 
@@ -276,10 +276,10 @@ bool tepal_res_each_header(const tepal_res *res, size_t *at, tepal_pair *pair)
     static const char call[] = "tepal_res_each_header";
     if (!response_is_usable(res, call, false) || !places_are_given(res->req, call, at, pair))
         return false;
-    const struct res_field *field = res->fields;
+    const struct response_field *field = res->head.fields;
     size_t n = *at;
-    if (res->content_type && n-- == 0) {
-        *pair = (tepal_pair){ .name = "Content-Type", .value = res->content_type };
+    if (res->head.content_type && n-- == 0) {
+        *pair = (tepal_pair){ .name = "Content-Type", .value = res->head.content_type };
         ++*at;
         return true;
     }
@@ -327,8 +327,8 @@ static bool list_has(const char *list, const char *wanted, size_t wanted_len)
 static int add_element(tepal_res *res, const struct caller *caller, const char *element, size_t len)
 {
     size_t name_len = strlen(caller->field);
-    struct res_field *last = NULL;
-    for (struct res_field *field = res->fields; field; field = field->next)
+    struct response_field *last = NULL;
+    for (struct response_field *field = res->head.fields; field; field = field->next)
         if (has_name(field, caller->field, name_len)) {
             if (list_has(field->value, element, len))
                 return 0;
@@ -348,7 +348,7 @@ static int add_element(tepal_res *res, const struct caller *caller, const char *
         return response_refuse(res, mistake(res->req, TEPAL_EFIELD, caller->call,
                                             "the field \"%.100s\" is longer than 65535 octets",
                                             caller->field));
-    res->fields_size += before + len - last->value_len;
+    res->head.fields_size += before + len - last->value_len;
     last->value = value;
     last->value_len = (uint32_t)(before + len);
     return 0;
@@ -376,7 +376,7 @@ int tepal_res_set_close(tepal_res *res)
 {
     if (!response_is_usable(res, "tepal_res_set_close", false))
         return -EINVAL;
-    res->close = true;
+    res->head.close = true;
     return 0;
 }
 
@@ -387,7 +387,7 @@ int tepal_res_set_length(tepal_res *res, uint64_t length)
         return -EINVAL;
     if (res->head_sent)
         return response_sent_already(res, call, "the length");
-    res->has_length = true;
-    res->declared = length;
+    res->head.has_length = true;
+    res->head.length = length;
     return 0;
 }

@@ -43,6 +43,6 @@ static bool sanitizer_has(const void *p)
 bool is_on_stack(const tepal_req *req, const void *p)
 {
     const struct tepal_task *task = loop_current ? loop_current->current : NULL;
-    return task_has(req->connection->task, p) || (task ? task_has(task, p) : thread_has(p)) ||
+    return task_has(req->exchange->task, p) || (task ? task_has(task, p) : thread_has(p)) ||
            sanitizer_has(p);
 }

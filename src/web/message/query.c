@@ -23,7 +23,7 @@ const char *tepal_req_query_string(tepal_req *req)
     if (!request_is_given(req, "tepal_req_query_string"))
         return NULL;
     /* The query is the end of the target, so it is terminated already. */
-    return req->target.query ? req->target.query : "";
+    return req->message->uri.query ? req->message->uri.query : "";
 }
 
 /* Decodes to *out, which is moved behind the text and its NUL. */
@@ -81,17 +81,17 @@ static size_t count_pairs(const struct uri_target *target)
 /* The query, taken apart; NULL when there is none, or with the cause recorded. */
 static struct query *query_of(tepal_req *req)
 {
-    if (req->query || !req->target.query)
+    if (req->query || !req->message->uri.query)
         return req->query;
-    size_t n = count_pairs(&req->target);
+    size_t n = count_pairs(&req->message->uri);
     struct query *query = request_alloc(req, sizeof(*query) + n * sizeof(query->pairs[0]));
-    char *text = query ? request_alloc_text(req, req->target.query_len + 1) : NULL;
+    char *text = query ? request_alloc_text(req, req->message->uri.query_len + 1) : NULL;
     if (!text)
         return NULL;
     query->n = 0;
     query->sorted = NULL;
     query->lists = NULL;
-    decode_pairs(query, &req->target, text);
+    decode_pairs(query, &req->message->uri, text);
     if (n > FEW_PAIRS && sort_pairs(req, query) < 0)
         return NULL;
     return req->query = query;
@@ -152,7 +152,8 @@ static int make_lists(tepal_req *req, struct query *query)
 const char *const *tepal_req_query_all(tepal_req *req, const char *name)
 {
     static const char *const none[] = { NULL };
-    if (!argument_is_given(req, "tepal_req_query_all", name, "the name") || !req->target.query)
+    if (!argument_is_given(req, "tepal_req_query_all", name, "the name") ||
+        !req->message->uri.query)
         return none;
     struct query *query = query_of(req);
     if (!query)

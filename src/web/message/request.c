@@ -13,25 +13,22 @@
 #include <stdio.h>
 #include <string.h>
 
-tepal_req *request_new(struct connection *connection)
+struct exchange *exchange_open(struct server *server, size_t size)
 {
-    struct server *server = connection->server;
     struct arena arena;
     if (arena_init(&arena, &server->loop->chunks, server->options.limits.max_request_memory) < 0)
         return NULL;
     arena.budget = &server->memory.budget;
-    size_t fields_size = server->head_limits.max_fields * sizeof(struct h1_field);
-    tepal_req *req = arena_alloc(&arena, sizeof(*req) + fields_size);
+    tepal_req *req = arena_alloc(&arena, sizeof(*req) + size);
     if (!req) {
         arena_clear(&arena);
         return NULL;
     }
     req->arena = arena;
-    req->connection = connection;
+    req->exchange = (struct exchange *)(req + 1);
+    req->exchange->req = req;
+    req->server = server;
     req->app = server->app;
-    req->data = "";
-    h1_head_init(&req->head, false, (struct h1_field *)(req + 1));
-    req->head.known_host = &server->known_host;
     req->match.route = NULL;
     req->match.n_values = 0;
     req->match.path_exists = false;
@@ -46,19 +43,25 @@ tepal_req *request_new(struct connection *connection)
     req->query = NULL;
     req->values = NULL;
     req->cookies = NULL;
-    req->has_whole_body = req->body_taken = req->continued = false;
+    req->has_whole_body = req->body_taken = false;
     req->in_handler = req->prepared = req->preparing = false;
     req->res_hooks = NULL;
     req->read_failed = req->body_error = 0;
     req->collecting.next = NULL;
     req->json = NULL;
     req->has_streams = req->making_json = false;
-    return req;
+    return req->exchange;
 }
 
-void request_free(tepal_req *req)
+void *exchange_alloc(struct exchange *exchange, size_t size)
 {
-    struct server *server = req->connection->server;
+    return request_alloc_text(exchange->req, size);
+}
+
+void exchange_close(struct exchange *exchange)
+{
+    tepal_req *req = exchange->req;
+    struct server *server = req->server;
     while (req->deferred) {
         struct deferred *deferred = req->deferred;
         req->deferred = deferred->next;
@@ -73,7 +76,7 @@ void request_free(tepal_req *req)
     struct memory *memory = NULL;
     if (UNLIKELY(req->arena.used >
                  req->arena.pool->size)) { /* it has taken more than its share of the work */
-        memory = &req->connection->server->memory;
+        memory = &server->memory;
         if (req->collecting.next)
             list_remove(&req->collecting);
     }
@@ -110,7 +113,7 @@ static bool is_encoded_text(const char *p, size_t len)
  * connection's is not ours to answer for (RFC 9110 section 7.4). */
 static int check_target(const tepal_req *req)
 {
-    const struct uri_target *target = &req->target;
+    const struct uri_target *target = &req->message->uri;
     const char *scheme = tepal_req_scheme(req);
     if (target->high && (!is_encoded_text(target->path, target->path_len) ||
                          !is_encoded_text(target->query, target->query_len)))
@@ -121,78 +124,22 @@ static int check_target(const tepal_req *req)
     return 0;
 }
 
-/* A target that is refused with a status, or looked at, or none of a path. */
+/* A target that is refused with a status, or that has to be looked at. */
 static NO_INLINE void odd_target(tepal_req *req, int status)
 {
     if (status == 0)
         status = check_target(req);
-    /* CONNECT: who hopes for a tunnel may send its octets before the answer; they are no requests.
-     */
-    if (req->target.path_len == 0)
-        req->head.keep_alive = false;
     if (status == 0)
         return;
     req->refused = status;
-    req->target = (struct uri_target){ .path = "/", .path_len = 1 };
+    req->message->uri = (struct uri_target){ .path = "/", .path_len = 1 };
 }
 
-void request_head_complete(tepal_req *req)
+void request_look(tepal_req *req, int status)
 {
-    struct h1_conn *http = &req->connection->http;
-    struct h1_head *head = &req->head;
-    /* The terminators go over delimiters inside the head, which nobody needs any more. */
-    char *data = http->in + (req->data - http->in);
-    h1_head_terminate(head, data);
-    if (LIKELY(uri_is_plain_path(head->method_len, data + head->target, head->odd_target))) {
-        req->target =
-            (struct uri_target){ .path = data + head->target, .path_len = head->target_len };
-        return;
-    }
-    int rc = uri_parse_target(data + head->method, head->method_len, data + head->target,
-                              head->target_len, &req->target);
-    if (UNLIKELY(rc < 0 || req->target.high || req->target.scheme || req->target.path_len == 0))
-        odd_target(req, -rc);
-}
-
-/* Text in place of a head whose target is not known: the method if it is, and "/". */
-static void stand_in(tepal_req *req)
-{
-    static const char nothing[] = "UNKNOWN\0/";
-    struct h1_head *head = &req->head;
-    uint32_t len = head->method_len;
-    char *text = len > 0 ? arena_alloc_text(&req->arena, len + sizeof("\0/")) : NULL;
-    if (text) {
-        memcpy(text, req->data + head->method, len);
-        memcpy(text + len, "\0/", sizeof("\0/"));
-    }
-    req->data = text ? text : nothing;
-    head->method = 0;
-    head->method_len = text ? len : 7;
-    head->target = head->method_len + 1;
-    head->target_len = 1;
-}
-
-void request_refuse(tepal_req *req, int status)
-{
-    struct h1_head *head = &req->head;
-    req->refused = status;
-    req->target = (struct uri_target){ .path = "/", .path_len = 1 };
-    req->body = (struct body_reader){ .http = &req->connection->http, .done = true };
-    /* A field that was refused is in the index, but not among the fields. */
-    for (size_t id = 0; id < HTTP_FIELD_COUNT; id++)
-        if (head->known[id] > head->n_fields)
-            head->known[id] = 0;
-    head->framing = H1_BODY_NONE;
-    head->content_length = 0;
-    head->has_content_length = head->keep_alive = head->expect_continue = head->upgrade = false;
-    if (head->stage == H1_START_LINE)
-        head->minor = 0;
-    if (head->target_len == 0) {
-        stand_in(req);
-        return;
-    }
-    struct h1_conn *http = &req->connection->http;
-    h1_head_terminate(head, http->in + (req->data - http->in));
+    const struct uri_target *target = &req->message->uri;
+    if (UNLIKELY(status != 0 || target->high || target->scheme))
+        odd_target(req, status);
 }
 
 int request_fail(tepal_req *req, int error)
@@ -232,8 +179,8 @@ char *request_alloc_text(tepal_req *req, size_t size)
 
 bool request_refuses_format(tepal_req *req, const char *call, const char *format)
 {
-    const struct h1_conn *http = &req->connection->http;
-    bool received = http->in && (uintptr_t)format - (uintptr_t)http->in < http->in_cap;
+    const struct exchange *exchange = req->exchange;
+    bool received = exchange->ops->has(exchange, format);
     if (LIKELY(!received && !arena_has(&req->arena, format)) || !strchr(format, '%'))
         return false;
     mistake(req, -EINVAL, call,

@@ -1,17 +1,15 @@
-/* The inside of a request: its head in place in the connection's buffer, and all that lives with it
- * in its arena.
+/* The inside of a request: the message and the exchange that carry it, and all that lives with it in its
+ * arena.
  */
 #ifndef TEPAL_WEB_REQUEST_H
 #define TEPAL_WEB_REQUEST_H
 
 #include "base/arena.h"
 #include "base/list.h"
-#include "conn/body.h"
-#include "http/h1_parse.h"
-#include "http/uri.h"
 #include "web/app/application.h"
-#include "web/exchange/connection.h"
+#include "web/exchange/user.h"
 #include "web/message/response.h"
+#include "web/server/server.h"
 
 #include <tepal/req.h>
 
@@ -28,13 +26,11 @@ struct deferred {
 
 struct tepal_req {
     struct arena arena; /* in which this struct lies, too */
-    struct connection *connection;
+    struct exchange *exchange;
+    struct message *message; /* the exchange's */
+    struct server *server;
     tepal_app *app;
-    const char *data; /* the octets that the offsets in head count from */
-    struct h1_head head;
-    struct uri_target target;
     struct router_match match;
-    struct body_reader body;
     int refused;  /* the status that the request was refused with before it was routed, or 0 */
     int error;    /* the cause that was recorded last, see request_fail() */
     int rejected; /* with TEPAL_EREJECTED: the status, */
@@ -52,7 +48,6 @@ struct tepal_req {
     struct cookies *cookies;
     tepal_bytes whole_body;
     bool has_whole_body, body_taken;
-    bool continued;         /* 100 (Continue) has been sent */
     struct list collecting; /* in the server's list, when it has read a large body */
     int body_error;         /* why the whole body cannot be had */
     int read_failed; /* the interruption of a read that may be tried again; it was recorded */
@@ -66,9 +61,6 @@ struct tepal_req {
     struct tepal_res last_resort; /* when there is no memory for another response */
 };
 
-/* A request without a head in memory from the loop's pools. NULL when memory is short. */
-tepal_req *request_new(struct connection *connection);
-
 /* Closes the request's group, if it has one. Suspends. */
 void request_end_group(tepal_req *req);
 static inline void request_close_group(tepal_req *req)
@@ -77,19 +69,9 @@ static inline void request_close_group(tepal_req *req)
         request_end_group(req);
 }
 
-/* Runs what was deferred and gives all memory back. Suspends if that made a group. */
-void request_free(tepal_req *req);
-
-/* Looks at the complete head: terminates it and takes the target apart. Sets refused. */
-void request_head_complete(tepal_req *req);
-
-/* What the task of a request is at, for reports: "GET /todos/7 from 10.0.0.1". */
-void request_describe(void *req, char *text, size_t size);
-
-/* Makes the request one that could not be read. What the parser knows of it stays: the method, the
- * target, the version and the fields before the fault; UNKNOWN / HTTP/1.0 in place of what is
- * not known. It has no body. */
-void request_refuse(tepal_req *req, int status);
+/* Looks at the target of a request that has come whole, or that is refused with this status (0: it is
+ * not). Sets refused. */
+void request_look(tepal_req *req, int status);
 
 /* Records the cause of a failure, in place of an earlier one: what follows a failure is tried on purpose.
  * -ECANCELED replaces none, as one failure may cancel what else goes on. Returns error. */
@@ -125,27 +107,14 @@ char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, 
 /* Records why the arena had no size octets. Returns the error. */
 int request_no_memory(tepal_req *req, size_t size);
 
-/* The method, as tepal_req_method() has it. */
-static inline const char *request_method(const tepal_req *req)
-{
-    return req->data + req->head.method;
-}
-
 /* Whether the method is this literal. */
 static inline bool request_is(const tepal_req *req, const char *method, size_t len)
 {
-    return req->head.method_len == len && memcmp(request_method(req), method, len) == 0;
+    return message_is(req->message, method, len);
 }
 
 /* The handler of requests that have no route (unrouted.c). */
 tepal_res *unrouted(tepal_req *req);
-/* Whether the client keeps its body back until it is asked for it by 100 (Continue), as far as can be
- * told: nothing of it has come (RFC 9110 section 10.1.1). */
-static inline bool request_awaits_continue(const tepal_req *req)
-{
-    return UNLIKELY(req->head.expect_continue) && req->head.framing != H1_BODY_NONE &&
-           !req->body.begun && !req->continued;
-}
 
 /* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */
 tepal_res *dispatch(tepal_req *req);

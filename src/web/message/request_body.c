@@ -12,23 +12,6 @@ enum { FIRST_ROOM = 2048 };
 /* Octets of text that are looked at in one go. */
 enum { TEXT_STEP = 256 * 1024 };
 
-/* Waits for more of the body. This is the one place where a client is told to send it: when that is
- * what it waits for, and no response has begun, into which the 100 would be mixed. */
-static int wait_for_body(tepal_req *req)
-{
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (request_awaits_continue(req) && !req->sending) {
-        int rc = body_try_fill(&req->body);
-        if (rc != -EAGAIN)
-            return rc;
-        rc = h1_conn_write(req->body.http, go_on, sizeof(go_on) - 1);
-        if (rc < 0)
-            return rc;
-        req->continued = true;
-    }
-    return body_fill(&req->body);
-}
-
 /* Records it, such that a read that goes well can take it back. */
 static void note_read_failed(tepal_req *req, int error)
 {
@@ -36,28 +19,22 @@ static void note_read_failed(tepal_req *req, int error)
         req->before_read = req->error;
     request_fail(req, error);
     if (req->error == error)
-        req->read_failed = req->body.error == 0 ? error : 0;
+        req->read_failed = req->exchange->body_error == 0 ? error : 0;
 }
 
 /* Reads on. Errors of the connection are said in the request's terms. What was recorded of a read that
  * was interrupted is taken back when one goes well. */
 static int read_piece(tepal_req *req, tepal_bytes *piece)
 {
+    struct exchange *exchange = req->exchange;
     /* A client that was silent for too long has been given up: who polls by deadlines of its own is to
      * see that it is over. */
-    bool given_up = req->body.error == -ETIMEDOUT;
-    int rc;
-    while ((rc = body_take(&req->body, piece)) == -EAGAIN) {
-        rc = wait_for_body(req);
-        if (UNLIKELY(req->body.http->conn.io.state & IO_EOF))
-            connection_look_for_end(req->connection);
-        if (rc < 0)
-            break;
-    }
+    bool given_up = exchange->body_error == -ETIMEDOUT;
+    int rc = exchange->ops->read(exchange, piece);
     if (rc == -ECONNRESET || rc == -EPIPE || given_up)
         rc = TEPAL_ECLOSED;
     if (rc <= 0)
-        (void)h1_conn_may_wait(req->body.http); /* a loop around it lets others run */
+        (void)exchange->ops->may_wait(exchange); /* a loop around it lets others run */
     if (rc < 0) {
         note_read_failed(req, given_up ? -ETIMEDOUT : rc); /* the cause stays what it was */
     } else if (UNLIKELY(req->read_failed != 0)) {
@@ -85,8 +62,7 @@ int tepal_req_read(tepal_req *req, tepal_bytes *piece)
 static uint64_t max_body_of(const tepal_req *req)
 {
     const struct route *route = req->match.route;
-    return route && route->max_body ? route->max_body
-                                    : req->connection->server->options.limits.max_body;
+    return route && route->max_body ? route->max_body : req->server->options.limits.max_body;
 }
 
 /* The piece stays where it is meanwhile: nobody reads on. */
@@ -99,7 +75,7 @@ static int wait_for_memory(tepal_req *req, size_t size)
 /* A route that takes larger bodies than others has the memory for them. */
 static void raise_memory(tepal_req *req, uint64_t max)
 {
-    const struct server *server = req->connection->server;
+    const struct server *server = req->server;
     if (!server->default_memory || max <= server->options.limits.max_body || max == TEPAL_UNLIMITED)
         return;
     size_t limit = server_request_memory((size_t)max);
@@ -152,14 +128,13 @@ static int read_whole(tepal_req *req)
 {
     if (req->body_taken)
         return request_fail(req, -EINVAL);
-    uint64_t max = max_body_of(req);
+    uint64_t max = max_body_of(req), announced = req->message->content_length;
     raise_memory(req, max);
-    if (req->head.framing == H1_BODY_LENGTH && req->head.content_length > max)
+    if (announced != TEPAL_UNKNOWN && announced > max)
         return request_fail(req, TEPAL_EBODY_SIZE);
     /* Room for what is announced: so much is counted, but the system gives it only as it comes. Bodies
      * that each had a part and waited for the rest would wait for one another. */
-    size_t room = req->head.framing == H1_BODY_CHUNKED ? FIRST_ROOM
-                                                       : (size_t)tepal_req_content_length(req) + 1;
+    size_t room = announced == TEPAL_UNKNOWN ? FIRST_ROOM : (size_t)announced + 1;
     int rc = room > MEMORY_SMALL ? wait_for_memory(req, room) : 0;
     if (rc < 0)
         return rc;
@@ -170,8 +145,8 @@ static int read_whole(tepal_req *req)
         memory_collect(req);
     req->body_taken = true;
     req->whole_body = (tepal_bytes){ .data = data };
-    if (req->head.framing == H1_BODY_LENGTH)
-        max = req->head.content_length;
+    if (announced != TEPAL_UNKNOWN)
+        max = announced;
     rc = collect(req, max, room);
     if (rc < 0)
         return rc;

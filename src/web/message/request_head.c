@@ -2,6 +2,7 @@
  * arena on the first call where they cannot. */
 #include "http/cookie.h"
 #include "http/field.h"
+#include "net/addr.h"
 #include "web/message/mistake.h"
 
 #include <arpa/inet.h>
@@ -11,25 +12,24 @@
 
 const char *tepal_req_method(const tepal_req *req)
 {
-    return request_is_given(req, "tepal_req_method") ? request_method(req) : NULL;
+    return request_is_given(req, "tepal_req_method") ? message_method(req->message) : NULL;
 }
 
 const char *tepal_req_target(const tepal_req *req)
 {
-    return request_is_given(req, "tepal_req_target") ? req->data + req->head.target : NULL;
+    return request_is_given(req, "tepal_req_target") ? message_target(req->message) : NULL;
 }
 
 int tepal_req_version(const tepal_req *req)
 {
     if (!request_is_given(req, "tepal_req_version"))
         return 0;
-    return req->head.minor >= 1 ? 11 : 10;
+    return req->message->version;
 }
 
 const char *tepal_req_scheme(const tepal_req *req)
 {
-    /* No stream below carries TLS yet: whatever is served here is plain. */
-    return request_is_given(req, "tepal_req_scheme") ? "http" : NULL;
+    return request_is_given(req, "tepal_req_scheme") ? req->exchange->scheme : NULL;
 }
 
 const char *tepal_req_path(tepal_req *req)
@@ -38,10 +38,10 @@ const char *tepal_req_path(tepal_req *req)
         return NULL;
     if (req->path)
         return req->path;
-    char *path = request_alloc_text(req, req->target.path_len + 1);
+    char *path = request_alloc_text(req, req->message->uri.path_len + 1);
     if (!path)
         return NULL;
-    path[uri_decode(path, req->target.path, req->target.path_len, false)] = '\0';
+    path[uri_decode(path, req->message->uri.path, req->message->uri.path_len, false)] = '\0';
     return req->path = path;
 }
 
@@ -62,12 +62,13 @@ static struct lookup lookup_of(const char *name)
 /* The index of the first field from i on that has the name, n_fields when there is none. */
 static size_t find(const tepal_req *req, const struct lookup *what, size_t i)
 {
-    const struct h1_head *head = &req->head;
+    const struct message *head = req->message;
     for (; i < head->n_fields; i++) {
-        const struct h1_field *field = &head->fields[i];
+        const struct message_field *field = &head->fields[i];
         if (field->id == what->id && field->name_len == what->len &&
             (what->id != HTTP_FIELD_OTHER ||
-             http_same_name(req->data + field->name, field->name_len, what->name, what->len)))
+             http_same_name(req->message->data + field->name, field->name_len, what->name,
+                            what->len)))
             break;
     }
     return i;
@@ -75,7 +76,7 @@ static size_t find(const tepal_req *req, const struct lookup *what, size_t i)
 
 static const char *value_at(const tepal_req *req, size_t i)
 {
-    return req->data + req->head.fields[i].value;
+    return req->message->data + req->message->fields[i].value;
 }
 
 /* The values of a name, kept for the next who asks. */
@@ -103,8 +104,8 @@ static struct field_values *values_of(tepal_req *req, size_t first)
 static const char *join(tepal_req *req, const struct lookup *what, size_t first)
 {
     const char *between = what->id == HTTP_FIELD_COOKIE ? "; " : ", ";
-    const struct h1_field *fields = req->head.fields;
-    size_t size = 1, n = req->head.n_fields;
+    const struct message_field *fields = req->message->fields;
+    size_t size = 1, n = req->message->n_fields;
     for (size_t i = first; i < n; i = find(req, what, i + 1))
         size += fields[i].value_len + 2;
     char *text = request_alloc_text(req, size), *p = text;
@@ -130,7 +131,7 @@ static const char *joined(tepal_req *req, const struct lookup *what, size_t firs
 
 static const char *const *list(tepal_req *req, const struct lookup *what, size_t first)
 {
-    size_t count = 0, n = req->head.n_fields;
+    size_t count = 0, n = req->message->n_fields;
     for (size_t i = first; i < n; i = find(req, what, i + 1))
         count++;
     const char **all = request_alloc(req, (count + 1) * sizeof(*all));
@@ -148,7 +149,8 @@ static size_t find_first(const tepal_req *req, const struct lookup *what)
 {
     if (what->id == HTTP_FIELD_OTHER)
         return find(req, what, 0);
-    return req->head.known[what->id] ? req->head.known[what->id] - 1u : req->head.n_fields;
+    return req->message->known[what->id] ? req->message->known[what->id] - 1u
+                                         : req->message->n_fields;
 }
 
 const char *const *tepal_req_header_all(tepal_req *req, const char *name)
@@ -158,7 +160,7 @@ const char *const *tepal_req_header_all(tepal_req *req, const char *name)
         return none;
     struct lookup what = lookup_of(name);
     size_t first = find_first(req, &what);
-    if (first == req->head.n_fields)
+    if (first == req->message->n_fields)
         return none;
     struct field_values *values = values_of(req, first);
     if (values && !values->all)
@@ -172,19 +174,19 @@ const char *tepal_req_header(tepal_req *req, const char *name)
         return NULL;
     struct lookup what = lookup_of(name);
     size_t first = find_first(req, &what);
-    if (first == req->head.n_fields)
+    if (first == req->message->n_fields)
         return NULL;
-    if (find(req, &what, first + 1) == req->head.n_fields)
+    if (find(req, &what, first + 1) == req->message->n_fields)
         return value_at(req, first);
     return joined(req, &what, first);
 }
 
 bool tepal_req_each_header(tepal_req *req, size_t *at, tepal_pair *pair)
 {
-    if (!places_are_given(req, "tepal_req_each_header", at, pair) || *at >= req->head.n_fields)
+    if (!places_are_given(req, "tepal_req_each_header", at, pair) || *at >= req->message->n_fields)
         return false;
-    *pair =
-        (tepal_pair){ .name = req->data + req->head.fields[*at].name, .value = value_at(req, *at) };
+    *pair = (tepal_pair){ .name = req->message->data + req->message->fields[*at].name,
+                          .value = value_at(req, *at) };
     ++*at;
     return true;
 }
@@ -291,11 +293,9 @@ const char *tepal_req_pattern(const tepal_req *req)
 /* The address of this side, for a client that does not say whom it wants. */
 static const char *local_address(tepal_req *req)
 {
-    struct addr addr = { .len = sizeof(addr.storage) };
+    struct addr_peer local;
     char ip[INET6_ADDRSTRLEN];
-    if (getsockname(req->connection->http.conn.io.fd, &addr.sa, &addr.len) < 0)
-        return "";
-    struct addr_peer local = addr_to_peer(&addr);
+    req->exchange->ops->local(req->exchange, &local);
     if (local.family == AF_UNIX)
         return "";
     addr_peer_write(&local, ip);
@@ -309,11 +309,11 @@ const char *tepal_req_host(tepal_req *req)
     if (req->host)
         return req->host;
     /* RFC 9112 section 3.2.2: absolute-form overrides the field. */
-    if (req->target.authority && req->target.authority_len > 0) {
-        char *host = request_alloc_text(req, req->target.authority_len + 1);
+    if (req->message->uri.authority && req->message->uri.authority_len > 0) {
+        char *host = request_alloc_text(req, req->message->uri.authority_len + 1);
         if (host) {
-            memcpy(host, req->target.authority, req->target.authority_len);
-            host[req->target.authority_len] = '\0';
+            memcpy(host, req->message->uri.authority, req->message->uri.authority_len);
+            host[req->message->uri.authority_len] = '\0';
         }
         return req->host = host;
     }
@@ -329,7 +329,7 @@ const char *tepal_req_remote(tepal_req *req)
         char *text = request_alloc_text(req, INET6_ADDRSTRLEN);
         if (!text)
             return "";
-        addr_peer_write(&req->connection->peer, text);
+        addr_peer_write(req->exchange->peer, text);
         req->remote = text;
     }
     return req->remote;
@@ -340,7 +340,7 @@ void request_describe(void *arg, char *text, size_t size)
 {
     const tepal_req *req = arg;
     char remote[INET6_ADDRSTRLEN];
-    addr_peer_write(&req->connection->peer, remote);
+    addr_peer_write(req->exchange->peer, remote);
     snprintf(text, size, "%s %s from %s", tepal_req_method(req), tepal_req_target(req),
              *remote ? remote : "a Unix socket");
 }
@@ -372,7 +372,5 @@ uint64_t tepal_req_content_length(const tepal_req *req)
 {
     if (!request_is_given(req, "tepal_req_content_length"))
         return 0;
-    if (req->head.framing == H1_BODY_CHUNKED)
-        return TEPAL_UNKNOWN;
-    return req->head.framing == H1_BODY_LENGTH ? req->head.content_length : 0;
+    return req->message->content_length;
 }

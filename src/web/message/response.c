@@ -18,7 +18,7 @@ static inline void init(tepal_res *res, tepal_req *req, int status)
     static const tepal_res blank; /* copied faster than the struct is zeroed */
     *res = blank;
     res->req = req;
-    res->status = status;
+    res->head.status = status;
 }
 
 /* The memory for a response. Each beyond the first takes as much of the request's, which is bounded;
@@ -27,7 +27,7 @@ static inline tepal_res *take_memory(tepal_req *req)
 {
     if (UNLIKELY(req->responses != NULL) && !request_alloc(req, sizeof(tepal_res)))
         return NULL;
-    tepal_res *res = responses_take(req->connection->server->responses);
+    tepal_res *res = responses_take(req->server->responses);
     if (UNLIKELY(!res))
         request_fail(req, -ENOMEM);
     return res;
@@ -59,7 +59,7 @@ bool response_is_of(const tepal_res *res, const tepal_req *req)
         return res != NULL;
     if (res == &req->last_resort)
         return res->req == req;
-    return responses_live(req->connection->server->responses, res) && res->req == req;
+    return responses_live(req->server->responses, res) && res->req == req;
 }
 
 bool response_is_usable(const tepal_res *res, const char *call, bool other)

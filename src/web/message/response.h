@@ -4,7 +4,7 @@
 #ifndef TEPAL_WEB_RESPONSE_H
 #define TEPAL_WEB_RESPONSE_H
 
-#include "web/exchange/usual_head.h"
+#include "web/exchange/response_head.h"
 
 #include <tepal/res.h>
 
@@ -13,42 +13,24 @@
 #include <stdint.h>
 #include <string.h>
 
-struct res_field {
-    struct res_field *next;
-    const char *name, *value;
-    uint32_t name_len, value_len;
-};
-
 struct lent_body;
 
 struct tepal_res {
     tepal_req *req;         /* NULL: it has ended */
     tepal_res *next_of_req; /* another response to the same request */
-    int status;
-    uint32_t head_len;  /* octets of the head that was sent */
-    const char *reason; /* NULL: the usual one */
-    const char *content_type;
-    size_t type_len;
-    tepal_bytes body;       /* of a whole response */
-    struct lent_body *lent; /* that it is, and must be given back; or NULL */
-    struct res_field *fields, *last;
-    size_t fields_size;        /* octets that the fields take in a head */
+    struct response_head head;
+    tepal_bytes body;          /* of a whole response */
+    struct lent_body *lent;    /* that it is, and must be given back; or NULL */
     int error;                 /* why the response must not be sent as it is, or went wrong */
     int missing;               /* why the latest piece was not written: it may still be */
     uint16_t n_pieces;         /* so far, as far as that counts */
     uint16_t n_refused;        /* pieces in a row that could not be written */
     bool stream;               /* the body is written piece by piece */
-    bool close;                /* the connection ends with it */
-    bool own_date, own_server; /* fields that take the place of the server's own */
-    bool has_length;           /* of a stream: declared */
-    bool head_sent;            /* head and body below are of a response that has begun */
+    bool head_sent;            /* the response has begun */
     bool writing;              /* a task is in tepal_write() */
     bool ended;                /* a stream: nothing more may be written to it */
-    bool chunked, bodiless;
     bool broken;               /* it was broken off: not all of it has been sent */
-    bool keep_alive;           /* the connection goes on, as far as the head has said */
     struct tepal_task *waiter; /* for the task in tepal_write() to leave it; or NULL */
-    uint64_t declared;         /* octets of the body */
     uint64_t written;          /* octets of the body so far */
     /* 0. A program that gives the next response to free() is told so by the C library, which takes the
      * word in front of it for a size. */
@@ -58,15 +40,15 @@ struct tepal_res {
 /* Sets the media type, which has been checked or is ours. */
 static inline void response_set_type(tepal_res *res, const char *type)
 {
-    res->content_type = type;
-    res->type_len = strlen(type);
+    res->head.content_type = type;
+    res->head.type_len = strlen(type);
 }
 
 /* The same: one of the types of usual_head.h. */
 static inline void response_set_usual_type(tepal_res *res, const struct usual_type *type)
 {
-    res->content_type = type->text;
-    res->type_len = type->len;
+    res->head.content_type = type->text;
+    res->head.type_len = type->len;
 }
 
 /* A response without a body, made by this call. Status is that of a final response. NULL with the

@@ -7,8 +7,8 @@
 /* The methods of a path that has routes, in their field. */
 static tepal_res *with_allow(tepal_req *req, tepal_res *res)
 {
-    const char *allow =
-        router_allow(&req->app->router, &req->arena, req->target.path, req->target.path_len);
+    const char *allow = router_allow(&req->app->router, &req->arena, req->message->uri.path,
+                                     req->message->uri.path_len);
     if (allow)
         tepal_res_set_header(res, "Allow", allow);
     return res;
@@ -25,7 +25,7 @@ tepal_res *unrouted(tepal_req *req)
         return tepal_error(req, 501, NULL);
     bool options = request_is(req, "OPTIONS", 7);
     /* "*" is the server as a whole (RFC 9110 section 9.3.7). */
-    if (options && req->target.path[0] == '*')
+    if (options && req->message->uri.path[0] == '*')
         return tepal_empty(req, 204);
     if (!req->match.path_exists)
         return tepal_error(req, 404, NULL);

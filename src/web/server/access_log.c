@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/sink.h"
 #include "http/octet.h"
-#include "web/exchange/partial_head.h"
+#include "net/addr.h"
 #include "web/message/request.h"
 
 #include <arpa/inet.h>
@@ -45,12 +45,11 @@ struct line {
 
 /* What a line is about. */
 struct entry {
-    const struct connection *connection;
-    tepal_req *req;       /* NULL: the answer was made without one */
-    const tepal_res *res; /* the same */
-    const struct h1_head *head;
-    const char *data; /* what the head's offsets count from; NULL: nothing has come */
-    size_t len;       /* octets of it, where the head is not complete */
+    const struct addr_peer *peer;
+    tepal_req *req;                /* NULL: the answer was made without one */
+    const tepal_res *res;          /* the same */
+    const struct message *message; /* NULL: nothing has come of one */
+    tepal_bytes unread;            /* as in struct exchange */
     int status;
     int rc;             /* of response_send() */
     uint64_t body, all; /* octets */
@@ -210,21 +209,22 @@ static void add_time(struct line *line, struct access_log *log, int64_t elapsed_
  * method and the target there may be NULs by now. */
 static void add_unfinished_line(struct line *line, const struct entry *e)
 {
-    const struct h1_head *head = e->head;
-    size_t i = 0, method_end = head->method + head->method_len,
-           target_end = head->target_len ? head->target + head->target_len : SIZE_MAX;
-    while (i < e->len && (e->data[i] == '\r' || e->data[i] == '\n'))
+    const struct message *message = e->message;
+    const char *data = e->unread.data;
+    size_t len = e->unread.len, i = 0, method_end = message->method + message->method_len,
+           target_end = message->target_len ? message->target + message->target_len : SIZE_MAX;
+    while (i < len && (data[i] == '\r' || data[i] == '\n'))
         i++;
     size_t begin = line->len;
-    for (size_t end; i < e->len && e->data[i] != '\r' && e->data[i] != '\n'; i = end) {
-        if (e->data[i] == '\0' && ((head->method_len && i == method_end) || i == target_end)) {
+    for (size_t end; i < len && data[i] != '\r' && data[i] != '\n'; i = end) {
+        if (data[i] == '\0' && ((message->method_len && i == method_end) || i == target_end)) {
             add_raw(line, " ", 1);
             end = i + 1;
             continue;
         }
-        for (end = i + 1; end < e->len && !strchr("\r\n", e->data[end]);)
+        for (end = i + 1; end < len && !strchr("\r\n", data[end]);)
             end++; /* strchr() finds the NUL, too */
-        add_octets(line, e->data + i, end - i);
+        add_octets(line, data + i, end - i);
     }
     if (line->len == begin)
         add_raw(line, "-", 1);
@@ -232,25 +232,25 @@ static void add_unfinished_line(struct line *line, const struct entry *e)
 
 static void add_request_line(struct line *line, const struct entry *e)
 {
-    const struct h1_head *head = e->head;
-    if (!head || !e->data) {
+    const struct message *message = e->message;
+    if (!message) {
         add_raw(line, "-", 1);
         return;
     }
-    if (head->stage == H1_START_LINE) {
+    if (e->unread.data) {
         add_unfinished_line(line, e);
         return;
     }
-    add_octets(line, e->data + head->method, head->method_len);
+    add_octets(line, message_method(message), message->method_len);
     add_raw(line, " ", 1);
-    add_octets(line, e->data + head->target, head->target_len);
-    add_raw(line, head->minor ? " HTTP/1.1" : " HTTP/1.0", 9);
+    add_octets(line, message_target(message), message->target_len);
+    add_raw(line, message->version >= 11 ? " HTTP/1.1" : " HTTP/1.0", 9);
 }
 
 static void add_remote(struct line *line, const struct entry *e)
 {
     char text[INET6_ADDRSTRLEN];
-    addr_peer_write(&e->connection->peer, text);
+    addr_peer_write(e->peer, text);
     const char *remote = e->req ? tepal_req_remote(e->req) : text;
     add_text(line, *remote ? remote : NULL);
 }
@@ -262,10 +262,11 @@ static void add_field(struct line *line, const struct entry *e, const char *name
         add_text(line, tepal_req_header(e->req, name));
         return;
     }
-    for (size_t i = 0; e->head && i < e->head->n_fields; i++) {
-        const struct h1_field *field = &e->head->fields[i];
-        if (octet_same(e->data + field->name, field->name_len, name, strlen(name))) {
-            add_octets(line, e->data + field->value, field->value_len);
+    const struct message *message = e->message;
+    for (size_t i = 0; message && i < message->n_fields; i++) {
+        const struct message_field *field = &message->fields[i];
+        if (octet_same(message->data + field->name, field->name_len, name, strlen(name))) {
+            add_octets(line, message->data + field->value, field->value_len);
             return;
         }
     }
@@ -348,39 +349,32 @@ static void write_entry(struct access_log *log, const struct entry *e)
 
 void access_log_write(struct access_log *log, tepal_req *req, const tepal_res *res, int rc)
 {
-    const struct h1_conn *http = &req->connection->http;
-    struct entry e = {
-        .connection = req->connection,
+    const struct exchange *exchange = req->exchange;
+    const struct entry e = {
+        .peer = exchange->peer,
         .req = req,
         .res = res,
-        .head = &req->head,
-        .data = req->data,
-        .status = res->status,
+        .message = exchange->message,
+        .unread = exchange->unread,
+        .status = res->head.status,
         .rc = rc,
         .body = res->written,
-        .all = res->written + res->head_len,
-        .elapsed_us = loop_clock_us(req->connection->server->loop) - req->start_us,
+        .all = res->written + exchange->head_len,
+        .elapsed_us = loop_clock_us(req->server->loop) - req->start_us,
     };
-    if (UNLIKELY(req->head.stage == H1_START_LINE)) {
-        e.data = http->in ? http->in + http->in_start : NULL;
-        e.len = http->in_end - http->in_start;
-    }
     write_entry(log, &e);
 }
 
-void access_log_write_bare(struct access_log *log, const struct connection *c, int status,
-                           ssize_t sent)
+void access_log_write_bare(struct access_log *log, const struct bare_answer *answer)
 {
-    struct h1_head head;
-    const struct server *server = c->server;
-    struct entry e = { .connection = c, .status = status };
-    e.rc = sent < 0 ? -EPIPE : 0;
-    e.all = sent < 0 ? 0 : (uint64_t)sent;
-    if (c->in_head && c->deadline != TEPAL_NEVER) {
-        int64_t began = c->deadline - server->options.limits.head_timeout_ms;
-        e.elapsed_us = server->loop->now > began ? (server->loop->now - began) * 1000 : 0;
-    }
-    if (partial_head_look(c->partial, &head, &e.data, &e.len))
-        e.head = &head;
+    const struct entry e = {
+        .peer = answer->peer,
+        .message = answer->message,
+        .unread = answer->unread,
+        .status = answer->status,
+        .rc = answer->sent < 0 ? -EPIPE : 0,
+        .all = answer->sent < 0 ? 0 : (uint64_t)answer->sent,
+        .elapsed_us = answer->elapsed_us,
+    };
     write_entry(log, &e);
 }

@@ -20,7 +20,8 @@
 enum { ACCESS_LOG_LINE_MAX = 8192 };
 
 struct access_log;
-struct connection;
+struct addr_peer;
+struct message;
 
 /* A log that writes to the descriptor. Atoms that are unknown are a line in the log and stand for
  * themselves. Returns 0, or a negative errno when memory or descriptors are short. */
@@ -32,8 +33,17 @@ void access_log_free(struct access_log *log);
 /* Takes the line of a response that has been sent; rc is what response_send() has said. */
 void access_log_write(struct access_log *log, tepal_req *req, const tepal_res *res, int rc);
 
-/* The same for an answer that was made without a request; sent: octets, or a negative error. */
-void access_log_write_bare(struct access_log *log, const struct connection *connection, int status,
-                           ssize_t sent);
+/* An answer that was made without a request. */
+struct bare_answer {
+    const struct addr_peer *peer;
+    const struct message *message; /* as far as it has come; NULL: nothing has */
+    tepal_bytes unread;            /* see struct exchange */
+    int64_t elapsed_us;
+    int status;
+    ssize_t sent; /* octets, or a negative error */
+};
+
+/* The same for one of those. */
+void access_log_write_bare(struct access_log *log, const struct bare_answer *answer);
 
 #endif

@@ -8,9 +8,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-/* How long a body waits for memory, and how often it is seen who is the slowest; and a client that was
- * waited for for less is not slow. */
-enum { WAIT_MS = 10 * 1000, LOOK_MS = 100, SLOW_MS = 1000 };
+/* How long a body waits for memory, and how often it is seen who is the slowest. */
+enum { WAIT_MS = 10 * 1000, LOOK_MS = 100 };
 
 struct memory_waiter {
     struct list node;
@@ -75,37 +74,29 @@ void memory_released(struct memory *memory)
 void memory_collect(tepal_req *req)
 {
     if (!req->collecting.next)
-        list_append(&req->connection->server->memory.collecting, &req->collecting);
-}
-
-/* Octets a second that its client has sent, of one whose task waits for it; -1 when it does not, or not
- * for long. */
-static double rate_of(const tepal_req *req)
-{
-    const struct tepal_task *reader = req->body.http->conn.io.reader;
-    if (!reader || !reader->waiting)
-        return -1;
-    int64_t ms = req->body.waited_ms + loop_current->now - reader->waits_since;
-    return ms < SLOW_MS ? -1 : (double)req->body.received / (double)ms;
+        list_append(&req->server->memory.collecting, &req->collecting);
 }
 
 /* Gives the slowest up. Returns how much memory it has; 0 when nobody is slow. */
 static size_t give_slowest_up(struct memory *memory)
 {
     tepal_req *slowest = NULL;
+    struct tepal_task *reader = NULL;
     double least = 0;
     for (struct list *node = memory->collecting.next; node != &memory->collecting;
          node = node->next) {
         tepal_req *req = CONTAINER_OF(node, tepal_req, collecting);
-        double rate = rate_of(req);
-        if (rate >= 0 && (!slowest || rate < least)) {
+        double rate;
+        struct tepal_task *task = req->exchange->ops->slow_reader(req->exchange, &rate);
+        if (task && (!slowest || rate < least)) {
             slowest = req;
+            reader = task;
             least = rate;
         }
     }
     if (!slowest)
         return 0;
-    task_wake(slowest->body.http->conn.io.reader, -ENOBUFS);
+    task_wake(reader, -ENOBUFS);
     return slowest->arena.used;
 }
 
@@ -138,7 +129,7 @@ static int wait_in_order(struct memory *memory, struct memory_waiter *waiter)
 
 int memory_wait(tepal_req *req, size_t size)
 {
-    struct server *server = req->connection->server;
+    struct server *server = req->server;
     struct memory *memory = &server->memory;
     divide_share(memory);
     if (LIKELY(list_is_empty(&memory->waiting) && fits(memory, size)))

@@ -4,11 +4,11 @@
 #include "async/task.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "http/field.h"
 #include "net/listener.h"
 #include "web/server/access_log.h"
 #include "web/app/application.h"
 #include "web/exchange/connection.h"
+#include "web/exchange/h1_ways.h"
 #include "web/json/owner.h"
 #include "web/json/scan.h"
 #include "web/message/responses.h"
@@ -21,34 +21,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t rate(size_t octets)
-{
-    return octets == TEPAL_UNLIMITED ? 0 : octets;
-}
-
-static void set_limits(struct server *server)
-{
-    const tepal_limits *limits = &server->options.limits;
-    server->head_limits = (struct h1_limits){
-        .max_line = (uint32_t)limits->max_request_line,
-        .max_head = (uint32_t)limits->max_head,
-        .max_fields = (uint16_t)limits->max_fields,
-    };
-    server->h1_conn_limits = (struct h1_conn_limits){
-        /* A head that is over its limit must fit, to be seen to be. */
-        .max_input = (uint32_t)limits->max_head + LOOP_BUFFER_SIZE,
-        .read_timeout_ms = limits->body_timeout_ms,
-        .write_timeout_ms = limits->write_timeout_ms,
-        .min_read_rate = rate(limits->min_body_rate),
-        .min_write_rate = rate(limits->min_write_rate),
-        .chunks = {
-            .max_line = (uint32_t)limits->max_request_line,
-            .max_trailers = (uint32_t)limits->max_head,
-            .max_trailer_fields = (uint16_t)limits->max_fields,
-        },
-    };
-}
-
 int server_new(struct server **out, tepal_app *app, const tepal_run_options *options)
 {
     struct server *server = mem_zalloc(sizeof(*server));
@@ -57,16 +29,13 @@ int server_new(struct server **out, tepal_app *app, const tepal_run_options *opt
     server->app = app;
     server->loop = loop_current;
     server->options = *options;
-    set_limits(server);
     memory_open(&server->memory, options->limits.max_memory);
     list_init(&server->connections);
-    size_t size = sizeof("Date: \r\nServer: \r\n") + HTTP_DATE_LEN + strlen(options->server);
-    server->common_fields = mem_alloc(size);
     server->responses = responses_of(server->loop);
     server->json_given = json_given_new();
-    int rc = server->common_fields && server->responses && server->json_given ? 0 : -ENOMEM;
+    int rc = server->responses && server->json_given ? 0 : -ENOMEM;
     if (rc == 0)
-        rc = usual_heads_init(server->usual_heads, size);
+        rc = h1_ways_new(&server->h1, server->loop, &server->options);
     if (rc == 0 && !options->access_log.off)
         rc =
             access_log_new(&server->access_log, options->access_log.format, options->access_log.fd);
@@ -85,22 +54,8 @@ void server_free(struct server *server)
     locals_drop(server->locals);
     memory_close(&server->memory);
     json_given_free(server->json_given);
-    usual_heads_free(server->usual_heads);
-    mem_free(server->common_fields);
+    h1_ways_free(server->h1);
     mem_free(server);
-}
-
-void server_make_common_fields(struct server *server)
-{
-    struct timespec now;
-    char date[HTTP_DATE_LEN + 1];
-    clock_gettime(CLOCK_REALTIME, &now);
-    http_date_write(date, now.tv_sec);
-    const char *name = server->options.server, *format = "Date: %s\r\nServer: %s\r\n";
-    server->common_len = (size_t)(*name ? sprintf(server->common_fields, format, date, name)
-                                        : sprintf(server->common_fields, "Date: %s\r\n", date));
-    usual_heads_make(server->usual_heads, server->common_fields, server->common_len);
-    server->common_until = server->loop->now + 1000 - now.tv_nsec / 1000000;
 }
 
 /* What may happen for each request is a line of the log now and then. */
@@ -236,7 +191,7 @@ bool server_has_socket(const struct server *server, int fd)
 {
     for (const struct list *node = server->connections.next; node != &server->connections;
          node = node->next)
-        if (CONTAINER_OF(node, struct connection, node)->http.conn.io.fd == fd)
+        if (connection_fd(CONTAINER_OF(node, struct connection, node)) == fd)
             return true;
     return false;
 }

@@ -3,12 +3,7 @@
 #define TEPAL_WEB_SERVER_H
 
 #include "base/list.h"
-#include "conn/h1_conn.h"
-#include "http/date.h"
-#include "http/h1_parse.h"
-#include "net/addr.h"
 #include "web/server/memory.h"
-#include "web/exchange/usual_head.h"
 
 #include <tepal/run.h>
 
@@ -16,6 +11,8 @@
 #include <stddef.h>
 
 struct access_log;
+struct addr;
+struct h1_ways;
 struct local;
 struct json_given;
 struct responses;
@@ -26,9 +23,7 @@ struct server {
     struct loop *loop;
     tepal_run_options options; /* with defaults filled in */
     bool default_memory;       /* max_request_memory is the default, for limits.max_body */
-    struct h1_limits head_limits;
-    struct h1_known_host known_host;
-    struct h1_conn_limits h1_conn_limits;
+    struct h1_ways *h1;        /* of its HTTP/1 connections */
     struct server_site *sites; /* see sites.h; NULL: connections are attached one by one */
     size_t n_sites;
     struct access_log *access_log; /* NULL: none */
@@ -49,12 +44,6 @@ struct server {
     size_t n_short;             /* requests for which there was no memory */
     int64_t short_said_at;      /* when that was last a line of the log; 0: never */
     int64_t room_said_at;       /* the same of idle connections that were closed for others */
-    /* The Date and Server fields of responses, the heads that begin with them, and until when (in the
-     * loop's ms) they hold. */
-    struct usual_head usual_heads[N_USUAL];
-    char *common_fields;
-    size_t common_len;
-    int64_t common_until;
 };
 
 /* Room for why options are refused. */
@@ -108,18 +97,6 @@ void server_abandon_all(struct server *server);
 static inline bool server_is_full(const struct server *server)
 {
     return server->n_connections >= server->options.limits.max_connections;
-}
-
-/* Makes the Date and Server fields, and the heads with them, anew. */
-void server_make_common_fields(struct server *server);
-
-/* The Date and Server fields, as of this second. */
-static inline const char *server_common_fields(struct server *server, size_t *len)
-{
-    if (server->loop->now >= server->common_until)
-        server_make_common_fields(server);
-    *len = server->common_len;
-    return server->common_fields;
 }
 
 #endif

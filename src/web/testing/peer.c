@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "web/server/server.h"
+#include "net/addr.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>

@@ -61,9 +61,9 @@ static long body_end(struct kept_reply *kept, const char *data, size_t len, size
     buf_clear(body);
     switch (kept->head.framing) {
     case H1_BODY_LENGTH:
-        if (left < kept->head.content_length)
+        if (left < kept->head.message.content_length)
             return 0;
-        left = (size_t)kept->head.content_length;
+        left = (size_t)kept->head.message.content_length;
         break;
     case H1_BODY_UNTIL_CLOSE:
         if (!at_end)
@@ -103,7 +103,7 @@ long testreply_parse(struct kept_reply *kept, const char *method, tepal_bytes re
             return head_len < 0 ? -1 : 0;
         h1_response_to(&kept->head, method);
         kept->head_at = at;
-        if (kept->head.status >= 200) {
+        if (kept->head.message.status >= 200) {
             long end = body_end(kept, data, len, (size_t)head_len, at_end, body);
             return end <= 0 ? end : (long)at + end;
         }
@@ -136,7 +136,7 @@ const char *tepal_test_header(const tepal_test_reply *reply, const char *name)
             return NULL;
         h1_head_terminate(&kept->head, kept->values);
     }
-    for (size_t i = 0; i < kept->head.n_fields; i++)
+    for (size_t i = 0; i < kept->head.message.n_fields; i++)
         if (http_same_name(kept->values + kept->fields[i].name, kept->fields[i].name_len, name,
                            strlen(name)))
             return kept->values + kept->fields[i].value;

@@ -17,7 +17,7 @@ struct kept_reply {
     json_t *json;
     size_t head_at; /* where the final head begins in raw */
     struct h1_head head;
-    struct h1_field fields[TESTREPLY_MAX_FIELDS];
+    struct message_field fields[TESTREPLY_MAX_FIELDS];
     char *values; /* a copy of raw from there on, with terminated fields */
 };
 

@@ -13,6 +13,7 @@
 #include "web/server/server.h"
 #include "web/testing/peer.h"
 #include "web/testing/reply.h"
+#include "net/addr.h"
 
 #include <tepal/inspect.h>
 #include <tepal/testing.h>
@@ -384,7 +385,7 @@ tepal_test_reply *tepal_test_receive(tepal_test *test, const char *method)
     buf_init(&body, MAX_REPLY);
     long len = wait_for_reply(test, kept, method, &body);
     if (len > 0)
-        kept->reply.status = kept->head.status;
+        kept->reply.status = kept->head.message.status;
     else
         kept->reply.error = (int)len;
     int rc = len == -ENOMEM ? -ENOMEM

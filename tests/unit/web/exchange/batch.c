@@ -8,6 +8,7 @@
 #include "web/exchange/connection.h"
 #include "web/message/request.h"
 #include "web/server/server.h"
+#include "web/exchange/h1.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -171,7 +172,7 @@ static void nothing_is_left_to_the_next(void **state)
 /* One that ends the connection that is next in line: its events are not told of any more. */
 static tepal_res *end_next(tepal_req *req)
 {
-    struct list *next = req->connection->node.next;
+    struct list *next = ((struct h1_exchange *)req->exchange)->connection->node.next;
     if (next != &app->server->connections)
         connection_cancel(CONTAINER_OF(next, struct connection, node));
     return count(req);

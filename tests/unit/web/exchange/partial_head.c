@@ -86,7 +86,7 @@ static void keep_and_restore(void **state)
     assert_int_equal(loop_open(loop, 0), 0);
     static const struct h1_conn_limits limits = { .max_input = 64 * 1024 };
     struct h1_conn http = { .limits = &limits };
-    struct h1_field fields[4], other[4];
+    struct message_field fields[4], other[4];
     struct h1_head head, restored;
     struct partial_head *partial = NULL;
     static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
@@ -108,8 +108,8 @@ static void keep_and_restore(void **state)
     assert_null(partial);
     assert_int_equal(http.in_end - http.in_start, sizeof(text) - 1);
     assert_memory_equal(http.in + http.in_start, text, sizeof(text) - 1);
-    assert_ptr_equal(restored.fields, other);
-    assert_int_equal(restored.n_fields, 1);
+    assert_ptr_equal(restored.message.fields, other);
+    assert_int_equal(restored.message.n_fields, 1);
     assert_int_equal(other[0].name, fields[0].name);
     assert_int_equal(other[0].name_len, fields[0].name_len);
     assert_int_equal(other[0].value, fields[0].value);

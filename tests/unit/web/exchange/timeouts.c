@@ -4,6 +4,7 @@
 #include "async/task.h"
 #include "web/app/application.h"
 #include "web/server/server.h"
+#include "net/addr.h"
 
 #include <sys/socket.h>
 #include <unistd.h>

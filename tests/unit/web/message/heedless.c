@@ -4,6 +4,7 @@
 
 #include "web/app/application.h"
 #include "web/server/server.h"
+#include "async/loop.h"
 
 static tepal_res *volatile none;
 static bool over;

@@ -5,6 +5,7 @@
 
 #include "web/app/application.h"
 #include "web/server/server.h"
+#include "net/addr.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -4,12 +4,13 @@
 
 #include "web/message/request.h"
 #include "web/testing/peer.h"
+#include "web/exchange/h1.h"
 
 #include <unistd.h>
 
 static struct h1_conn *http_of(const tepal_res *res)
 {
-    return &res->req->connection->http;
+    return &((struct h1_exchange *)res->req->exchange)->connection->http;
 }
 
 /* Octets that the system has taken of the response, and that wait in its buffer. */

@@ -3,6 +3,7 @@
 
 #include "web/app/application.h"
 #include "web/server/server.h"
+#include "net/addr.h"
 
 #include <locale.h>
 #include <sys/mman.h>

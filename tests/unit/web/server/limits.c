@@ -5,6 +5,8 @@
 #include "web/app/application.h"
 #include "web/message/request.h"
 #include "web/server/server.h"
+#include "net/addr.h"
+#include "web/exchange/connection.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
