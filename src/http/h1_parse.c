@@ -50,7 +50,7 @@ static int line_end(const char *p, size_t len)
 }
 
 /* The HTTP-version at p, octet by octet so that the first bad one is refused at once. */
-static int version(struct h1_head *head, const char *p, size_t len)
+static inline int version(struct h1_head *head, const char *p, size_t len)
 {
     static const char form[] = "HTTP/0.0", usual[] = "HTTP/1.1";
     if (len >= VERSION_LEN && memcmp(p, usual, VERSION_LEN) == 0) {

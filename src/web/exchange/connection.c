@@ -155,7 +155,7 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
 
 /* Reads and drops what is left of the request's content, for the sake of the next one. Returns whether
  * that was all. */
-static bool drain(struct h1_exchange *x)
+static NO_INLINE bool drain(struct h1_exchange *x)
 {
     const tepal_limits *limits = &x->connection->server->options.limits;
     int64_t before = tepal_deadline_in_ms(limits->lingering_timeout_ms);
@@ -167,7 +167,7 @@ static bool drain(struct h1_exchange *x)
 /* The end of the connection behind a response. A close while octets of the client are unread would be a
  * reset, and could take the response with it (RFC 9112 section 9.6): only then is there a need to
  * linger. */
-static enum outcome close_behind(struct connection *c, const struct h1_exchange *x)
+static NO_INLINE enum outcome close_behind(struct connection *c, const struct h1_exchange *x)
 {
     struct h1_conn *http = &c->http;
     if (h1_conn_flush(http) < 0)
@@ -178,22 +178,19 @@ static enum outcome close_behind(struct connection *c, const struct h1_exchange 
 
 /* After the response, which exchange_serve() has returned rc for: whether, and how, the connection goes
  * on. */
-static enum outcome after_response(struct connection *c, struct h1_exchange *x, int rc)
+static inline enum outcome after_response(struct connection *c, struct h1_exchange *x, int rc)
 {
-    switch (h1_exchange_fate_behind(x, rc)) {
-    case FATE_NEXT:
+    static const struct fate_facts broken = { .broken = true };
+    enum fate fate = LIKELY(rc >= 0) ? h1_exchange_fate(x, rc == 0, false) : fate_of(&broken);
+    if (LIKELY(fate == FATE_NEXT) || (fate == FATE_DRAIN && drain(x)))
         return OUTCOME_NEXT;
-    case FATE_DRAIN:
-        return drain(x) ? OUTCOME_NEXT : close_behind(c, x);
-    case FATE_LINGER:
+    if (fate != FATE_CLOSE)
         return close_behind(c, x);
-    default:
-        h1_conn_flush(&c->http);
-        return OUTCOME_CLOSE;
-    }
+    h1_conn_flush(&c->http);
+    return OUTCOME_CLOSE;
 }
 
-static enum outcome respond(struct connection *c, struct h1_exchange *x, int refused)
+static inline enum outcome respond(struct connection *c, struct h1_exchange *x, int refused)
 {
     struct work *work = work_of(c);
     c->in_head = false;
@@ -223,11 +220,9 @@ static enum outcome serve_one(struct connection *c)
     } else if (rc < -1000) {
         h1_conn_flush(&c->http); /* who sends no more may still wait for what was asked before */
         outcome = OUTCOME_CLOSE;
-    } else if (rc > 0) {
-        outcome = respond(c, x, h1_exchange_begin(x, (uint32_t)rc));
     } else {
-        h1_exchange_refuse(x);
-        outcome = respond(c, x, (int)-rc);
+        int refused = rc > 0 ? h1_exchange_begin(x, (uint32_t)rc) : h1_exchange_refuse(x, (int)-rc);
+        outcome = respond(c, x, refused);
     }
     exchange_close(&x->base);
     if (UNLIKELY(c->task->locals != c->server->locals))

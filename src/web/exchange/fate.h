@@ -8,21 +8,22 @@
 #include <stdint.h>
 
 struct fate_facts {
-    bool broken;    /* the response is not whole, or nothing can be written any more */
-    bool last;      /* client, server, limits, or the response itself end the connection with it */
-    bool whole;     /* the request's content has been read to its end */
-    bool kept_back; /* the client may wait to be asked for it: nobody can know what it sends next */
-    bool reading;   /* the handler may still read it */
-    bool unknown;   /* the length of what is left of it, in octets, is not known, */
-    uint64_t left;  /* or is this */
-    uint64_t max_drain; /* for the sake of the next request */
+    bool broken;        /* the response is not whole */
+    bool last;          /* the client, the server or the response ends the connection with it */
+    bool whole;         /* the request's content has been read to its end */
+    bool lost;          /* what is left of it cannot be read any more */
+    bool kept_back;     /* the client may wait to be asked for it, or not: nobody can know */
+    bool reading;       /* the handler may still read it */
+    bool unknown;       /* how many octets are left of it is not known, */
+    uint64_t left;      /* or is this */
+    uint64_t max_drain; /* so many are read and dropped for the sake of the next request */
 };
 
 enum fate {
-    FATE_NEXT,  /* the next request */
-    FATE_DRAIN, /* the same, when what is left of the content has been read and dropped */
-    FATE_LINGER, /* the end, when the client has taken the response: what it sends is dropped meanwhile */
-    FATE_CLOSE, /* the end, now */
+    FATE_NEXT,   /* the next request */
+    FATE_DRAIN,  /* the same, when what is left of the content has been read and dropped */
+    FATE_LINGER, /* the end, when the client has taken the response: what it sends is dropped */
+    FATE_CLOSE,  /* the end, now */
 };
 
 static inline enum fate fate_of(const struct fate_facts *facts)
@@ -33,7 +34,7 @@ static inline enum fate fate_of(const struct fate_facts *facts)
         return FATE_LINGER;
     if (facts->whole)
         return FATE_NEXT;
-    if (facts->kept_back)
+    if (facts->lost || facts->kept_back)
         return FATE_LINGER;
     bool drains = facts->reading || facts->unknown || facts->left <= facts->max_drain;
     return drains ? FATE_DRAIN : FATE_LINGER;

@@ -18,6 +18,28 @@ static struct h1_conn *http_of(const struct exchange *exchange)
     return &h1_of(exchange)->connection->http;
 }
 
+bool h1_exchange_is_kept_back(const struct h1_exchange *x)
+{
+    return x->head.expect_continue && x->head.framing != H1_BODY_NONE && !x->body.begun &&
+           !x->continued;
+}
+
+NO_INLINE enum fate h1_exchange_fate_unread(const struct h1_exchange *x, bool last, bool reading)
+{
+    const struct body_reader *body = &x->body;
+    const struct fate_facts facts = {
+        .last = last,
+        .whole = body->done,
+        .lost = body->error < 0,
+        .kept_back = h1_exchange_is_kept_back(x),
+        .reading = reading,
+        .unknown = body->framing != H1_BODY_LENGTH,
+        .left = body->left,
+        .max_drain = x->connection->server->options.limits.max_unread_body,
+    };
+    return fate_of(&facts);
+}
+
 /* --- The content ------------------------------------------------------------------------------ */
 
 /* Waits for more of it. This is the one place where a client is told to send it: when that is what it
@@ -202,7 +224,7 @@ static void stand_in(struct h1_exchange *x)
     message->target_len = 1;
 }
 
-void h1_exchange_refuse(struct h1_exchange *x)
+int h1_exchange_refuse(struct h1_exchange *x, int status)
 {
     struct h1_conn *http = &x->connection->http;
     struct h1_head *head = &x->head;
@@ -226,29 +248,5 @@ void h1_exchange_refuse(struct h1_exchange *x)
         stand_in(x);
     else
         h1_head_terminate(head, in);
-}
-
-enum fate h1_exchange_fate(const struct h1_exchange *x, bool last, bool reading)
-{
-    const struct server *server = x->connection->server;
-    const struct body_reader *body = &x->body;
-    struct fate_facts facts = {
-        .last = last || !x->head.keep_alive || server->closing || body->error < 0 ||
-                x->connection->n_requests >= server->options.limits.max_requests,
-        .whole = body->done,
-        .kept_back = h1_exchange_is_kept_back(x),
-        .reading = reading,
-        .unknown = body->framing != H1_BODY_LENGTH,
-        .left = body->left,
-        .max_drain = server->options.limits.max_unread_body,
-    };
-    return fate_of(&facts);
-}
-
-enum fate h1_exchange_fate_behind(const struct h1_exchange *x, int rc)
-{
-    const struct fate_facts broken = { .broken = true };
-    if (rc < 0)
-        return fate_of(&broken);
-    return h1_exchange_fate(x, rc == 0, false);
+    return status;
 }

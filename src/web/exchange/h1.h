@@ -27,25 +27,25 @@ struct h1_exchange *h1_exchange_new(struct connection *connection);
  * Returns 0, or the status that its target is refused with. */
 int h1_exchange_begin(struct h1_exchange *x, uint32_t len);
 
-/* Makes the request one that could not be read. What the parser knows of it stays: the method, the
+/* Makes the request one that could not be read, and is refused with this status, which it returns. What the parser knows of it stays: the method, the
  * target, the version and the fields before the fault; UNKNOWN / HTTP/1.0 in place of what is
  * not known. It has no content. */
-void h1_exchange_refuse(struct h1_exchange *x);
+int h1_exchange_refuse(struct h1_exchange *x, int status);
 
 /* Whether the client keeps the content back until it is asked for it by 100 (Continue), as far as can be
  * told: nothing of it has come (RFC 9110 section 10.1.1). */
-static inline bool h1_exchange_is_kept_back(const struct h1_exchange *x)
+bool h1_exchange_is_kept_back(const struct h1_exchange *x);
+
+/* What becomes of the connection. last: it ends with the response; reading: the handler may still read
+ * the content. The first is for one that has not all been read. */
+enum fate h1_exchange_fate_unread(const struct h1_exchange *x, bool last, bool reading);
+static inline enum fate h1_exchange_fate(const struct h1_exchange *x, bool last, bool reading)
 {
-    return UNLIKELY(x->head.expect_continue) && x->head.framing != H1_BODY_NONE && !x->body.begun &&
-           !x->continued;
+    if (UNLIKELY(!x->body.done))
+        return h1_exchange_fate_unread(x, last, reading);
+    const struct fate_facts facts = { .last = last, .whole = true };
+    return fate_of(&facts);
 }
-
-/* What becomes of the connection. last: this response is to end it; reading: the handler may still read
- * the content. */
-enum fate h1_exchange_fate(const struct h1_exchange *x, bool last, bool reading);
-
-/* The same behind the response: rc is what exchange_serve() has returned. */
-enum fate h1_exchange_fate_behind(const struct h1_exchange *x, int rc);
 
 /* Of h1_response.c: see struct exchange_ops. */
 int h1_response_send(struct exchange *exchange, const struct response_head *head,

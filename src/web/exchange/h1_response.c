@@ -123,22 +123,36 @@ static inline char *write_head(char *p, const struct h1_exchange *x,
     return put_bytes(p, "\r\n", 2);
 }
 
-/* Settles how the content is delimited, and what becomes of the connection. */
-static void settle(struct h1_exchange *x, const struct response_head *head, bool reading)
+/* Whether anybody has said that the connection ends with this response. */
+static inline bool is_last(const struct h1_exchange *x, const struct response_head *head)
 {
-    bool no_length = !head->has_length && !head->unframed;
+    const struct server *server = x->connection->server;
+    return head->close || !x->head.keep_alive || x->until_close || server->closing ||
+           x->connection->n_requests >= server->options.limits.max_requests;
+}
+
+/* How content is delimited whose length is not known (RFC 9112 section 6.3). HTTP/1.0 knows no chunks: there
+ * it ends with the connection. */
+static NO_INLINE void settle_framing(struct h1_exchange *x, const struct response_head *head)
+{
+    x->chunked = x->head.message.version >= 11;
+    x->until_close = !x->chunked && !head->bodiless;
+}
+
+/* Settles how the content is delimited, and what becomes of the connection. */
+static inline void settle(struct h1_exchange *x, const struct response_head *head, bool reading)
+{
     x->no_content = head->bodiless;
-    /* HTTP/1.0 knows no chunks: there the content ends with the connection. */
-    x->chunked = no_length && x->head.message.version >= 11;
-    x->until_close = no_length && !x->chunked && !head->bodiless;
-    x->base.keep_alive = fate_goes_on(h1_exchange_fate(x, head->close || x->until_close, reading));
+    if (UNLIKELY(!head->has_length && !head->unframed))
+        settle_framing(x, head);
+    x->base.keep_alive = fate_goes_on(h1_exchange_fate(x, is_last(x, head), reading));
 }
 
 /* The head could not be written now: it can be another time, or that of another response. */
 static int head_interrupted(struct h1_exchange *x, int rc)
 {
     if ((task_was_interrupted(rc) || rc == -ENOMEM) && x->connection->http.error == 0)
-        x->base.begun = false;
+        x->base.begun = x->chunked = x->until_close = false;
     return rc;
 }
 
@@ -155,7 +169,8 @@ static NO_INLINE int send_large_head(struct h1_exchange *x, const struct respons
 
 /* Writes the head, and the content behind it if there is room. Returns 0, 1 when the content is
  * written, too, or a negative error. */
-static int send_head(struct h1_exchange *x, const struct response_head *head, tepal_bytes content)
+static inline int send_head(struct h1_exchange *x, const struct response_head *head,
+                            tepal_bytes content)
 {
     struct h1_conn *http = &x->connection->http;
     x->base.begun = true;
@@ -203,7 +218,8 @@ int h1_response_send(struct exchange *exchange, const struct response_head *head
     return see_it_gone(x, rc < 0 ? rc : 0);
 }
 
-int h1_response_begin(struct exchange *exchange, const struct response_head *head, bool reading)
+NO_INLINE int h1_response_begin(struct exchange *exchange, const struct response_head *head,
+                                bool reading)
 {
     struct h1_exchange *x = sender(exchange);
     if (!reading && !x->body.done && !h1_exchange_is_kept_back(x))

@@ -32,7 +32,7 @@ static NO_INLINE void settle_length(tepal_res *res, bool stands_for_other)
 }
 
 /* Settles whether there is a body, and what is said of its length (RFC 9110 section 6.4.1, 8.6). */
-static void settle(tepal_res *res)
+static inline void settle(tepal_res *res)
 {
     const tepal_req *req = res->req;
     struct response_head *head = &res->head;
@@ -72,7 +72,7 @@ static inline int has_begun(tepal_res *res, int rc)
     return rc;
 }
 
-static int begin_stream(tepal_res *res, bool reading)
+static NO_INLINE int begin_stream(tepal_res *res, bool reading)
 {
     struct exchange *exchange = exchange_of(res);
     settle(res);
