@@ -2,8 +2,8 @@
  *
  * It is built before the application is served, and not changed afterwards.
  */
-#ifndef TEPAL_WEB_ROUTER_H
-#define TEPAL_WEB_ROUTER_H
+#ifndef TEPAL_WEB_ROUTING_ROUTER_H
+#define TEPAL_WEB_ROUTING_ROUTER_H
 
 #include "base/arena.h"
 #include "base/map.h"
