@@ -88,7 +88,7 @@ typedef struct tepal_dns_service {
 TEPAL_API int tepal_dns_services(tepal_dns_service *services, size_t max, const char *name,
                                  const tepal_dns_query_options *options);
 
-/* The texts of a name (TXT). */
+/* The texts of a name (TXT). They belong to the thread of the loop. */
 typedef struct tepal_dns_texts tepal_dns_texts;
 
 /* Asks for the texts of a name. Suspends. Returns how many there are, 1 or more, and them, which

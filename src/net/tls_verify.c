@@ -40,48 +40,51 @@ char *tls_subject_of(const X509 *certificate)
     return NULL;
 }
 
-/* Text that comes from a certificate: a NUL in it would hide what stands behind. Returns NULL for
- * such a text. */
+/* Returns a copy of a text in a certificate, behind a prefix. */
 static char *prefixed(const char *prefix, const ASN1_STRING *text)
 {
-    const char *data = (const char *)ASN1_STRING_get0_data(text);
     size_t len = (size_t)ASN1_STRING_length(text), start = strlen(prefix);
-    char *copy = memchr(data, '\0', len) ? NULL : mem_alloc(start + len + 1);
+    char *copy = mem_alloc(start + len + 1);
     if (!copy)
         return NULL;
     memcpy(copy, prefix, start);
-    memcpy(copy + start, data, len);
+    memcpy(copy + start, ASN1_STRING_get0_data(text), len);
     copy[start + len] = '\0';
     return copy;
 }
 
 static char *address_text(const ASN1_OCTET_STRING *ip)
 {
-    char text[64];
-    tepal_addr addr = { .family = ASN1_STRING_length(ip) == 4 ? AF_INET : AF_INET6 };
-    if (ASN1_STRING_length(ip) != 4 && ASN1_STRING_length(ip) != 16)
-        return NULL;
-    memcpy(addr.ip, ASN1_STRING_get0_data(ip), (size_t)ASN1_STRING_length(ip));
-    memcpy(text, "IP:", 3);
+    char text[64] = "IP:";
+    size_t len = (size_t)ASN1_STRING_length(ip);
+    tepal_addr addr = { .family = len == 4 ? AF_INET : AF_INET6 };
+    memcpy(addr.ip, ASN1_STRING_get0_data(ip), len);
     tepal_addr_text(&addr, text + 3, sizeof(text) - 3);
     return mem_strdup(text);
 }
 
-/* A name as text; NULL for one of another kind, or that cannot be one. */
+/* Whether a name is of a kind that is shown, and can be one: a NUL in it would hide what stands
+ * behind. */
+static bool is_shown(const GENERAL_NAME *name)
+{
+    bool is_text = name->type == GEN_DNS || name->type == GEN_EMAIL || name->type == GEN_URI;
+    if (!is_text && name->type != GEN_IPADD)
+        return false;
+    int len = ASN1_STRING_length(name->d.ia5);
+    if (!is_text)
+        return len == 4 || len == 16;
+    return len == 0 || !memchr(ASN1_STRING_get0_data(name->d.ia5), '\0', (size_t)len);
+}
+
+/* Returns NULL when memory is short. */
 static char *name_text(const GENERAL_NAME *name)
 {
-    switch (name->type) {
-    case GEN_DNS:
-        return prefixed("DNS:", name->d.dNSName);
-    case GEN_EMAIL:
-        return prefixed("email:", name->d.rfc822Name);
-    case GEN_URI:
-        return prefixed("URI:", name->d.uniformResourceIdentifier);
-    case GEN_IPADD:
+    if (name->type == GEN_IPADD)
         return address_text(name->d.iPAddress);
-    default:
-        return NULL;
-    }
+    return prefixed(name->type == GEN_DNS     ? "DNS:"
+                    : name->type == GEN_EMAIL ? "email:"
+                                              : "URI:",
+                    name->d.ia5);
 }
 
 static bool show_names(struct shown *shown, const X509 *certificate)
@@ -89,14 +92,19 @@ static bool show_names(struct shown *shown, const X509 *certificate)
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     int n = names ? sk_GENERAL_NAME_num(names) : 0;
     shown->names = mem_zalloc(((size_t)n + 1) * sizeof(*shown->names));
-    for (int i = 0; i < n && shown->names; i++) {
-        char *text = name_text(sk_GENERAL_NAME_value(names, i));
-        if (text)
-            shown->names[shown->n_names++] = text;
+    bool done = shown->names != NULL;
+    for (int i = 0; i < n && done; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (!is_shown(name))
+            continue;
+        char *text = name_text(name);
+        done = text != NULL;
+        shown->names[shown->n_names] = text;
+        shown->n_names += done;
     }
     GENERAL_NAMES_free(names);
     shown->peer.names = (const char *const *)shown->names;
-    return shown->names != NULL;
+    return done;
 }
 
 /* n certificates, of which the first one is the peer's own. */
