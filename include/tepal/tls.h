@@ -49,7 +49,8 @@ typedef struct tepal_tls_peer {
  * or that of the error. Whether the peer has the key to the certificate is seen after the call:
  * only a handshake that succeeds shows it. The function runs in the middle of the handshake, so it
  * must neither suspend (a call that would ends the program with a message) nor touch the context;
- * what it needs to know is looked up before, and what takes time is done after the handshake. */
+ * what it needs to know is looked up before, and what takes time is done after the handshake. It
+ * runs on the stack of the task. */
 typedef int tepal_tls_verify_fn(tepal_tls_peer *peer, void *arg);
 
 /* Where a PEM file is named the text itself may be given instead: what has "-----BEGIN " in it is
@@ -70,9 +71,6 @@ typedef struct tepal_tls_options {
     bool insecure_no_verify;   /* a client: takes any certificate, and so anybody for the server */
     bool verify_client;        /* a server: clients must show a certificate */
     bool verify_client_if_any; /* a server: a client may show none, but not a wrong one */
-    bool key_log_env;          /* as key_log, the file that the variable SSLKEYLOGFILE names, if it
-                                  is set and this is no set-user-ID program. When it cannot be
-                                  used the log says so, and that is all */
 
     tepal_tls_version min_version; /* default TEPAL_TLS_1_2 */
     const char *const *alpn;       /* names of application protocols, best first, NULL at the end:
@@ -99,7 +97,10 @@ typedef struct tepal_tls_options {
      * format), so that programs such as Wireshark can decrypt what was recorded of them. Whoever
      * has the file can, too. It is made for this user alone (0600); one that is another user's, or
      * that others may read or write, is refused. The log warns of it. Writing to it blocks, and one
-     * that cannot be written to stops no connection. Default: none. */
+     * that cannot be written to stops no connection. The variable SSLKEYLOGFILE means nothing by
+     * itself, since who sets it need not be who may read what is encrypted; a program that wants
+     * to heed it, as curl and Firefox do, says .key_log = getenv("SSLKEYLOGFILE"). Default, and
+     * for an empty text: none. */
     const char *key_log;
     uint64_t later[1];
 } tepal_tls_options;

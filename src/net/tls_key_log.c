@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -29,9 +28,12 @@ static int check_key_log(tepal_tls *tls, int fd, const char *path)
     return 0;
 }
 
-static int open_key_log(tepal_tls *tls, const char *path)
+int tls_key_log_open(tepal_tls *tls)
 {
     int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    const char *path = tls->options.key_log;
+    if (!path || !*path)
+        return 0;
     int fd = fd_keep(open(path, flags, S_IRUSR | S_IWUSR));
     if (fd < 0)
         return tls_fail(tls, -errno, "%s: %s", path, strerror(errno));
@@ -42,19 +44,6 @@ static int open_key_log(tepal_tls *tls, const char *path)
     }
     tls->key_log = fd;
     tepal_logf(TEPAL_LOG_WARNING, "the secrets of TLS connections are written to %s", path);
-    return 0;
-}
-
-int tls_key_log_open(tepal_tls *tls)
-{
-    static const char variable[] = "SSLKEYLOGFILE";
-    if (tls->options.key_log)
-        return open_key_log(tls, tls->options.key_log);
-    const char *path = tls->options.key_log_env ? secure_getenv(variable) : NULL;
-    if (path && *path && open_key_log(tls, path) < 0) {
-        tepal_logf(TEPAL_LOG_WARNING, "%s is not used: %s", variable, tls->text);
-        tls->text[0] = '\0';
-    }
     return 0;
 }
 
