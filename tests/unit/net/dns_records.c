@@ -524,10 +524,29 @@ static int changed(void *arg)
     return 0;
 }
 
+/* The smallest stacks are enough for all of it, /etc/hosts included. */
+static int small_stacks(void *arg)
+{
+    static char *const names[] = { "192.0.2.4", "_many._tcp.test", "texts.test" };
+    static tepal_task_fn *const calls[] = { find_name, find_service, open_texts };
+    (void)arg;
+    use_server(&server, (tepal_dns_options){ 0 });
+    tepal_group *group = tepal_group_new();
+    for (int i = 0; i < 3; i++) {
+        tepal_spawn_options small = { .stack_size = STACK_MIN_SIZE };
+        assert_int_equal(tepal_spawn(group, calls[i], names[i], &small), 0);
+    }
+    (void)tepal_group_wait(group); /* how many there are is no failure of the task */
+    tepal_group_close(group);
+    assert_int_equal(n_asked(), 3);
+    return 0;
+}
+
 static void cache(void **state)
 {
     (void)state;
     run_both(changed);
+    run_both(small_stacks);
     run_served(lifetimes, true);
     run_both(shared);
 }
