@@ -12,12 +12,12 @@
  */
 static sem_t may_answer;
 static atomic_int n_slow;
-static pthread_t thread_of_slow;
+static _Atomic pthread_t thread_of_slow;
 
 int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
                 struct addrinfo **out)
 {
-    static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     if (host && strcmp(host, "none.test") == 0)
         return EAI_NONAME;
