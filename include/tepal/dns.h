@@ -49,8 +49,9 @@ TEPAL_API int tepal_resolve(tepal_addr *addrs, size_t max, const char *host,
  * TEPAL_ENONAME when there is no such name, or nothing of that kind for it (so for each name that
  * is "localhost" or ends with ".localhost"); TEPAL_EDNS when the name servers failed, did not
  * answer or sent what is malformed; -EINVAL when the name cannot be one, by the rules of
- * tepal_resolve(); -ENOMEM, -EMFILE, -ECANCELED or -ETIMEDOUT. An answer of more than 8 KiB is not
- * kept in the cache. A pointer that is NULL, but for options, ends the program with a message. */
+ * tepal_resolve(); -ENOMEM, -EMFILE, -ECANCELED or -ETIMEDOUT. An answer that takes more than
+ * 8 KiB is not kept in the cache. A pointer that is NULL, but for options, ends the program with a
+ * message. */
 
 /* What a name needs at most, with its NUL. */
 enum { TEPAL_DNS_NAME_SIZE = 256 };

@@ -7,7 +7,13 @@
 
 static struct dns_server server;
 
+/* Texts whose answers take 8 KiB of memory, and one octet more; filled in by main(). */
+enum { LARGEST = 8 * 1024 - 32 - 24 - 1 };
+static char largest[LARGEST + 40], too_large[LARGEST + 40];
+
 static const struct record zone[] = {
+    { .name = "largest.test", .texts = { largest }, .ttl = 10, .trick = TRICK_TRUNCATED },
+    { .name = "too-large.test", .texts = { too_large }, .ttl = 10, .trick = TRICK_TRUNCATED },
     { .name = "4.2.0.192.in-addr.arpa",
       .pointers = { "Host.Example.org", "other.example" },
       .ttl = 9 },
@@ -524,6 +530,25 @@ static int changed(void *arg)
     return 0;
 }
 
+/* What takes much memory is not kept; each is asked for by UDP and by TCP. */
+static int not_kept(void *arg)
+{
+    static char at[] = "largest.test", above[] = "too-large.test";
+    (void)arg;
+    use_server(&server, (tepal_dns_options){ 0 });
+    for (int turn = 0; turn < 2; turn++) {
+        assert_int_equal(open_texts(at), 0);
+        assert_int_equal(n_asked(), 2);
+    }
+    for (int turn = 0; turn < 2; turn++) {
+        assert_int_equal(open_texts(above), 0);
+        assert_int_equal(n_asked(), 4 + 2 * turn);
+    }
+    while (server.n_open > 0)
+        assert_int_equal(tepal_sleep_ms(1), 0);
+    return 0;
+}
+
 /* The smallest stacks are enough for all of it, /etc/hosts included. */
 static int small_stacks(void *arg)
 {
@@ -547,12 +572,25 @@ static void cache(void **state)
     (void)state;
     run_both(changed);
     run_both(small_stacks);
+    run_served(not_kept, false);
     run_served(lifetimes, true);
     run_both(shared);
 }
 
+/* n octets, in strings of 255. */
+static void fill(char *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && i % 255 == 0)
+            *out++ = '|';
+        *out++ = 'x';
+    }
+}
+
 int main(void)
 {
+    fill(largest, LARGEST);
+    fill(too_large, LARGEST + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),
         cmocka_unit_test(failing),

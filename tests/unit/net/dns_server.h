@@ -55,7 +55,7 @@ struct dns_server {
     atomic_int n_tcp, n_open;        /* connections */
     atomic_bool released, holds;     /* holds: an answer that is late */
     struct packet {
-        uint8_t data[4096];
+        uint8_t data[16 * 1024];
         size_t len;
     } held;
     struct addr held_to;
