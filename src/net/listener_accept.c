@@ -211,7 +211,9 @@ static int wait_for_any(struct tepal_listener *listener)
     if (rc == -ETIMEDOUT) /* of the socket's rest, or of the task */
         rc = task_check(loop, task);
     set_reader(listener, NULL);
-    return listener->closed && rc == 0 ? -ECANCELED : rc;
+    if (listener->closed)
+        return rc < 0 ? rc : -ECANCELED;
+    return io_waited(&listener->sockets[0].io, IO_READER_INTERRUPTED, rc);
 }
 
 /* Tries all sockets in turn. Returns a descriptor or a negative errno. */

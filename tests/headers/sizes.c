@@ -66,6 +66,7 @@ SIZE(tepal_tls_info, 112);
 
 /* udp.h */
 SIZE(tepal_udp_options, 64);
+SIZE(tepal_datagram, 88);
 
 /* dns.h */
 SIZE(tepal_resolve_options, 40);
