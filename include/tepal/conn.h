@@ -105,7 +105,8 @@ TEPAL_API ssize_t tepal_conn_read_line(tepal_conn *conn, size_t max, char **line
 enum { TEPAL_MAX_PEEK = 64 * 1024 };
 
 /* Waits until n octets have come, and shows all that have (as many as were read ahead), without taking
- * them: whatever reads the connection next gets them, be it tepal_conn_start_tls(). *data is where they are, with a NUL behind; valid until the connection is used
+ * them: whatever reads the connection next gets them, be it tepal_conn_start_tls() or
+ * tepal_conn_relay(). *data is where they are, with a NUL behind; valid until the connection is used
  * again. On an encrypted connection they are what was decrypted. Suspends. Returns how many: n or more;
  * fewer when the peer has ended its side before that, 0 when nothing came before; or a negative error:
  * -EMSGSIZE when n is over TEPAL_MAX_PEEK, -EINVAL when it is 0. */
@@ -147,6 +148,23 @@ TEPAL_API int tepal_conn_drain(tepal_conn *conn);
  * 16 KiB. Does not suspend. Returns 0 or -ENOMEM. */
 TEPAL_API int tepal_conn_set_max_output(tepal_conn *conn, size_t max);
 
+/* --- From one connection to another ----------------------------------------------------------- */
+
+/* Passes on what comes from either connection to the other, until both have ended or one is gone; in
+ * the kernel where much comes and neither is encrypted. What was read ahead of either, or peeked at,
+ * goes first, and before it what was put into the other one. When one ends its side, so is that of the
+ * other, and the other direction goes on. When nothing has moved in either direction for idle_ms
+ * (TEPAL_NEVER: any time) it returns -ETIMEDOUT. Both stay open, and the caller's. Other tasks that read
+ * get -EBUSY meanwhile, those that write wait for its end.
+ *
+ * Suspends. Returns 0 when all has been passed on; otherwise a negative error of either side. When one
+ * cannot be written to any more, what it has sent before is passed on first; an error of reading ends
+ * both directions at once. Whatever ends it, octets that have come from one and not gone to the other
+ * can be read from the one that they came from: after -EINTR it can go on where it was. -EINVAL when
+ * one is NULL, both are the same, or idle_ms is not over 0; -EBUSY when another task reads or writes
+ * one; -ENOMEM. A process's pipe goes one way only and cannot be relayed: -EBADF. */
+TEPAL_API int tepal_conn_relay(tepal_conn *a, tepal_conn *b, int64_t idle_ms);
+
 /* --- Interrupting ----------------------------------------------------------------------------- */
 
 /* For another task: the call of the one that reads, or of all that write or wait for their turn to,
@@ -155,7 +173,8 @@ TEPAL_API int tepal_conn_set_max_output(tepal_conn *conn, size_t max);
  *  - The next read gets all that has come: nothing is lost. (But see tepal_conn_read_exactly().)
  *  - Of a write it is not known how much has gone: see each call. An encrypted connection stays so: a
  *    record that was begun goes on with the next write.
- *  - A handshake both reads and writes, and after it was interrupted the connection can only be closed. (A connection that is being opened cannot be had yet: cancel the
+ *  - tepal_conn_relay() both reads and writes. So does a handshake, and after it was interrupted the
+ *    connection can only be closed. (A connection that is being opened cannot be had yet: cancel the
  *    task, or give it a deadline.)
  *
  * Only a call that has begun is interrupted. When there is none nothing happens, and false is returned;
