@@ -48,6 +48,7 @@ static int wait_ready(struct io *io, uint32_t state, struct tepal_task **waiter,
     if (*waiter)
         return -EBUSY;
     struct loop *loop = loop_current;
+    task_takes_place(loop, loop->current);
     *waiter = loop->current;
     int rc = io->state & state
                  ? task_may_wait(loop, loop->current)
@@ -61,6 +62,7 @@ int conn_may_wait_read(struct tepal_conn *conn)
     struct loop *loop = loop_current;
     if (conn->io.reader)
         return -EBUSY;
+    task_takes_place(loop, loop->current);
     conn->io.reader = loop->current;
     int rc = task_may_wait(loop, loop->current);
     conn->io.reader = NULL;

@@ -204,6 +204,7 @@ static int wait_for_any(struct tepal_listener *listener)
     int64_t until = next_attempt(listener);
     if (listener->sockets[0].io.reader)
         return -EBUSY;
+    task_takes_place(loop, task);
     set_reader(listener, task);
     int rc = until <= loop->now
                  ? task_may_wait(loop, task)

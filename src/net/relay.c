@@ -214,7 +214,7 @@ static int relay_run(struct relay *r)
 {
     struct flow *there = &r->flows[0], *back = &r->flows[1];
     bool late = false;
-    int rc = task_check(loop_current, loop_current->current);
+    int rc = 0;
     while (rc >= 0) {
         int moved = flow_step(there), moved_back = moved < 0 ? moved : flow_step(back);
         if (moved_back < 0)
@@ -248,6 +248,9 @@ int tepal_conn_relay(tepal_conn *a, tepal_conn *b, int64_t idle_ms)
     struct tepal_task *task = task_need("tepal_conn_relay");
     if (!a || !b || a == b || idle_ms <= 0)
         return -EINVAL;
+    int rc = task_check(loop_current, task);
+    if (rc < 0)
+        return rc;
     if (is_taken(a) || is_taken(b))
         return -EBUSY;
     if (!buffers_need(a) || !buffers_need(b))
@@ -258,7 +261,7 @@ int tepal_conn_relay(tepal_conn *a, tepal_conn *b, int64_t idle_ms)
         .idle_at = loop_time_after(loop_current->now, idle_ms),
     };
     set_task(&r, task);
-    int rc = relay_run(&r);
+    rc = relay_run(&r);
     flow_close(&r.flows[0]);
     flow_close(&r.flows[1]);
     set_task(&r, NULL);

@@ -209,10 +209,12 @@ int udp_wait_ready(struct tepal_udp *udp, uint32_t state)
     struct tepal_task **waiter = reads ? &udp->io.reader : &udp->io.writer;
     if (*waiter)
         return -EBUSY;
-    struct tepal_task *task = *waiter = udp->loop->current;
+    struct loop *loop = udp->loop;
     const char *what = reads ? "a datagram on" : "sending a datagram on";
-    int rc = udp->io.state & state ? task_may_wait(udp->loop, task)
-                                   : task_wait_fd(udp->loop, what, udp->io.fd, TEPAL_NEVER);
+    task_takes_place(loop, loop->current);
+    *waiter = loop->current;
+    int rc = udp->io.state & state ? task_may_wait(loop, loop->current)
+                                   : task_wait_fd(loop, what, udp->io.fd, TEPAL_NEVER);
     *waiter = NULL;
     return io_waited(&udp->io, reads ? IO_READER_INTERRUPTED : IO_WRITER_INTERRUPTED, rc);
 }

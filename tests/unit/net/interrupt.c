@@ -222,6 +222,8 @@ static size_t read_rest(tepal_conn *conn)
 static int interrupt_all_writers(void *arg)
 {
     connect_conns(*(int *)arg, ends);
+    limit_buffers(ends[0]);
+    limit_buffers(ends[1]);
     tepal_group *first = tepal_group_new(), *others = tepal_group_new(), *late = tepal_group_new();
     assert_int_equal(tepal_spawn(first, write_large, NULL, NULL), 0);
     settle();
@@ -276,6 +278,8 @@ static int interrupt_the_next(void *arg)
 static int interrupt_a_drain(void *arg)
 {
     connect_conns(*(int *)arg, ends);
+    limit_buffers(ends[0]);
+    limit_buffers(ends[1]);
     assert_int_equal(tepal_conn_set_max_output(ends[0], sizeof(large)), 0);
     assert_int_equal(tepal_conn_put(ends[0], large, sizeof(large)), 0);
     tepal_group *group = tepal_group_new();

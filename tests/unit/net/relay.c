@@ -15,14 +15,6 @@ static struct {
 static int64_t idle_ms = TEPAL_NEVER;
 static size_t n_written; /* by write_some() */
 
-/* Little fits on the way, so that much is held up. */
-static void limit_buffers(const tepal_conn *conn)
-{
-    int fd = tepal_conn_fd(conn), size = 32 * 1024;
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
-}
-
 static void open_all(int family_a, int family_b)
 {
     tepal_conn *ends[2];

@@ -4,6 +4,10 @@
 
 #include "net/buffers.h"
 
+#include <sys/wait.h>
+#include <tepal/log.h>
+#include <tepal/udp.h>
+
 static int families[] = { AF_INET, AF_UNIX };
 
 static void each_family(tepal_task_fn *fn)
@@ -382,6 +386,96 @@ static void a_second_reader_is_refused(void **state)
     each_family(second_reader);
 }
 
+/* --- Given up --------------------------------------------------------------------------------- */
+
+static tepal_listener *listener;
+static tepal_udp *udp;
+
+static void ignore_line(tepal_log_level level, const char *text, void *arg)
+{
+    (void)level, (void)text, (void)arg;
+}
+
+static int accept_for_ever(void *arg)
+{
+    tepal_conn *conn;
+    (void)arg;
+    return tepal_listener_open_conn(listener, &conn);
+}
+
+static int receive_for_ever(void *arg)
+{
+    char octet;
+    (void)arg;
+    return (int)tepal_udp_receive(udp, &octet, 1, NULL);
+}
+
+/* A task that calls again and again, though it is cancelled, until it is given up. */
+static int go_on(void *arg)
+{
+    tepal_task_fn *fn = *(tepal_task_fn **)arg;
+    while (true)
+        (void)fn(NULL);
+    return 0;
+}
+
+/* Those that come after it find no place taken for ever, nor do those that waited behind it. */
+static int outlive(void *arg)
+{
+    char buffer[10];
+    tepal_listener_options where = { .host = "127.0.0.1", .port = TEPAL_ANY_PORT };
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_listener_open(&listener, &where), 0);
+    assert_int_equal(tepal_udp_open(&udp, NULL), 0);
+    tepal_group *group = tepal_group_new(), *others = tepal_group_new();
+    assert_int_equal(tepal_spawn(group, go_on, arg, NULL), 0);
+    settle();
+    assert_int_equal(tepal_spawn(others, write_name, "a", NULL), 0);
+    settle();
+    tepal_group_close(group);
+    assert_null(ends[0]->io.reader);
+    assert_null(listener->sockets[0].io.reader);
+    int64_t before = tepal_deadline_in_ms(1);
+    assert_int_equal(accept_for_ever(NULL), -ETIMEDOUT);
+    assert_int_equal(receive_for_ever(NULL), -ETIMEDOUT);
+    tepal_deadline_restore(before);
+    for (int i = 0; i < 10; i++) { /* what was written, and who waits behind it */
+        while (conn_try_read(ends[1], large, sizeof(large)) > 0)
+            continue;
+        settle();
+    }
+    assert_int_equal(tepal_group_wait(others), 0);
+    tepal_group_close(others);
+    assert_null(ends[0]->io.writer);
+    assert_int_equal(tepal_conn_write(ends[0], "b", 1), 0);
+    assert_int_equal(tepal_conn_write(ends[1], "c", 1), 0);
+    assert_int_equal(tepal_conn_read(ends[0], buffer, sizeof(buffer)), 1);
+    tepal_conn_close(ends[0]);
+    tepal_conn_close(ends[1]);
+    tepal_listener_close(listener);
+    tepal_udp_close(udp);
+    return 0;
+}
+
+/* What is given up keeps its memory, so that runs in a process of its own. */
+static void a_task_that_is_given_up_leaves_its_place(void **state)
+{
+    tepal_task_fn *calls[] = { read_some,   read_exactly, read_line,       receive_fds,
+                               write_large, send_fds,     accept_for_ever, receive_for_ever };
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        pid_t child = fork();
+        int status;
+        assert_true(child >= 0);
+        if (child == 0) {
+            tepal_log_set_fn(ignore_line, NULL);
+            _exit(run_fake(outlive, &calls[i]) == 0 ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
 /* --- No octets -------------------------------------------------------------------------------- */
 
 /* 0 is the end, and nothing else. */
@@ -420,10 +514,15 @@ static void reading_nothing_is_not_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(messages_stay_whole),        TEST(first_come_first_served),
-        TEST(the_queue_needs_memory),     TEST(the_buffer_grows_meanwhile),
-        TEST(closed_under_tasks),         TEST(closed_under_tasks_that_were_woken),
-        TEST(a_second_reader_is_refused), TEST(reading_nothing_is_not_the_end),
+        TEST(messages_stay_whole),
+        TEST(first_come_first_served),
+        TEST(the_queue_needs_memory),
+        TEST(the_buffer_grows_meanwhile),
+        TEST(closed_under_tasks),
+        TEST(closed_under_tasks_that_were_woken),
+        TEST(a_second_reader_is_refused),
+        TEST(a_task_that_is_given_up_leaves_its_place),
+        TEST(reading_nothing_is_not_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
