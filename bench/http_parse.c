@@ -44,7 +44,7 @@ static double now_ns(void)
 static double measure(const char *head_text, size_t len)
 {
     static const struct h1_limits limits = { 8190, 65536, MAX_FIELDS };
-    static struct h1_field fields[MAX_FIELDS];
+    static struct message_field fields[MAX_FIELDS];
     struct h1_head head;
     double best = 1e18;
     for (int round = 0; round < ROUNDS; round++) {

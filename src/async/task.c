@@ -405,3 +405,9 @@ void task_left_open(const struct tepal_task *task)
              shield ? "tepal_shield_end()" : "tepal_mutex_unlock()", name);
     misuse(shield ? "tepal_shield_begin_ms" : "tepal_mutex_lock", text);
 }
+
+bool task_was_interrupted(int rc)
+{
+    return rc == -ECANCELED || rc == -EBUSY ||
+           (rc == -ETIMEDOUT && task_deadline_passed(loop_current, loop_current->current));
+}

@@ -139,6 +139,10 @@ void task_abandon(struct loop *loop, struct tepal_task *task);
 /* The same for the running task. */
 _Noreturn void task_give_up(struct loop *loop, struct tepal_task *task);
 
+/* Whether the result of a wait is none of the doing of what was waited for: the task was cancelled or is
+ * out of time, or another one waits already. It can be begun again. */
+bool task_was_interrupted(int rc);
+
 /* For a task that could have waited and did not have to: every so often lets the others run, so
  * that a peer that is always ready does not have the loop to itself. Returns what task_check()
  * does. */

@@ -32,6 +32,7 @@ struct h1_conn_work {
     char *pinned; /* an earlier input buffer, in which the head of the present message lies */
     uint32_t pinned_cap;
     bool peer_ended;         /* see h1_conn_wait() */
+    bool cut;                /* a cancelled writer is to end all the same */
     uint64_t sent;           /* octets that the system has taken */
     uint64_t message_start;  /* what sent is when all before the present message has gone */
     int64_t message_wait_ms; /* for which its writes have waited for the peer */
@@ -69,10 +70,6 @@ int h1_conn_wait(struct h1_conn *http, uint32_t state, int64_t until);
 int h1_conn_may_wait(struct h1_conn *http);
 int h1_conn_give_way(struct h1_conn *http); /* in any case */
 int h1_conn_check(struct h1_conn *http);
-
-/* Whether the result of a wait is none of the peer's doing: the task was cancelled or is out of
- * time, or another one waits already. It can be begun again. */
-bool h1_conn_was_interrupted(int rc);
 
 /* For how long a peer may be silent now that has moved so many octets of a message, and was waited
  * for for waited_ms: see struct h1_conn_limits. 0 when its time is over. */
@@ -130,7 +127,7 @@ uint64_t h1_conn_message_sent(const struct h1_conn *http);
 
 /* Writes data, or pieces of which there are H1_CONN_MAX_PIECES at most: small ones into the buffer,
  * large ones straight through. Suspends while the peer is slow. Returns 0 or a negative error.
- * After an interruption (h1_conn_was_interrupted()) nothing of it was written, unless http->error
+ * After an interruption (task_was_interrupted()) nothing of it was written, unless http->error
  * is set: that is for good. */
 enum { H1_CONN_MAX_PIECES = 3 };
 int h1_conn_write(struct h1_conn *http, const void *data, size_t len);

@@ -141,7 +141,7 @@ int h1_conn_fill_body(struct h1_conn *http, uint32_t head_end, int64_t timeout_m
 {
     while (true) {
         int rc = h1_conn_wait(http, IO_READ, loop_time_after(loop_current->now, timeout_ms));
-        bool late = rc == -ETIMEDOUT && !h1_conn_was_interrupted(rc);
+        bool late = rc == -ETIMEDOUT && !task_was_interrupted(rc);
         if (rc < 0 && !late)
             return rc;
         /* Also when it is late: the process may have been held, and not the peer. */

@@ -40,7 +40,7 @@ static int wait_to_write(struct h1_conn *http)
     int64_t before = loop->now;
     int rc = h1_conn_wait(http, IO_WRITE, loop_time_after(before, write_time_left(http)));
     http->work->message_wait_ms += loop->now - before;
-    return rc == -ETIMEDOUT && !h1_conn_was_interrupted(rc) ? 1 : rc;
+    return rc == -ETIMEDOUT && !task_was_interrupted(rc) ? 1 : rc;
 }
 
 /* The system takes as much from one connection as it has room for: after so many octets the others have
@@ -104,7 +104,7 @@ static NO_INLINE int write_through(struct h1_conn *http, const struct iovec *mor
         all[n++] = more[i];
     int rc = write_pieces(http, &pieces, &n);
     size_t left = length_of(pieces, n), more_len = length_of(more, n_more);
-    if (rc < 0 && h1_conn_was_interrupted(rc) && left >= more_len && !http->out) {
+    if (rc < 0 && task_was_interrupted(rc) && left >= more_len && !http->out) {
         left -= more_len;
         if (left > 0) {
             memmove(out, out + out_len - left, left);

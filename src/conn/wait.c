@@ -6,13 +6,7 @@
 
 static bool has_ended(const struct h1_conn *http)
 {
-    return http->work && http->work->peer_ended;
-}
-
-bool h1_conn_was_interrupted(int rc)
-{
-    return rc == -ECANCELED || rc == -EBUSY ||
-           (rc == -ETIMEDOUT && task_deadline_passed(loop_current, loop_current->current));
+    return http->work && http->work->peer_ended && !http->work->cut;
 }
 
 int h1_conn_wait(struct h1_conn *http, uint32_t state, int64_t until)

@@ -38,7 +38,7 @@ bool h1_list_has(const char *value, size_t len, const char *token)
 static int content_length(struct h1_head *head, const char *value, size_t len)
 {
     uint64_t n = 0;
-    if (len == 0 || head->known[HTTP_FIELD_TRANSFER_ENCODING])
+    if (len == 0 || head->message.known[HTTP_FIELD_TRANSFER_ENCODING])
         return -400;
     for (size_t i = 0; i < len; i++) {
         unsigned digit = (unsigned)(unsigned char)value[i] - '0';
@@ -47,7 +47,7 @@ static int content_length(struct h1_head *head, const char *value, size_t len)
         n = n * 10 + digit;
     }
     head->has_content_length = true;
-    head->content_length = n;
+    head->message.content_length = n;
     if (n)
         head->framing = H1_BODY_LENGTH;
     return 0;
@@ -59,7 +59,7 @@ static int transfer_encoding(struct h1_head *head, const char *value, size_t len
 {
     const char *item;
     size_t item_len;
-    if (head->minor == 0 || head->known[HTTP_FIELD_CONTENT_LENGTH])
+    if (head->message.version < 11 || head->message.known[HTTP_FIELD_CONTENT_LENGTH])
         return -400;
     while (list_next(&value, &len, &item, &item_len)) {
         if (head->framing == H1_BODY_CHUNKED || !http_is_token(item, item_len))
@@ -113,15 +113,15 @@ static int host(const struct h1_head *head, const char *value, size_t len)
     return 0;
 }
 
-int h1_framing_field(struct h1_head *head, const char *data, const struct h1_field *field)
+int h1_framing_field(struct h1_head *head, const char *data, const struct message_field *field)
 {
     enum http_field id = (enum http_field)field->id;
     const char *value = data + field->value;
     size_t len = field->value_len;
-    if (head->known[id] && !may_repeat(head, id))
+    if (head->message.known[id] && !may_repeat(head, id))
         return -400;
-    if (!head->known[id])
-        head->known[id] = (uint16_t)(head->n_fields + 1);
+    if (!head->message.known[id])
+        head->message.known[id] = (uint16_t)(head->message.n_fields + 1);
     switch (id) {
     case HTTP_FIELD_CONTENT_LENGTH:
         return content_length(head, value, len);
@@ -133,7 +133,8 @@ int h1_framing_field(struct h1_head *head, const char *data, const struct h1_fie
         connection(head, value, len);
         return 0;
     case HTTP_FIELD_EXPECT:
-        if (!head->response && head->minor > 0 && h1_list_has(value, len, "100-continue"))
+        if (!head->response && head->message.version >= 11 &&
+            h1_list_has(value, len, "100-continue"))
             head->expect_continue = true;
         return 0;
     default:
@@ -144,16 +145,16 @@ int h1_framing_field(struct h1_head *head, const char *data, const struct h1_fie
 /* Whether the sender wants the connection to go on (RFC 9112 section 9.3). */
 static bool persists(const struct h1_head *head)
 {
-    return !head->option_close && (head->minor > 0 || head->option_keep_alive);
+    return !head->option_close && (head->message.version >= 11 || head->option_keep_alive);
 }
 
 static void response_framing(struct h1_head *head)
 {
     bool has_framing = head->has_content_length || head->framing == H1_BODY_CHUNKED;
-    if (http_status_is_bodiless(head->status)) {
+    if (http_status_is_bodiless(head->message.status)) {
         /* A sender that announces content where none can be may well send some: what follows on
          * the connection is not to be trusted. A 304 tells what a 200 would have had. */
-        if (head->status != 304 && head->framing != H1_BODY_NONE)
+        if (head->message.status != 304 && head->framing != H1_BODY_NONE)
             head->keep_alive = false;
         head->framing = H1_BODY_NONE;
     } else if (!has_framing) {
@@ -164,20 +165,23 @@ static void response_framing(struct h1_head *head)
 
 int h1_framing_finish(struct h1_head *head)
 {
-    if (!head->response && head->minor > 0 && !head->known[HTTP_FIELD_HOST])
+    if (!head->response && head->message.version >= 11 && !head->message.known[HTTP_FIELD_HOST])
         return -400;
     if (UNLIKELY(head->other_coding))
         return why_other_coding(head);
     head->keep_alive = persists(head);
-    head->upgrade = head->option_upgrade && head->minor > 0 && head->known[HTTP_FIELD_UPGRADE];
+    head->upgrade = head->option_upgrade && head->message.version >= 11 &&
+                    head->message.known[HTTP_FIELD_UPGRADE];
     if (head->response)
         response_framing(head);
+    if (head->framing >= H1_BODY_CHUNKED)
+        head->message.content_length = TEPAL_UNKNOWN;
     return 0;
 }
 
 void h1_response_to(struct h1_head *head, const char *method)
 {
-    bool tunnel = strcmp(method, "CONNECT") == 0 && head->status / 100 == 2;
+    bool tunnel = strcmp(method, "CONNECT") == 0 && head->message.status / 100 == 2;
     if (!tunnel && strcmp(method, "HEAD") != 0)
         return;
     if (head->framing == H1_BODY_UNTIL_CLOSE)

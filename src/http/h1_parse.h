@@ -8,7 +8,7 @@
 #ifndef TEPAL_HTTP_H1_PARSE_H
 #define TEPAL_HTTP_H1_PARSE_H
 
-#include "http/field.h"
+#include "http/message.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,14 +24,6 @@ enum h1_framing {
 
 /* Where the parser stands. */
 enum h1_stage { H1_START_LINE, H1_FIELDS, H1_DONE };
-
-/* One field line. Offsets are from the beginning of the buffer; the value has no whitespace around
- * it. id is its HTTP_FIELD_ number, HTTP_FIELD_OTHER for one without a number. */
-struct h1_field {
-    uint32_t name, value, value_len;
-    uint16_t name_len;
-    uint8_t id;
-};
 
 /* The limits a head is held to. max_line counts the octets of the start-line without its CRLF,
  * max_head the octets of the whole head from the first of the start-line to the last CRLF,
@@ -58,22 +50,13 @@ struct h1_head {
     uint32_t start;    /* the first octet of the start-line: empty lines before it are skipped */
     uint16_t name_len; /* of the field line at pos, once its ':' came; 0 before */
 
-    /* results */
-    uint32_t method, method_len; /* request */
-    uint32_t target, target_len; /* request */
-    bool odd_target;             /* it may have a '?', '#', '%' or an octet over 0x7f */
-    uint32_t reason, reason_len; /* response; may be empty */
-    uint16_t status;             /* response */
-    uint8_t minor;               /* HTTP/1.minor: 0, or 1 for every higher one as well */
+    /* results, with those in message */
+    bool odd_target; /* it may have a '?', '#', '%' or an octet over 0x7f */
     bool response;
-
-    uint16_t n_fields;
-    struct h1_field *fields;          /* the caller's table, room for limits->max_fields */
     struct h1_known_host *known_host; /* the caller's, which may set it before parsing; or NULL */
 
     /* message framing and connection options, valid once complete */
     enum h1_framing framing;
-    uint64_t content_length; /* with H1_BODY_LENGTH */
     bool has_content_length; /* there was a Content-Length, maybe 0 (of a response to HEAD, too) */
     bool keep_alive;         /* the connection may be used for more: the sender is willing to, and
                               * the end of the message can be told without closing */
@@ -85,11 +68,11 @@ struct h1_head {
      * has another coding than chunked */
     bool option_close, option_keep_alive, option_upgrade, other_coding;
 
-    uint16_t known[HTTP_FIELD_COUNT]; /* 1 + index in fields of the first of each id, or 0 */
+    struct message message; /* data, and what is in uri, are the caller's to set */
 };
 
-/* Makes head ready for a new message. fields is the caller's table. */
-void h1_head_init(struct h1_head *head, bool response, struct h1_field *fields);
+/* Makes head ready for a new message. fields is the caller's table, room for limits->max_fields. */
+void h1_head_init(struct h1_head *head, bool response, struct message_field *fields);
 
 /* Parses the head in data[0..len). Returns its length in octets (what follows is the body) when it
  * is complete, 0 when more octets are needed, and a negative HTTP status when it must be refused:

@@ -3,9 +3,7 @@
 #ifndef TEPAL_HTTP_H1_WRITE_H
 #define TEPAL_HTTP_H1_WRITE_H
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "base/put.h"
 
 /* Room for a status line with a reason of that length, and for a Content-Length field. */
 #define H1_STATUS_LINE_MAX(reason_len) (16 + (reason_len))
@@ -13,34 +11,16 @@
 
 /* Each writes at p and returns the end of what it wrote. */
 
-static inline char *h1_write_bytes(char *p, const char *data, size_t len)
-{
-    memcpy(p, data, len);
-    return p + len;
-}
-
 /* Name and value with ": " and CRLF. */
 static inline char *h1_write_field(char *p, const char *name, size_t name_len, const char *value,
                                    size_t value_len)
 {
-    p = h1_write_bytes(p, name, name_len);
+    p = put_bytes(p, name, name_len);
     *p++ = ':';
     *p++ = ' ';
-    p = h1_write_bytes(p, value, value_len);
+    p = put_bytes(p, value, value_len);
     *p++ = '\r';
     *p++ = '\n';
-    return p;
-}
-
-/* A number in decimal. Small ones, which most lengths are, in place. */
-char *h1_write_large_number(char *p, uint64_t number);
-static inline char *h1_write_number(char *p, uint64_t number)
-{
-    if (number >= 100)
-        return h1_write_large_number(p, number);
-    if (number >= 10)
-        *p++ = (char)('0' + number / 10);
-    *p++ = (char)('0' + number % 10);
     return p;
 }
 

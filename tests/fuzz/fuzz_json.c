@@ -5,8 +5,8 @@
 #include "../unit/web/counting.h"
 
 #include "base/block.h"
-#include "web/json_scan.h"
-#include "web/json_writer.h"
+#include "web/json/scan.h"
+#include "web/json/writer.h"
 
 enum { MAX_DEPTH = 100, ROOM = 4096 };
 

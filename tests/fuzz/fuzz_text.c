@@ -3,7 +3,7 @@
 #include "fuzz.h"
 
 #include "http/accept.h"
-#include "web/utf8.h"
+#include "web/text/utf8.h"
 
 /* RFC 3629 section 4, character by character. */
 static bool is_text(const uint8_t *p, size_t len)

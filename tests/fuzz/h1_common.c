@@ -13,7 +13,7 @@
 /* One way of delivery and its outcome. */
 struct run {
     struct h1_head head;
-    struct h1_field fields[MAX_FIELDS];
+    struct message_field fields[MAX_FIELDS];
     long rc;
     size_t settled; /* octets that there were when rc was not 0 */
 };
@@ -25,7 +25,7 @@ static bool feed(struct run *run, const char *in, size_t len, const struct h1_li
     run->rc = h1_parse(&run->head, copy, len, limits);
     run->settled = len;
     REQUIRE(run->rc <= (long)len && run->head.pos <= len);
-    REQUIRE(run->head.n_fields <= limits->max_fields);
+    REQUIRE(run->head.message.n_fields <= limits->max_fields);
     free(copy);
     return run->rc != 0;
 }
@@ -42,16 +42,22 @@ static void require_same(const struct run *a, const struct run *b)
     REQUIRE(a->rc == b->rc);
     if (a->rc <= 0)
         return;
-    REQUIRE(x->start == y->start && x->method == y->method && x->method_len == y->method_len);
-    REQUIRE(x->target == y->target && x->target_len == y->target_len);
-    REQUIRE(x->reason == y->reason && x->reason_len == y->reason_len);
-    REQUIRE(x->status == y->status && x->minor == y->minor && x->framing == y->framing);
+    REQUIRE(x->start == y->start && x->message.method == y->message.method &&
+            x->message.method_len == y->message.method_len);
+    REQUIRE(x->message.target == y->message.target &&
+            x->message.target_len == y->message.target_len);
+    REQUIRE(x->message.reason == y->message.reason &&
+            x->message.reason_len == y->message.reason_len);
+    REQUIRE(x->message.status == y->message.status && x->message.version == y->message.version &&
+            x->framing == y->framing);
     REQUIRE(x->has_content_length == y->has_content_length);
-    REQUIRE(x->content_length == y->content_length && x->keep_alive == y->keep_alive);
+    REQUIRE(x->message.content_length == y->message.content_length &&
+            x->keep_alive == y->keep_alive);
     REQUIRE(x->expect_continue == y->expect_continue && x->upgrade == y->upgrade);
-    REQUIRE(x->n_fields == y->n_fields && memcmp(x->known, y->known, sizeof x->known) == 0);
-    for (size_t i = 0; i < x->n_fields; i++) {
-        const struct h1_field *f = &x->fields[i], *g = &y->fields[i];
+    REQUIRE(x->message.n_fields == y->message.n_fields &&
+            memcmp(x->message.known, y->message.known, sizeof x->message.known) == 0);
+    for (size_t i = 0; i < x->message.n_fields; i++) {
+        const struct message_field *f = &x->message.fields[i], *g = &y->message.fields[i];
         REQUIRE(f->name == g->name && f->name_len == g->name_len && f->id == g->id);
         REQUIRE(f->value == g->value && f->value_len == g->value_len);
     }
@@ -66,14 +72,14 @@ static void require_text(const char *data, size_t at, size_t len, size_t size)
 
 static void require_sound_fields(const struct h1_head *head, const char *data, size_t size)
 {
-    for (size_t i = 0; i < head->n_fields; i++) {
-        const struct h1_field *field = &head->fields[i];
+    for (size_t i = 0; i < head->message.n_fields; i++) {
+        const struct message_field *field = &head->message.fields[i];
         require_text(data, field->name, field->name_len, size);
         require_text(data, field->value, field->value_len, size);
         REQUIRE(http_is_token(data + field->name, field->name_len));
         REQUIRE(http_is_field_value(data + field->value, field->value_len));
         REQUIRE(field->id == http_field_id(data + field->name, field->name_len));
-        REQUIRE(field->id == HTTP_FIELD_OTHER || head->known[field->id]);
+        REQUIRE(field->id == HTTP_FIELD_OTHER || head->message.known[field->id]);
         const char *value = data + field->value;
         if (field->value_len)
             REQUIRE(!strchr(" \t", value[0]) && !strchr(" \t", value[field->value_len - 1]));
@@ -88,23 +94,25 @@ static void require_sound(const struct run *run, const char *in)
     REQUIRE(memcmp(data + size - 2, "\r\n", 2) == 0);
     h1_head_terminate(head, data);
     require_sound_fields(head, data, size);
-    REQUIRE(!head->known[HTTP_FIELD_TRANSFER_ENCODING] || !head->known[HTTP_FIELD_CONTENT_LENGTH]);
-    REQUIRE(head->framing != H1_BODY_LENGTH || head->content_length > 0);
+    REQUIRE(!head->message.known[HTTP_FIELD_TRANSFER_ENCODING] ||
+            !head->message.known[HTTP_FIELD_CONTENT_LENGTH]);
+    REQUIRE(head->framing != H1_BODY_LENGTH || head->message.content_length > 0);
     if (head->response) {
-        require_text(data, head->reason, head->reason_len, size);
-        REQUIRE(head->status >= 100 && head->status <= 999);
+        require_text(data, head->message.reason, head->message.reason_len, size);
+        REQUIRE(head->message.status >= 100 && head->message.status <= 999);
         REQUIRE(head->framing != H1_BODY_UNTIL_CLOSE || !head->keep_alive);
     } else {
         struct uri_target target;
-        require_text(data, head->method, head->method_len, size);
-        require_text(data, head->target, head->target_len, size);
-        REQUIRE(http_is_token(data + head->method, head->method_len) && head->target_len > 0);
+        require_text(data, head->message.method, head->message.method_len, size);
+        require_text(data, head->message.target, head->message.target_len, size);
+        REQUIRE(http_is_token(data + head->message.method, head->message.method_len) &&
+                head->message.target_len > 0);
         REQUIRE(head->framing != H1_BODY_UNTIL_CLOSE);
-        bool chunked = head->known[HTTP_FIELD_TRANSFER_ENCODING];
+        bool chunked = head->message.known[HTTP_FIELD_TRANSFER_ENCODING];
         REQUIRE(chunked == (head->framing == H1_BODY_CHUNKED));
-        REQUIRE(head->minor == 0 || head->known[HTTP_FIELD_HOST]);
-        uri_parse_target(data + head->method, head->method_len, data + head->target,
-                         head->target_len, &target);
+        REQUIRE(head->message.version < 11 || head->message.known[HTTP_FIELD_HOST]);
+        uri_parse_target(data + head->message.method, head->message.method_len,
+                         data + head->message.target, head->message.target_len, &target);
     }
     free(data);
 }

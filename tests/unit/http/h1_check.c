@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-static struct h1_field table[H1_CHECK_MAX_FIELDS];
+static struct message_field table[H1_CHECK_MAX_FIELDS];
 
 /* One call with the first len octets of the input. */
 static long feed(struct h1_head *head, const char *input, size_t len,
@@ -33,21 +33,22 @@ const char *h1_describe(const struct h1_head *head, const char *data)
     static const char *const framings[] = { "none", "length", "chunked", "until-close" };
     int n;
     if (head->response)
-        n = snprintf(text, sizeof text, "%d (%.*s)", head->status, (int)head->reason_len,
-                     data + head->reason);
+        n = snprintf(text, sizeof text, "%d (%.*s)", head->message.status,
+                     (int)head->message.reason_len, data + head->message.reason);
     else
-        n = snprintf(text, sizeof text, "%.*s %.*s", (int)head->method_len, data + head->method,
-                     (int)head->target_len, data + head->target);
-    n += snprintf(text + n, sizeof text - (size_t)n, " 1.%d %s", head->minor,
+        n = snprintf(text, sizeof text, "%.*s %.*s", (int)head->message.method_len,
+                     data + head->message.method, (int)head->message.target_len,
+                     data + head->message.target);
+    n += snprintf(text + n, sizeof text - (size_t)n, " 1.%d %s", head->message.version % 10,
                   framings[head->framing]);
     if (head->framing == H1_BODY_LENGTH)
         n += snprintf(text + n, sizeof text - (size_t)n, "=%llu",
-                      (unsigned long long)head->content_length);
+                      (unsigned long long)head->message.content_length);
     n +=
         snprintf(text + n, sizeof text - (size_t)n, "%s%s%s", head->keep_alive ? " keep" : " close",
                  head->expect_continue ? " +continue" : "", head->upgrade ? " +upgrade" : "");
-    for (size_t i = 0; i < head->n_fields; i++) {
-        const struct h1_field *field = &head->fields[i];
+    for (size_t i = 0; i < head->message.n_fields; i++) {
+        const struct message_field *field = &head->message.fields[i];
         n += snprintf(text + n, sizeof text - (size_t)n, " %.*s=(%.*s)", field->name_len,
                       data + field->name, (int)field->value_len, data + field->value);
         if (n >= (int)sizeof text)
@@ -60,13 +61,13 @@ const char *h1_describe(const struct h1_head *head, const char *data)
 static void check_known(const struct h1_row *row, const struct h1_head *head)
 {
     uint16_t first[HTTP_FIELD_COUNT] = { 0 };
-    for (uint16_t i = 0; i < head->n_fields; i++) {
-        const struct h1_field *field = &head->fields[i];
+    for (uint16_t i = 0; i < head->message.n_fields; i++) {
+        const struct message_field *field = &head->message.fields[i];
         assert_int_equal(field->id, http_field_id(row->input + field->name, field->name_len));
         if (field->id != HTTP_FIELD_OTHER && !first[field->id])
             first[field->id] = (uint16_t)(i + 1);
     }
-    assert_memory_equal(first, head->known, sizeof first);
+    assert_memory_equal(first, head->message.known, sizeof first);
 }
 
 static void check_outcome(const struct h1_row *row, const struct h1_head *head, long rc)

@@ -286,7 +286,7 @@ static void response_to(void **state)
     static const struct h1_limits limits = H1_CHECK_LIMITS;
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct h1_field fields[20];
+        struct message_field fields[20];
         struct h1_head head;
         h1_head_init(&head, true, fields);
         size_t len = strlen(rows[i].input);
@@ -330,7 +330,7 @@ static void known_host(void **state)
                                         hosts[i / COUNT(hosts)] };
         for (size_t n = 0; n < COUNT(in_turn); n++) {
             char text[200];
-            struct h1_field fields[20];
+            struct message_field fields[20];
             struct h1_head head;
             size_t len = (size_t)sprintf(text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", in_turn[n]);
             h1_head_init(&head, false, fields);

@@ -185,7 +185,7 @@ static void check_limit(const char *why, bool response, const char *input,
                         const struct h1_limits *limits, int status)
 {
     struct h1_head head;
-    static struct h1_field fields[H1_CHECK_MAX_FIELDS];
+    static struct message_field fields[H1_CHECK_MAX_FIELDS];
     static const struct h1_limits ample = { 60000, 60000, H1_CHECK_MAX_FIELDS };
     struct h1_row row = { why, input, strlen(input), .status = status };
     char *text = NULL;
@@ -258,7 +258,7 @@ static void field_limit(void **state)
 static void longest_name(void **state)
 {
     static const struct h1_limits limits = { 100, 100000, 2 };
-    static struct h1_field fields[2];
+    static struct message_field fields[2];
     static const char begin[] = "GET / HTTP/1.0\r\n", end[] = ": x\r\n\r\n";
     (void)state;
     for (size_t len = 65534; len < 65538; len++) {
@@ -280,7 +280,7 @@ static void longest_name(void **state)
 static void many_fields(void **state)
 {
     static const struct h1_limits limits = { 100, 10000, 300 };
-    static struct h1_field fields[300];
+    static struct message_field fields[300];
     (void)state;
     for (int before = 250; before < 260; before++) {
         struct h1_head head;
@@ -290,7 +290,7 @@ static void many_fields(void **state)
         strcat(data, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
         h1_head_init(&head, false, fields);
         assert_int_equal(h1_parse(&head, data, strlen(data), &limits), -400);
-        assert_int_equal(head.known[HTTP_FIELD_CONTENT_LENGTH], before + 2);
+        assert_int_equal(head.message.known[HTTP_FIELD_CONTENT_LENGTH], before + 2);
     }
 }
 
@@ -298,7 +298,7 @@ static void done_stays_done(void **state)
 {
     static const struct h1_limits limits = H1_CHECK_LIMITS;
     static const char text[] = "GET / HTTP/1.0\r\n\r\nmore";
-    struct h1_field fields[20];
+    struct message_field fields[20];
     struct h1_head head;
     (void)state;
     h1_head_init(&head, false, fields);
@@ -312,14 +312,14 @@ static void termination(void **state)
     static const struct h1_limits limits = H1_CHECK_LIMITS;
     char request[] = "GET /a HTTP/1.1\r\nHost: b \r\nx:\r\ny: \t\r\n\r\n";
     char response[] = "HTTP/1.1 200 OK\r\na:b\r\n\r\n", bare[] = "HTTP/1.1 200\r\n\r\n";
-    struct h1_field fields[20];
+    struct message_field fields[20];
     struct h1_head head;
     (void)state;
     h1_head_init(&head, false, fields);
     assert_true(h1_parse(&head, request, sizeof request - 1, &limits) > 0);
     h1_head_terminate(&head, request);
-    assert_string_equal(request + head.method, "GET");
-    assert_string_equal(request + head.target, "/a");
+    assert_string_equal(request + head.message.method, "GET");
+    assert_string_equal(request + head.message.target, "/a");
     static const char *const parts[] = { "Host", "b", "x", "", "y", "" };
     for (size_t i = 0; i < 3; i++) {
         assert_string_equal(request + fields[i].name, parts[2 * i]);
@@ -328,12 +328,12 @@ static void termination(void **state)
     h1_head_init(&head, true, fields);
     assert_true(h1_parse(&head, response, sizeof response - 1, &limits) > 0);
     h1_head_terminate(&head, response);
-    assert_string_equal(response + head.reason, "OK");
+    assert_string_equal(response + head.message.reason, "OK");
     assert_string_equal(response + fields[0].value, "b");
     h1_head_init(&head, true, fields);
     assert_true(h1_parse(&head, bare, sizeof bare - 1, &limits) > 0);
     h1_head_terminate(&head, bare);
-    assert_string_equal(bare + head.reason, "");
+    assert_string_equal(bare + head.message.reason, "");
 }
 
 int main(void)

@@ -406,12 +406,13 @@ static void plain_paths(void **state)
         size_t len = (size_t)sprintf(text, "%s ", method);
         memcpy(text + len, target, target_len);
         len += target_len + (size_t)sprintf(text + len + target_len, " HTTP/1.0\r\n\r\n");
-        struct h1_field fields[4];
+        struct message_field fields[4];
         struct h1_head head;
         struct uri_target parts;
         h1_head_init(&head, false, fields);
         if (h1_parse(&head, text, len, &limits) <= 0 ||
-            !uri_is_plain_path(head.method_len, text + head.target, head.odd_target))
+            !uri_is_plain_path(head.message.method_len, text + head.message.target,
+                               head.odd_target))
             continue;
         assert_int_equal(uri_parse_target(method, strlen(method), target, target_len, &parts), 0);
         assert_ptr_equal(parts.path, target);

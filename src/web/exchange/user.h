@@ -1,0 +1,28 @@
+/* What is done with an exchange: called by the carriers, and defined above them (app/serve.c). */
+#ifndef TEPAL_WEB_EXCHANGE_USER_H
+#define TEPAL_WEB_EXCHANGE_USER_H
+
+#include "web/exchange/exchange.h"
+
+struct server;
+
+/* A request, and size octets for the carrier's struct in its memory, of which only req is set. NULL when
+ * memory is short. */
+struct exchange *exchange_open(struct server *server, size_t size);
+
+/* Memory that lives as long. NULL when it is short. */
+void *exchange_alloc(struct exchange *exchange, size_t size);
+
+/* Finds the response to the complete request and sends it: routes, middlewares, handler, hooks, logs.
+ * refused: the status that it is refused with, unread; 0: it is not. Suspends. Returns 1 when the carrier
+ * may go on, 0 when this was its last response, or a negative error when the response is not whole;
+ * -ENOMEM and not begun: there was no memory even for a head. */
+int exchange_serve(struct exchange *exchange, int refused);
+
+/* The request ends, and its memory with it. Suspends if something that was deferred made a group. */
+void exchange_close(struct exchange *exchange);
+
+/* What the task of an exchange is at, for reports, of its req: "GET /todos/7 from 10.0.0.1". */
+void request_describe(void *req, char *text, size_t size);
+
+#endif
