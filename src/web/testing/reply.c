@@ -56,7 +56,8 @@ int testreply_take(struct kept_reply *kept, const struct message *message, size_
     if (!kept->values || testreply_fill(kept, (tepal_bytes){ 0 }, body) < 0)
         return -ENOMEM;
     kept->head.message = *message;
-    memcpy(kept->fields, message->fields, message->n_fields * sizeof(*kept->fields));
+    for (size_t i = 0; i < message->n_fields; i++)
+        kept->fields[i] = message->fields[i];
     return 0;
 }
 
