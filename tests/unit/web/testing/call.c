@@ -590,9 +590,15 @@ static void call_within(void *arg)
     tepal_test_call(arg, calls_in_a_task, NULL);
 }
 
+static void call_without_a_test(void *arg)
+{
+    tepal_test_call(arg, ok, NULL);
+}
+
 static void mistakes(void **state)
 {
     (void)state;
+    assert_misuse(call_without_a_test, NULL, "tepal_test_call: the test is NULL");
     start(NULL);
     tepal_pair match[34] = { { 0 } };
     for (int i = 0; i < 33; i++)
