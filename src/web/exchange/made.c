@@ -6,6 +6,7 @@
 #include "async/task.h"
 #include "base/mem.h"
 #include "http/octet.h"
+#include "http/scan.h"
 #include "web/server/server.h"
 
 #include <errno.h>
@@ -242,32 +243,49 @@ static int make_room(struct made_exchange *x, const struct made_request *request
     return 0;
 }
 
-/* The method and the target. Returns 0, or the status that they are refused with: then there are others
- * in their place. len: the octets that they are as a line, in which limits count. */
-static int take_line(struct made_exchange *x, const struct made_request *request, size_t max,
-                     size_t *len)
+/* A method and a target, and the octets that they are as a line, in which limits count. */
+struct first_line {
+    tepal_bytes method, target;
+    size_t len;
+};
+
+/* Returns 0, or the status that the line is refused with; then what is left of it is what HTTP/1's parser
+ * has of such a line. */
+static int check_line(struct first_line *line, size_t max)
+{
+    tepal_bytes *method = &line->method, *target = &line->target;
+    size_t n = http_scan.target_end(target->data, target->len), whole = target->len;
+    bool is_seen = method->len + 1 + n <= max; /* the end of what may be a target */
+    if (!is_seen || (n < whole && target->data[n] != ' '))
+        target->len = 0;
+    else
+        target->len = n;
+    if (!http_is_token(method->data, method->len) || method->len >= max) {
+        int status = method->len >= max ? 501 : 400;
+        method->len = target->len = 0;
+        return status;
+    }
+    if ((n < whole && is_seen) || whole == 0)
+        return 400;
+    return line->len > max ? 414 : 0;
+}
+
+/* The method and the target. Returns 0, or the status that they are refused with: nothing else is looked at
+ * then. */
+static int take_line(struct made_exchange *x, struct first_line *line, size_t max)
 {
     struct message *message = &x->message;
-    const char *method = request->method, *target = request->target;
-    size_t method_len = strlen(method), target_len = strlen(target);
-    int refused = 0;
-    *len = method_len + target_len + sizeof("  HTTP/1.1") - 1;
-    if (!http_is_token(method, method_len))
-        refused = 400;
-    else if (*len > max)
-        refused = method_len >= max ? 501 : 414;
-    if (refused == 400 || refused == 501) {
-        method = "UNKNOWN";
-        method_len = strlen(method);
-    }
-    if (refused) {
-        target = "/";
-        target_len = 1;
-    }
-    message->method = put_text(x, method, method_len);
-    message->method_len = (uint32_t)method_len;
-    message->target = put_text(x, target, target_len);
-    message->target_len = (uint32_t)target_len;
+    int refused = check_line(line, max);
+    if (refused)
+        message->version = 10;
+    if (line->method.len == 0)
+        line->method = (tepal_bytes){ .data = "UNKNOWN", .len = sizeof("UNKNOWN") - 1 };
+    if (line->target.len == 0)
+        line->target = (tepal_bytes){ .data = "/", .len = 1 };
+    message->method = put_text(x, line->method.data, line->method.len);
+    message->method_len = (uint32_t)line->method.len;
+    message->target = put_text(x, line->target.data, line->target.len);
+    message->target_len = (uint32_t)line->target.len;
     return refused;
 }
 
@@ -338,10 +356,16 @@ static int take_length(struct message *message, uint64_t length)
 static int take_message(struct made_exchange *x, const struct made_request *request,
                         const tepal_limits *limits)
 {
-    size_t line = limits->max_request_line, head = limits->max_head, len;
-    int refused = take_line(x, request, line < head ? line : head, &len);
+    size_t max =
+        limits->max_request_line < limits->max_head ? limits->max_request_line : limits->max_head;
+    struct first_line line = {
+        .method = { .data = request->method, .len = strlen(request->method) },
+        .target = { .data = request->target, .len = strlen(request->target) },
+    };
+    line.len = line.method.len + line.target.len + sizeof("  HTTP/1.1") - 1;
+    int refused = take_line(x, &line, max);
     if (refused == 0)
-        refused = take_fields(x, request->fields, limits, len + sizeof("\r\n\r\n") - 1);
+        refused = take_fields(x, request->fields, limits, line.len + sizeof("\r\n\r\n") - 1);
     if (refused == 0)
         refused = -message_check_fields(&x->message);
     if (refused == 0)

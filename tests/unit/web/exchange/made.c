@@ -394,7 +394,8 @@ static void refused(void **state)
     } rows[] = {
         { "G T", "/x", NULL, 400, "UNKNOWN / -" },    { "", "/x", NULL, 400, "UNKNOWN / -" },
         { "GET", "/x", bad_name, 400, "GET /x X-A" }, { "GET", "/x", bad_value, 400, "GET /x -" },
-        { "GET", "/x y", NULL, 400, "GET /x y -" },
+        { "GET", "/x y", NULL, 400, "GET /x -" },     { "GET", "/x\ty", NULL, 400, "GET / -" },
+        { "GET", "", NULL, 400, "GET / -" },
     };
     tepal_use(app, see_refused, NULL);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

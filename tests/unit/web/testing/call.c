@@ -157,8 +157,11 @@ static tepal_res *note_middleware(tepal_req *req, tepal_next *next)
 {
     tepal_res *res = tepal_next_call(next, req);
     if (strncmp(tepal_req_path(req), "/stream", 7) != 0 &&
-        strncmp(tepal_req_path(req), "/lost", 5) != 0)
+        strncmp(tepal_req_path(req), "/lost", 5) != 0) {
+        tepal_res_set_headerf(res, "X-Seen", "%s %s %d", tepal_req_method(req),
+                              tepal_req_target(req), tepal_req_version(req));
         tepal_res_set_header(res, "X-Middleware", tepal_req_state(req, &key) ? "state" : "none");
+    }
     return res;
 }
 
@@ -356,7 +359,11 @@ static const struct {
     { "https://test/status", { 0 } },
     { "test:80", { .method = "CONNECT" } },
     { "/status", { .method = "CONNECT" } },
-    { "/a b", { 0 } },
+    { "/a b", { .headers = accept_json } },
+    { " /a", { 0 } },
+    { "/a\tb", { 0 } },
+    { "/a#b", { .headers = accept_json } },
+    { "/\xff", { .headers = accept_json } },
     { "/%zz", { 0 } },
     { "/%ff/x", { 0 } },
     { "/%c3%a4/x?y=%00", { 0 } },
