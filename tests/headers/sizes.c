@@ -105,5 +105,6 @@ SIZE(tepal_fetch_options, 264);
 /* testing.h */
 SIZE(tepal_test_options, 80);
 SIZE(tepal_test_reply, 88);
+SIZE(tepal_made, 136);
 
 #endif
