@@ -82,6 +82,26 @@ static NO_INLINE void free_rest(struct arena *arena)
     free_chunks(&arena->large);
 }
 
+void *arena_new_owner(struct block_pool *pool, size_t size, size_t limit)
+{
+    struct arena *arena = block_take(pool);
+    if (UNLIKELY(!arena))
+        return NULL;
+    *arena = (struct arena){ .pool = pool, .limit = limit, .first = arena };
+    arena->next = (char *)arena + size;
+    arena->end = (char *)arena + pool->size;
+    arena->used = pool->size;
+    poison(arena->next, pool->size - size);
+    return arena;
+}
+
+void arena_free_owner(struct arena *arena)
+{
+    if (UNLIKELY(arena->used > arena->pool->size))
+        free_rest(arena);
+    block_give(arena->pool, arena);
+}
+
 void arena_reset(struct arena *arena)
 {
     if (UNLIKELY(arena->used > arena->pool->size))

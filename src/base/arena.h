@@ -38,6 +38,11 @@ int arena_init(struct arena *arena, struct block_pool *pool, size_t limit);
 /* Gives all memory back. */
 void arena_clear(struct arena *arena);
 
+/* An owner of size octets that lies in its own arena: the arena is its first member, the first chunk has
+ * room for it, and nothing else of it is set. NULL when memory is short. */
+void *arena_new_owner(struct block_pool *pool, size_t size, size_t limit);
+void arena_free_owner(struct arena *arena);
+
 /* Overwrites all of its memory with 0xdd, so that who looks at it after arena_clear() sees what it is.
  * Nothing but that may follow. */
 void arena_overwrite(struct arena *arena);

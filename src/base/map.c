@@ -3,43 +3,46 @@
 #include "base/map.h"
 
 #include "base/mem.h"
+#include "base/word.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
-/* All of at most 8 octets, as a word. Those in the middle may be in it twice. */
-static uint64_t word_of(const char *key, size_t len)
+static inline uint64_t mix(uint64_t h)
 {
-    uint32_t first = 0, last = 0;
-    if (len >= 4) {
-        memcpy(&first, key, 4);
-        memcpy(&last, key + len - 4, 4);
-    } else if (len > 0) {
-        first = (unsigned char)key[0];
-        last = (uint32_t)(unsigned char)key[len / 2] << 8 | (unsigned char)key[len - 1];
-    }
-    return (uint64_t)first << 32 | last;
+    h *= 0xff51afd7ed558ccdu;
+    return h ^ h >> 32;
 }
 
-static uint32_t hash_of(const char *key, size_t len)
+static inline uint32_t hash_of(const char *key, size_t len)
 {
-    uint64_t h = 0x9e3779b97f4a7c15u ^ len, word;
-    for (; len > 8; key += 8, len -= 8) {
-        memcpy(&word, key, 8);
-        h = (h ^ word) * 0xff51afd7ed558ccdu;
-        h ^= h >> 32;
-    }
-    h = (h ^ word_of(key, len)) * 0xff51afd7ed558ccdu;
-    return (uint32_t)(h >> 32);
+    uint64_t h = 0x9e3779b97f4a7c15u ^ len;
+    if (len <= WORD_MAX)
+        return (uint32_t)(mix(h ^ word_of(key, len)) >> 16);
+    h ^= word_at(key + len - WORD_MAX);
+    for (; len > WORD_MAX; key += WORD_MAX, len -= WORD_MAX)
+        h = mix(h ^ word_at(key));
+    return (uint32_t)(h >> 16);
+}
+
+static inline bool same(const char *a, const char *b, size_t len)
+{
+    if (len <= WORD_MAX)
+        return word_of(a, len) == word_of(b, len);
+    size_t last = len - WORD_MAX;
+    if (len <= 2 * (size_t)WORD_MAX)
+        return word_at(a) == word_at(b) && word_at(a + last) == word_at(b + last);
+    return memcmp(a, b, len) == 0;
 }
 
 /* The entry of the key, or the free one where it belongs. The table is not full. */
-static struct map_entry *find(struct map_entry *entries, size_t size, const char *key, size_t len,
-                              uint32_t hash)
+static inline struct map_entry *find(struct map_entry *entries, size_t size, const char *key,
+                                     size_t len, uint32_t hash)
 {
     for (size_t i = hash & (size - 1);; i = (i + 1) & (size - 1)) {
         struct map_entry *e = &entries[i];
-        if (!e->value || (e->hash == hash && e->len == len && memcmp(e->key, key, len) == 0))
+        if (!e->value || (e->hash == hash && e->len == len && same(e->key, key, len)))
             return e;
     }
 }

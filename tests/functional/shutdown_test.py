@@ -100,7 +100,8 @@ class Shutdown(unittest.TestCase):
         self.ended(server)
 
     def answer_after_stop(self, request, more=b''):
-        """The octets of a large answer to a slow reader, while the server ends and more is sent."""
+        """The lengths of the answers to a slow reader, while the server ends and more is sent: mostly
+        one, and more where the server is told of its end late."""
         server = self.server()
         sock = connect(server, rcvbuf=65536)
         self.addCleanup(sock.close)
@@ -121,7 +122,18 @@ class Shutdown(unittest.TestCase):
                 time.sleep(0.002)  # a client that is not the fastest
         sock.close()
         self.ended(server)
-        return len(got.partition(b'\r\n\r\n')[2])
+        return self.bodies_of(got)
+
+    def bodies_of(self, answers):
+        """The lengths of their bodies, each of which must be whole."""
+        lengths, at = [], 0
+        while at < len(answers):
+            head = answers[at:answers.index(b'\r\n\r\n', at) + 4]
+            lengths.append(int(head.lower().partition(b'\r\ncontent-length: ')[2].split()[0]))
+            at += len(head) + lengths[-1]
+        self.assertEqual(at, len(answers), 'the last answer is cut')
+        self.assertIn(b'\r\nConnection: close\r\n', head)
+        return lengths
 
     def test_no_answer_is_cut_by_a_reset(self):
         big = 'big?bytes=8388608&ms=300'
@@ -133,7 +145,7 @@ class Shutdown(unittest.TestCase):
                 ('next requests wait', get('/' + big) * 1000, b''),
                 ('next requests come', get('/' + big), get() * 1000)):
             with self.subTest(name):
-                self.assertEqual(self.answer_after_stop(request, more), 8388608)
+                self.assertEqual(self.answer_after_stop(request, more)[0], 8388608)
 
     def test_running_request_is_finished(self):
         for how in (signal.SIGTERM, signal.SIGINT):

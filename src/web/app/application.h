@@ -1,6 +1,6 @@
 /* The inside of an application: what registration has collected. */
-#ifndef TEPAL_WEB_APPLICATION_H
-#define TEPAL_WEB_APPLICATION_H
+#ifndef TEPAL_WEB_APP_APPLICATION_H
+#define TEPAL_WEB_APP_APPLICATION_H
 
 #include "base/list.h"
 #include "web/routing/router.h"

@@ -89,8 +89,10 @@ tepal_res *dispatch(tepal_req *req)
     tepal_next next = { .handler = unrouted };
     int64_t deadline = task->deadline;
     if (!req->refused) {
-        int rc = router_match(&req->app->router, &req->arena, message_method(req->message),
-                              req->message->uri.path, req->message->uri.path_len, &req->match);
+        const struct message *message = req->message;
+        const tepal_bytes method = { .data = message_method(message), .len = message->method_len },
+                          path = { .data = message->uri.path, .len = message->uri.path_len };
+        int rc = router_match(&req->app->router, &req->arena, method, path, &req->match);
         if (UNLIKELY(rc == TEPAL_EPATTERN))
             mistake(req, rc, "the route",
                     "the expression %.200s takes too many steps for this path", req->match.costly);

@@ -1,6 +1,6 @@
 /* What is told, and to whom, when a request is over. */
-#ifndef TEPAL_WEB_DONE_H
-#define TEPAL_WEB_DONE_H
+#ifndef TEPAL_WEB_APP_DONE_H
+#define TEPAL_WEB_APP_DONE_H
 
 #include "web/message/request.h"
 

@@ -2,8 +2,8 @@
  * application, which is easily forgotten: so a pointer to one that is gone is told from others, by
  * its value and without a look behind it. From any thread.
  */
-#ifndef TEPAL_WEB_LIVING_H
-#define TEPAL_WEB_LIVING_H
+#ifndef TEPAL_WEB_APP_LIVING_H
+#define TEPAL_WEB_APP_LIVING_H
 
 #include <tepal/app.h>
 

@@ -1,6 +1,6 @@
 /* What all calls that register something with an application have in common. */
-#ifndef TEPAL_WEB_REGISTRATION_H
-#define TEPAL_WEB_REGISTRATION_H
+#ifndef TEPAL_WEB_APP_REGISTRATION_H
+#define TEPAL_WEB_APP_REGISTRATION_H
 
 #include "web/app/application.h"
 

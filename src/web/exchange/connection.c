@@ -414,15 +414,18 @@ static void serve(struct connection *c, struct tepal_task *task)
     task->before_wait = h1_conn_flush_some;
     task->before_wait_arg = &c->http;
     enum outcome outcome;
-    unsigned n = 0;
-    do {
-        if (UNLIKELY(++n % REQUESTS_AT_ONCE == 0))
-            tepal_sleep_ms(0);
-        outcome = has_input(c) ? serve_one(c) : wait_for_head(c, NULL);
-        if (UNLIKELY(work.http.peer_ended) && outcome == OUTCOME_NEXT && !go_on_after_end(c))
+    bool has_more = true; /* what has come is why there is a task */
+    for (unsigned n = 1;; n++) {
+        outcome = has_more ? serve_one(c) : wait_for_head(c, NULL);
+        if (outcome == OUTCOME_NEXT && UNLIKELY(work.http.peer_ended) && !go_on_after_end(c))
             outcome = OUTCOME_CLOSE;
         /* Not when the client, or the time of the server, is over. */
-    } while (outcome == OUTCOME_NEXT && !task->cancelled);
+        if (outcome != OUTCOME_NEXT || task->cancelled)
+            break;
+        if (UNLIKELY(n % REQUESTS_AT_ONCE == 0))
+            tepal_sleep_ms(0);
+        has_more = has_input(c);
+    }
     if (UNLIKELY(outcome != OUTCOME_WAIT)) {
         if (h1_conn_flush(&c->http) < 0)
             outcome = OUTCOME_CLOSE;

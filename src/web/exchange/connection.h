@@ -1,6 +1,6 @@
 /* One connection of a server: idle, at work, or being closed. */
-#ifndef TEPAL_WEB_CONNECTION_H
-#define TEPAL_WEB_CONNECTION_H
+#ifndef TEPAL_WEB_EXCHANGE_CONNECTION_H
+#define TEPAL_WEB_EXCHANGE_CONNECTION_H
 
 #include "async/timer.h"
 #include "conn/h1_conn.h"

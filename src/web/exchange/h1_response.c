@@ -218,6 +218,14 @@ int h1_response_send(struct exchange *exchange, const struct response_head *head
     return see_it_gone(x, rc < 0 ? rc : 0);
 }
 
+/* What was written goes out when the task that has written it next suspends: that of the connection does
+ * so by itself. */
+static void see_off(struct h1_exchange *x)
+{
+    if (loop_current->current != x->base.task)
+        h1_conn_flush_at_leaving(&x->connection->http);
+}
+
 NO_INLINE int h1_response_begin(struct exchange *exchange, const struct response_head *head,
                                 bool reading)
 {
@@ -226,7 +234,10 @@ NO_INLINE int h1_response_begin(struct exchange *exchange, const struct response
         body_drop_received(&x->body);
     settle(x, head, reading);
     int rc = send_head(x, head, (tepal_bytes){ 0 });
-    return rc < 0 ? rc : 0;
+    if (rc < 0)
+        return rc;
+    see_off(x);
+    return 0;
 }
 
 int h1_response_write(struct exchange *exchange, const void *data, size_t len)
@@ -241,9 +252,8 @@ int h1_response_write(struct exchange *exchange, const void *data, size_t len)
         { .iov_base = (void *)(uintptr_t)CHUNK_TAIL, .iov_len = sizeof(CHUNK_TAIL) - 1 },
     };
     int rc = x->chunked ? h1_conn_writev(http, framed, 3) : h1_conn_writev(http, &piece, 1);
-    /* It goes out when the task that has written it next suspends. */
-    if (rc == 0 && loop_current->current != exchange->task)
-        h1_conn_flush_at_leaving(http);
+    if (rc == 0)
+        see_off(x);
     return rc;
 }
 

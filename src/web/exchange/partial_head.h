@@ -1,7 +1,7 @@
 /* A message head of which only a part has come, kept as small as it is: a client that is slow, or
  * wants to be, costs little more than what it has sent. */
-#ifndef TEPAL_WEB_PARTIAL_HEAD_H
-#define TEPAL_WEB_PARTIAL_HEAD_H
+#ifndef TEPAL_WEB_EXCHANGE_PARTIAL_HEAD_H
+#define TEPAL_WEB_EXCHANGE_PARTIAL_HEAD_H
 
 #include "conn/h1_conn.h"
 #include "http/h1_parse.h"

@@ -1,7 +1,7 @@
 /* Answers that no handler makes, on a connection that has no request to make them for: the time of
  * its head is over, or there is no memory or stack for a request. */
-#ifndef TEPAL_WEB_SHORT_ANSWER_H
-#define TEPAL_WEB_SHORT_ANSWER_H
+#ifndef TEPAL_WEB_EXCHANGE_SHORT_ANSWER_H
+#define TEPAL_WEB_EXCHANGE_SHORT_ANSWER_H
 
 struct connection;
 

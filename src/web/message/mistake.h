@@ -2,8 +2,8 @@
  * log that names the request, the call, and what it was given. The client gets a 500 and the
  * process goes on, for much of what a handler passes on comes from a client.
  */
-#ifndef TEPAL_WEB_MISTAKE_H
-#define TEPAL_WEB_MISTAKE_H
+#ifndef TEPAL_WEB_MESSAGE_MISTAKE_H
+#define TEPAL_WEB_MESSAGE_MISTAKE_H
 
 #include "base/platform.h"
 #include "web/message/request.h"

@@ -1,6 +1,6 @@
 /* Variables of a function that will have returned when somebody looks at them. */
-#ifndef TEPAL_WEB_ON_STACK_H
-#define TEPAL_WEB_ON_STACK_H
+#ifndef TEPAL_WEB_MESSAGE_ON_STACK_H
+#define TEPAL_WEB_MESSAGE_ON_STACK_H
 
 #include "web/message/request.h"
 

@@ -15,17 +15,16 @@
 
 struct exchange *exchange_open(struct server *server, size_t size)
 {
-    struct arena arena;
-    if (arena_init(&arena, &server->loop->chunks, server->options.limits.max_request_memory) < 0)
+    tepal_req *req = arena_new_owner(&server->loop->chunks, sizeof(*req),
+                                     server->options.limits.max_request_memory);
+    if (UNLIKELY(!req))
         return NULL;
-    arena.budget = &server->memory.budget;
-    tepal_req *req = arena_alloc(&arena, sizeof(*req) + size);
-    if (!req) {
-        arena_clear(&arena);
+    req->arena.budget = &server->memory.budget;
+    req->exchange = arena_alloc(&req->arena, size);
+    if (UNLIKELY(!req->exchange)) {
+        arena_free_owner(&req->arena);
         return NULL;
     }
-    req->arena = arena;
-    req->exchange = (struct exchange *)(req + 1);
     req->exchange->req = req;
     req->server = server;
     req->app = server->app;
@@ -80,11 +79,13 @@ void exchange_close(struct exchange *exchange)
         if (req->collecting.next)
             list_remove(&req->collecting);
     }
-    /* The struct lies in the arena that it holds. */
-    struct arena arena = req->arena;
-    if (UNLIKELY(server->loop->debug != NULL))
+    if (UNLIKELY(server->loop->debug != NULL)) {
+        struct arena arena = req->arena; /* which the struct lies in */
         arena_overwrite(&arena);
-    arena_clear(&arena);
+        arena_clear(&arena);
+    } else {
+        arena_free_owner(&req->arena);
+    }
     if (UNLIKELY(memory != NULL))
         memory_released(memory);
 }

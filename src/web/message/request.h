@@ -1,8 +1,8 @@
 /* The inside of a request: the message and the exchange that carry it, and all that lives with it in its
  * arena.
  */
-#ifndef TEPAL_WEB_REQUEST_H
-#define TEPAL_WEB_REQUEST_H
+#ifndef TEPAL_WEB_MESSAGE_REQUEST_H
+#define TEPAL_WEB_MESSAGE_REQUEST_H
 
 #include "base/arena.h"
 #include "base/list.h"

@@ -1,6 +1,6 @@
 /* What is called before the head of a response goes out, whoever causes that. */
-#ifndef TEPAL_WEB_RES_HOOKS_H
-#define TEPAL_WEB_RES_HOOKS_H
+#ifndef TEPAL_WEB_MESSAGE_RES_HOOKS_H
+#define TEPAL_WEB_MESSAGE_RES_HOOKS_H
 
 #include "web/message/request.h"
 

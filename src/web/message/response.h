@@ -1,8 +1,8 @@
 /* The inside of a response. Making one is response.c, its fields are fields.c, writing one to the
  * connection is send.c.
  */
-#ifndef TEPAL_WEB_RESPONSE_H
-#define TEPAL_WEB_RESPONSE_H
+#ifndef TEPAL_WEB_MESSAGE_RESPONSE_H
+#define TEPAL_WEB_MESSAGE_RESPONSE_H
 
 #include "web/exchange/response_head.h"
 

@@ -6,8 +6,8 @@
  * does not soon lead to another response; and still later where it was a stream, which tasks of
  * other requests may write to.
  */
-#ifndef TEPAL_WEB_RESPONSES_H
-#define TEPAL_WEB_RESPONSES_H
+#ifndef TEPAL_WEB_MESSAGE_RESPONSES_H
+#define TEPAL_WEB_MESSAGE_RESPONSES_H
 
 #include "async/loop.h"
 #include "web/message/response.h"

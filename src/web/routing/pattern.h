@@ -2,8 +2,8 @@
  *
  * The text is described in tepal/route.h. Matching is the router's.
  */
-#ifndef TEPAL_WEB_PATTERN_H
-#define TEPAL_WEB_PATTERN_H
+#ifndef TEPAL_WEB_ROUTING_PATTERN_H
+#define TEPAL_WEB_ROUTING_PATTERN_H
 
 #include "base/platform.h"
 

@@ -2,8 +2,8 @@
  * "/report-7-{x}.csv" does not cost more because there are a thousand of its kind. They are tried in
  * the order in which they were added.
  */
-#ifndef TEPAL_WEB_REGEX_INDEX_H
-#define TEPAL_WEB_REGEX_INDEX_H
+#ifndef TEPAL_WEB_ROUTING_REGEX_INDEX_H
+#define TEPAL_WEB_ROUTING_REGEX_INDEX_H
 
 #include "base/map.h"
 #include "web/routing/segment_regex.h"

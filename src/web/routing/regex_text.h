@@ -1,6 +1,6 @@
 /* What the text of a regular expression shows, before it is compiled. Pure. */
-#ifndef TEPAL_WEB_REGEX_TEXT_H
-#define TEPAL_WEB_REGEX_TEXT_H
+#ifndef TEPAL_WEB_ROUTING_REGEX_TEXT_H
+#define TEPAL_WEB_ROUTING_REGEX_TEXT_H
 
 #include <stdbool.h>
 

@@ -3,6 +3,7 @@
 #include "web/routing/router.h"
 
 #include "base/mem.h"
+#include "base/word.h"
 #include "http/field.h"
 #include "http/uri.h"
 #include "web/routing/regex_index.h"
@@ -192,6 +193,11 @@ static const char *fault_of(const struct route *route)
     return route->timeout_ms < 0 ? "timeout_ms is negative" : NULL;
 }
 
+static inline uint64_t word_of_method(const char *text, size_t len)
+{
+    return len <= WORD_MAX ? word_of(text, len) : 0;
+}
+
 int router_add(struct router *router, const tepal_route *options, const char **why)
 {
     struct route *route = mem_zalloc(sizeof(*route));
@@ -208,6 +214,8 @@ int router_add(struct router *router, const tepal_route *options, const char **w
     route->no_head = options->no_head;
     route->shield = options->shield;
     route->method = mem_strdup(options->method);
+    route->method_len = strlen(options->method);
+    route->method_word = word_of_method(options->method, route->method_len);
     route->name = options->name ? mem_strdup(options->name) : NULL;
     if (!route->method || (options->name && !route->name))
         return -ENOMEM;
@@ -224,35 +232,47 @@ int router_add(struct router *router, const tepal_route *options, const char **w
 struct walk {
     struct arena *arena;
     struct segment_matcher *matcher;
-    const char *method, *end;
+    const struct method *method;
+    const char *end;
     struct router_match *match;
     const char **methods; /* for router_allow(): of all nodes that the path reaches */
     size_t n_methods;
     int error;
 };
 
-/* In place, for they are short. */
-static bool same_method(const char *a, const char *b)
+/* A method as it is looked for. */
+struct method {
+    const char *text;
+    size_t len;
+    uint64_t word; /* see struct route */
+};
+
+static inline bool is_of(const struct route *route, const struct method *method)
 {
-    while (*a == *b && *a) {
-        a++;
-        b++;
-    }
-    return *a == *b;
+    return route->method_len == method->len && route->method_word == method->word &&
+           (LIKELY(method->len <= WORD_MAX) ||
+            memcmp(route->method, method->text, method->len) == 0);
 }
 
-static struct route *route_for(struct route *routes, const char *method)
+/* The route for a method that has none of its own. */
+static NO_INLINE struct route *route_instead(struct route *routes, const struct method *method)
 {
     struct route *any = NULL, *get = NULL;
     for (; routes; routes = routes->next) {
-        if (same_method(routes->method, method))
-            return routes;
-        if (same_method(routes->method, "GET") && !routes->no_head)
+        if (strcmp(routes->method, "GET") == 0 && !routes->no_head)
             get = routes;
-        else if (same_method(routes->method, "*"))
+        else if (strcmp(routes->method, "*") == 0)
             any = routes;
     }
-    return get && strcmp(method, "HEAD") == 0 ? get : any;
+    return get && method->len == 4 && memcmp(method->text, "HEAD", 4) == 0 ? get : any;
+}
+
+static inline struct route *route_for(struct route *routes, const struct method *method)
+{
+    for (struct route *route = routes; route; route = route->next)
+        if (is_of(route, method))
+            return route;
+    return route_instead(routes, method);
 }
 
 enum { MAX_METHODS = 64 };
@@ -379,26 +399,27 @@ static bool descend(struct walk *walk, const struct router_node *node, const cha
     return try_variable(walk, node->path, decode(walk, text, (size_t)(walk->end - text)), NULL);
 }
 
-int router_match(const struct router *router, struct arena *arena, const char *method,
-                 const char *path, size_t len, struct router_match *match)
+int router_match(const struct router *router, struct arena *arena, tepal_bytes given,
+                 tepal_bytes path, struct router_match *match)
 {
     match->route = NULL;
     match->n_values = 0;
     match->path_exists = false;
-    if (len == 0 || path[0] != '/') /* "*", or the target of CONNECT */
+    if (path.len == 0 || path.data[0] != '/') /* "*", or the target of CONNECT */
         return 0;
+    const struct method method = { given.data, given.len, word_of_method(given.data, given.len) };
     /* To the node of a whole path the tree would lead first, too. */
-    const struct router_node *whole = map_get(&router->whole, path + 1, len - 1);
-    if (whole && (match->route = route_for(whole->routes, method))) {
+    const struct router_node *whole = map_get(&router->whole, path.data + 1, path.len - 1);
+    if (whole && (match->route = route_for(whole->routes, &method))) {
         match->path_exists = true;
         return 0;
     }
     struct walk walk = { .arena = arena,
                          .matcher = router->matcher,
-                         .method = method,
-                         .end = path + len,
+                         .method = &method,
+                         .end = path.data + path.len,
                          .match = match };
-    descend(&walk, router->root, path + 1);
+    descend(&walk, router->root, path.data + 1);
     for (size_t i = 0; i < match->n_values && walk.error == 0; i++) {
         match->values[i].data = arena_strndup(arena, match->values[i].data, match->values[i].len);
         if (!match->values[i].data)
@@ -422,7 +443,6 @@ const char *router_allow(const struct router *router, struct arena *arena, const
     size_t size = 1;
     struct walk walk = { .arena = arena,
                          .matcher = router->matcher,
-                         .method = "",
                          .end = path + len,
                          .match = &match,
                          .methods = methods };

@@ -2,8 +2,8 @@
  *
  * It is built before the application is served, and not changed afterwards.
  */
-#ifndef TEPAL_WEB_ROUTER_H
-#define TEPAL_WEB_ROUTER_H
+#ifndef TEPAL_WEB_ROUTING_ROUTER_H
+#define TEPAL_WEB_ROUTING_ROUTER_H
 
 #include "base/arena.h"
 #include "base/map.h"
@@ -13,13 +13,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct route {
     struct route *next; /* in its resource */
     struct route *next_in_app;
     struct pattern pattern;
     char *method;
-    char *name; /* NULL: none */
+    size_t method_len;
+    uint64_t method_word; /* of one that is no longer than WORD_MAX */
+    char *name;           /* NULL: none */
     tepal_handler *handler;
     const void *arg;
     size_t max_body;    /* 0: the server's */
@@ -62,8 +65,8 @@ int router_add(struct router *router, const tepal_route *route, const char **why
 /* Finds the route of a method and a path, which is still encoded. Values are decoded and
  * terminated; they live in the arena or in the path. Returns 0, -ENOMEM, or TEPAL_EPATTERN when an
  * expression takes more than its limits: whether there is a route is not known then. */
-int router_match(const struct router *router, struct arena *arena, const char *method,
-                 const char *path, size_t len, struct router_match *match);
+int router_match(const struct router *router, struct arena *arena, tepal_bytes method,
+                 tepal_bytes path, struct router_match *match);
 
 /* Writes the methods that the path has, and OPTIONS, sorted and separated by ", ", to a new text in the
  * arena; NULL when memory is short. */

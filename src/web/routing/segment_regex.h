@@ -1,6 +1,6 @@
 /* Segments of a path that are matched by a regular expression (PCRE2, JIT). */
-#ifndef TEPAL_WEB_SEGMENT_REGEX_H
-#define TEPAL_WEB_SEGMENT_REGEX_H
+#ifndef TEPAL_WEB_ROUTING_SEGMENT_REGEX_H
+#define TEPAL_WEB_ROUTING_SEGMENT_REGEX_H
 
 #include "web/routing/pattern.h"
 

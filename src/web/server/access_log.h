@@ -6,8 +6,8 @@
  * -: it ends), %{NAME}i a request field, %{NAME}o a response field, %{NAME}e an environment
  * variable. What is not there is "-".
  */
-#ifndef TEPAL_WEB_ACCESS_LOG_H
-#define TEPAL_WEB_ACCESS_LOG_H
+#ifndef TEPAL_WEB_SERVER_ACCESS_LOG_H
+#define TEPAL_WEB_SERVER_ACCESS_LOG_H
 
 #include <tepal/app.h>
 

@@ -2,8 +2,8 @@
  * bounds the sum. A request counts for what it needs at least, and for the chunks of its arena, in
  * which whole bodies lie.
  */
-#ifndef TEPAL_WEB_MEMORY_H
-#define TEPAL_WEB_MEMORY_H
+#ifndef TEPAL_WEB_SERVER_MEMORY_H
+#define TEPAL_WEB_SERVER_MEMORY_H
 
 #include "base/arena.h"
 #include "base/list.h"

@@ -1,6 +1,6 @@
 /* Options that nobody has set, or that can serve nothing. */
-#ifndef TEPAL_WEB_OPTIONS_CHECK_H
-#define TEPAL_WEB_OPTIONS_CHECK_H
+#ifndef TEPAL_WEB_SERVER_OPTIONS_CHECK_H
+#define TEPAL_WEB_SERVER_OPTIONS_CHECK_H
 
 #include <tepal/run.h>
 

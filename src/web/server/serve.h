@@ -1,6 +1,6 @@
 /* The steps of tepal_serve(), for those that serve in another way. All run in a task. */
-#ifndef TEPAL_WEB_SERVE_H
-#define TEPAL_WEB_SERVE_H
+#ifndef TEPAL_WEB_SERVER_SERVE_H
+#define TEPAL_WEB_SERVER_SERVE_H
 
 #include <tepal/run.h>
 

@@ -1,6 +1,6 @@
 /* A server: an application, its limits, and the connections it has open. */
-#ifndef TEPAL_WEB_SERVER_H
-#define TEPAL_WEB_SERVER_H
+#ifndef TEPAL_WEB_SERVER_SERVER_H
+#define TEPAL_WEB_SERVER_SERVER_H
 
 #include "base/list.h"
 #include "web/server/memory.h"

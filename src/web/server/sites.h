@@ -1,6 +1,6 @@
 /* The places that a server listens at. */
-#ifndef TEPAL_WEB_SITES_H
-#define TEPAL_WEB_SITES_H
+#ifndef TEPAL_WEB_SERVER_SITES_H
+#define TEPAL_WEB_SERVER_SITES_H
 
 #include "web/server/server.h"
 

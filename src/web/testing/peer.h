@@ -4,8 +4,8 @@
  * happen any more. But they end as TCP connections do: a close is at first only the end of the
  * client's side, and a reset when the server writes to it after that, or had written what was not
  * read. */
-#ifndef TEPAL_WEB_TESTPEER_H
-#define TEPAL_WEB_TESTPEER_H
+#ifndef TEPAL_WEB_TESTING_PEER_H
+#define TEPAL_WEB_TESTING_PEER_H
 
 #include <stdbool.h>
 

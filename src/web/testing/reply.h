@@ -1,6 +1,6 @@
 /* The replies that a test has got: parsing them, and keeping them. */
-#ifndef TEPAL_WEB_TESTREPLY_H
-#define TEPAL_WEB_TESTREPLY_H
+#ifndef TEPAL_WEB_TESTING_REPLY_H
+#define TEPAL_WEB_TESTING_REPLY_H
 
 #include "base/buf.h"
 #include "http/h1_parse.h"

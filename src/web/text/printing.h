@@ -1,6 +1,6 @@
 /* What is printed by a format of printf(), and must not be: a text that is NULL. */
-#ifndef TEPAL_WEB_PRINTING_H
-#define TEPAL_WEB_PRINTING_H
+#ifndef TEPAL_WEB_TEXT_PRINTING_H
+#define TEPAL_WEB_TEXT_PRINTING_H
 
 #include <stdarg.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* Checking that octets are text. Pure. */
-#ifndef TEPAL_WEB_UTF8_H
-#define TEPAL_WEB_UTF8_H
+#ifndef TEPAL_WEB_TEXT_UTF8_H
+#define TEPAL_WEB_TEXT_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

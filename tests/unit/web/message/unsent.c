@@ -136,6 +136,32 @@ static void sent_for_other_tasks(void **state)
     assert_reply(get("/thread"), 200, "one two one two ");
 }
 
+/* Only the head, as nothing else is written, or nobody reads it. */
+static int begin_as_task(void *arg)
+{
+    (void)tepal_write(arg, "", 0);
+    expect_unsent(arg, 0);
+    return 0;
+}
+
+static tepal_res *begun_by_task(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, 200, NULL);
+    tepal_spawn(tepal_req_group(req), begin_as_task, res, NULL);
+    assert_int_equal(tepal_group_wait(tepal_req_group(req)), 0);
+    expect_sent(res, 0);
+    return res;
+}
+
+static void heads_alone(void **state)
+{
+    (void)state;
+    tepal_get(app, "/", begun_by_task);
+    start(NULL);
+    assert_reply(get("/"), 200, "");
+    assert_reply(ask("HEAD", "/", NULL, NULL), 200, "");
+}
+
 /* A handler that writes to the stream of another request, too: both go out. */
 static tepal_res *kept;
 
@@ -228,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WEB_TEST(sent_before_a_wait),
         WEB_TEST(sent_for_other_tasks),
+        WEB_TEST(heads_alone),
         WEB_TEST(sent_to_several),
         WEB_TEST(the_rest_follows),
     };

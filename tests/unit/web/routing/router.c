@@ -70,13 +70,19 @@ static void add(const char *pattern)
     add_route("GET", pattern);
 }
 
+static int match_path(const char *method, const char *path, size_t len, struct router_match *match)
+{
+    return router_match(&router, &arena, (tepal_bytes){ .data = method, .len = strlen(method) },
+                        (tepal_bytes){ .data = path, .len = len }, match);
+}
+
 /* What the path leads to: "PATTERN value value", "405" or "404". */
 static const char *find(const char *method, const char *path)
 {
     static char text[16 * 1024];
     struct router_match match;
     arena_reset(&arena);
-    assert_int_equal(router_match(&router, &arena, method, path, strlen(path), &match), 0);
+    assert_int_equal(match_path(method, path, strlen(path), &match), 0);
     if (!match.route)
         return match.path_exists ? "405" : "404";
     char *p = text + sprintf(text, "%s", match.route->pattern.source);
@@ -291,7 +297,7 @@ static void a_costly_expression_gives_up(void **state)
     add("/{x:(?:a+)+[bc]}");
     add("/{y}");
     memset(path + 1, 'a', 200);
-    assert_int_equal(router_match(&router, &arena, "GET", path, 201, &match), TEPAL_EPATTERN);
+    assert_int_equal(match_path("GET", path, 201, &match), TEPAL_EPATTERN);
     assert_null(match.route);
     assert_string_equal(match.costly, "(?:a+)+[bc]");
     expect("/aab", "/{x:(?:a+)+[bc]} aab");
@@ -307,7 +313,7 @@ static void an_expression_that_takes_memory(void **state)
     add("/{x:(?:a|b)+(c|d)}");
     memset(path, 'a', sizeof(path));
     path[0] = '/';
-    int rc = router_match(&router, &arena, "GET", path, sizeof(path), &match);
+    int rc = match_path("GET", path, sizeof(path), &match);
     assert_true(rc == TEPAL_EPATTERN || rc == 0);
     assert_null(match.route);
 }
@@ -392,7 +398,7 @@ static int match_long_path(void *arg)
 {
     struct router_match match;
     (void)arg;
-    matched = router_match(&router, &arena, "GET", long_path, strlen(long_path), &match);
+    matched = match_path("GET", long_path, strlen(long_path), &match);
     return match.route ? 0 : -ENOENT;
 }
 
@@ -444,9 +450,7 @@ static void methods(void **state)
         { "HEAD", "/d", "HEAD" }, { "GET", "/e", "GET" },   { "HEAD", "/e", NULL },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        assert_int_equal(router_match(&router, &arena, rows[i].method, rows[i].path,
-                                      strlen(rows[i].path), &match),
-                         0);
+        assert_int_equal(match_path(rows[i].method, rows[i].path, strlen(rows[i].path), &match), 0);
         assert_true(match.path_exists);
         if (!rows[i].found)
             assert_null(match.route);
@@ -607,9 +611,9 @@ static void memory_shortage(void **state)
     memcpy(path, "/a/", 3);
     memcpy(path + 8000, ".1/x/", 5);
     mem_fail_nth(1, 1);
-    assert_int_equal(router_match(&router, &arena, "GET", path, sizeof(path), &match), -ENOMEM);
+    assert_int_equal(match_path("GET", path, sizeof(path), &match), -ENOMEM);
     mem_fail_nth(0, 0);
-    assert_int_equal(router_match(&router, &arena, "GET", path, sizeof(path), &match), 0);
+    assert_int_equal(match_path("GET", path, sizeof(path), &match), 0);
     assert_non_null(match.route);
 }
 
