@@ -318,6 +318,10 @@ static int no_memory_for_a_body(void *arg)
 {
     open_http(AF_UNIX);
     char *head = take_head(LOOP_BUFFER_SIZE);
+    char octet;
+    assert_int_equal(conn_try_read(&http.conn, &octet, 1), -EAGAIN);
+    assert_int_equal(h1_conn_try_fill_body(&http, LOOP_BUFFER_SIZE), -EAGAIN);
+    assert_null(work.pinned); /* nothing is taken for what has not come */
     peer_sends("abc", 3);
     see_input();
     hold_idle_buffers(true);

@@ -429,6 +429,26 @@ static int write_to_nobody(void *arg)
     return 0;
 }
 
+/* Whatever was collected when a piece was lost: it would look like the rest of it. */
+static int lose_with_a_buffer(void *arg)
+{
+    open_http(AF_UNIX);
+    assert_int_equal(h1_conn_write(&http, "abc", 3), 0);
+    http.error = -ECANCELED;
+    h1_conn_flush_some(&http);
+    assert_int_equal(h1_conn_flush(&http), -ECANCELED);
+    assert_peer_gets("", 0);
+    close_http();
+    (void)arg;
+    return 0;
+}
+
+static void nothing_follows_what_is_lost(void **state)
+{
+    (void)state;
+    assert_int_equal(run_fake(lose_with_a_buffer, NULL), 0);
+}
+
 static void a_broken_pipe(void **state)
 {
     (void)state;
@@ -584,6 +604,7 @@ int main(void)
         TEST(a_stream_to_a_slow_peer),
         TEST(memory_that_is_gone),
         TEST(a_broken_pipe),
+        TEST(nothing_follows_what_is_lost),
         TEST(a_peer_that_goes_meanwhile),
         TEST(octets_of_a_message),
         TEST(others_flush_when_they_leave),

@@ -111,9 +111,13 @@ static int write_with_a_deadline(void *arg)
 {
     open_narrow();
     assert_int_equal(h1_conn_write(&http, "abc", 3), 0);
+    settle(); /* the poller tells of each new socket that there is room */
+    h1_conn_flush_some(&http);
     int64_t before = tepal_deadline_in_ms(TIMEOUT - 1);
+    narrow_room = 1; /* room comes too late for it */
     assert_int_equal(h1_conn_flush(&http), -ETIMEDOUT);
     assert_int_equal(http.error, 0);
+    narrow_room = 0;
     assert_int_equal(http.out_len, 3);
     tepal_deadline_restore(before);
     before = tepal_deadline_in_ms(TIMEOUT + 1);
@@ -170,6 +174,25 @@ static void a_slow_peer(void **state)
 }
 
 /* What the system holds for the peer it has not taken, and earns it no time. */
+static int hold_for_a_neighbour(void *arg)
+{
+    open_http(AF_UNIX);
+    limits.write_timeout_ms = TIMEOUT;
+    limits.min_write_rate = 1000;
+    while (http.conn.io.state & IO_WRITE) { /* many seconds' worth */
+        ssize_t done = conn_try_write(&http.conn, large, LARGE);
+        work.sent += done > 0 ? (uint64_t)done : 0;
+    }
+    assert_true(work.sent > 5000);
+    work.message_wait_ms = 400; /* so long it has been waited for, and has taken nothing */
+    int64_t begun = tepal_now_ms();
+    assert_int_equal(h1_conn_write(&http, large, LARGE), -ETIMEDOUT);
+    assert_int_equal(tepal_now_ms() - begun, TIMEOUT - 400);
+    close_http();
+    (void)arg;
+    return 0;
+}
+
 static int hold_for_the_peer(void *arg)
 {
     struct beside writer;
@@ -200,6 +223,7 @@ static int hold_for_the_peer(void *arg)
 static void held_is_not_taken(void **state)
 {
     (void)state;
+    assert_int_equal(run_fake(hold_for_a_neighbour, NULL), 0);
     assert_int_equal(run_fake(hold_for_the_peer, NULL), 0);
 }
 
