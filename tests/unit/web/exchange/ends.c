@@ -155,6 +155,7 @@ static void gone_when_memory_is_short(void **state)
             turn();
         }
         assert_int_equal(connections(), 0);
+        assert_int_equal(app->server->memory.budget.used, 0); /* nor is what it would have taken */
     }
     attach_tcp(get_one); /* it was only short */
     turn();
