@@ -160,8 +160,10 @@ typedef struct tepal_start_tls_options {
 
 /* Makes a connection encrypted: the handshake, as client or server by the context. At once after
  * connect or accept, or later (STARTTLS): then the caller sees to it that the peer knows where the
- * plain text ends. No other task may use the connection meanwhile. A task with a stack of its own
- * size needs 48 KiB for it.
+ * plain text ends. What was read ahead or peeked at (tepal_conn_peek()) is the beginning of the
+ * handshake: so a server can look first what the peer speaks, and plain text that somebody has slipped
+ * in before is never taken for the peer's encrypted one, but a failure. No other task may use the
+ * connection meanwhile. A task with a stack of its own size needs 48 KiB for it.
  *
  * Suspends; to limit its time use tepal_deadline_in_ms(). Returns 0, and from then on all calls on
  * the connection are encrypted. Otherwise a negative error, and the connection can only be closed:
@@ -169,15 +171,13 @@ typedef struct tepal_start_tls_options {
  *   what verify of tepal_tls_options returned, when that has refused it
  *   TEPAL_ETLS          the peer speaks no TLS, none that is secure enough, or refused us
  *   TEPAL_ECLOSED       the peer closed the connection
- *   -ECONNRESET, ...    errors of the connection; -ETIMEDOUT, -ECANCELED, -ENOMEM
- * tepal_conn_tls_error_text() says more. A server's failures are told in the log, with the peer
- * and the reason: one line in 10 s at most, which says how many there were besides; not those of
- * peers that close without a word. These are returned before anything was sent, and leave the
- * connection as it was: what tepal_tls_error() says; -EINVAL for a client without a host or with a
- * malformed one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the
- * connection, or what was put into it has not been drained; TEPAL_EMESSAGE when plain octets have
- * been read from the peer that nobody asked for: they could be an attacker's, to be taken for the
- * peer's encrypted ones. */
+ *   -ECONNRESET, ...    errors of the connection; -ETIMEDOUT, -ECANCELED, -EINTR, -ENOMEM
+ * tepal_conn_tls_error_text() says more. A server's failures are told in the log, with the peer and
+ * the reason: one line in 10 s at most, which says how many there were besides; not those of peers
+ * that close without a word. These are returned before anything was sent, and leave the connection
+ * as it was: what tepal_tls_error() says; -EINVAL for a client without a host or with a malformed
+ * one; -EALREADY when it is encrypted already; -EBUSY when a task waits on the connection, or what
+ * was put into it has not been drained. */
 TEPAL_API int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls,
                                    const tepal_start_tls_options *options);
 

@@ -273,13 +273,24 @@ void tepal_listener_close(tepal_listener *listener)
 {
     if (!listener)
         return;
-    struct tepal_task *reader = listener->sockets[0].io.reader;
-    if (!turns_is_leaving(reader))
-        misuse("tepal_listener_close", "a task still waits for a connection");
+    struct io *io = &listener->sockets[0].io; /* who waits does so at all */
+    if (listener->stop && !loop_is_forked())
+        listener->stop(listener);
+    io_dismiss(io);
     timer_cancel(&listener->again);
     unix_file_remove(&listener->file);
     close_sockets(listener);
     listener->closed = true;
-    if (!reader)
+    if (!io->reader)
         listener_free(listener);
+}
+
+bool tepal_listener_interrupt(tepal_listener *listener)
+{
+    listener_need(listener, "tepal_listener_interrupt");
+    if (listener->stop) {
+        listener->stop(listener);
+        return true;
+    }
+    return io_interrupt_reader(&listener->sockets[0].io);
 }

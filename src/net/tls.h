@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "net/buffers.h"
 #include "net/conn.h"
 
 #include <tepal/tls.h>
@@ -223,6 +224,7 @@ struct tls_conn {
     tepal_tls *tls;
     struct tepal_conn *conn;
     const struct conn_ops *below; /* that the connection had before */
+    struct octets early;          /* that were read ahead before: the peer's first; mostly empty */
     struct buf unsent;            /* encrypted octets that the socket did not take; mostly empty */
     size_t n_sent;                /* of them have gone since */
     unsigned reads_left;          /* from the socket, in the present call */
@@ -245,12 +247,18 @@ struct tls_conn {
 /* The connection operations through TLS. */
 extern const struct conn_ops conn_tls_ops;
 
-/* Puts TLS between conn and socket; reads and writes return -EBUSY until the handshake is done.
- * Returns 0 or -ENOMEM. */
+/* Puts TLS between conn and socket; reads and writes return -EBUSY until the handshake is done. What
+ * was read ahead is what the peer has begun with. Returns 0 or -ENOMEM. */
 int tls_attach(struct tepal_conn *conn, tepal_tls *tls);
 
 /* Frees what tls_attach() made. The connection can only be closed then. */
 void tls_detach(struct tepal_conn *conn);
+
+/* Whether there are octets of the peer's that the poller knows nothing of. */
+static inline bool tls_has_pending(const struct tls_conn *t)
+{
+    return SSL_has_pending(t->ssl) || octets_len(&t->early) > 0;
+}
 
 /* Tries to send what is unsent. Returns 0, -EAGAIN or the error of the socket. */
 int tls_push(struct tls_conn *t);

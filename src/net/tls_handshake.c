@@ -35,6 +35,7 @@ static void destroy(struct tls_conn *t)
 {
     SSL_free(t->ssl);
     buf_clear(&t->unsent);
+    octets_clear(&t->early);
     mem_free(t->alpn);
     mem_free(t->session_key);
     mem_free(t->host);
@@ -59,6 +60,10 @@ int tls_attach(struct tepal_conn *conn, tepal_tls *tls)
     if (!open_ssl(t)) {
         destroy(t);
         return -ENOMEM;
+    }
+    if (conn->buffers) {
+        t->early = conn->buffers->in;
+        conn->buffers->in = (struct octets){ 0 };
     }
     t->below = conn->ops;
     conn->tls = t;
@@ -182,8 +187,6 @@ static int check(struct tepal_conn *conn, tepal_tls *tls, const char *host, char
         rc = -EALREADY;
     if (rc == 0)
         rc = conn_may_upgrade(conn);
-    if (rc == TEPAL_EMESSAGE)
-        rc = tls_fail(tls, rc, "octets in plain text have come before the handshake");
     if (rc == 0 && !tls->options.server && (host || !tls->options.insecure_no_verify)) {
         rc = host ? clean_host(clean, host) : -EINVAL;
         if (rc < 0)
@@ -247,14 +250,14 @@ int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls, const tepal_start_tls
         rc = t->refused;
     if (rc < 0) {
         t->text = t->text ? t->text : tepal_code_text(rc);
-        tls_give_up(t, rc);
+        tls_give_up(t, rc == -EINTR ? TEPAL_ETLS : rc); /* nobody is to try again */
         tell_failure(t, rc);
         return tls_fail(tls, rc, "%s", t->text);
     }
     t->established = true;
     t->read_error = t->write_error = 0;
     /* The first octets of the peer may have come with the end of its handshake. */
-    if (SSL_has_pending(t->ssl))
+    if (tls_has_pending(t))
         conn->io.state |= IO_READ;
     return 0;
 }

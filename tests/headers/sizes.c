@@ -67,6 +67,7 @@ SIZE(tepal_tls_info, 112);
 
 /* udp.h */
 SIZE(tepal_udp_options, 64);
+SIZE(tepal_datagram, 88);
 
 /* dns.h */
 SIZE(tepal_resolve_options, 40);
@@ -104,5 +105,6 @@ SIZE(tepal_fetch_options, 264);
 /* testing.h */
 SIZE(tepal_test_options, 80);
 SIZE(tepal_test_reply, 88);
+SIZE(tepal_made, 136);
 
 #endif
