@@ -110,7 +110,7 @@ static bool has_field(const tepal_pair *fields, const char *name)
     return false;
 }
 
-static int add_field(tepal_pair **end, const char *name, const char *value)
+static int put_given_field(tepal_pair **end, const char *name, const char *value)
 {
     if (!http_is_token(name, strlen(name)) || !http_is_field_value(value, strlen(value)))
         return TEPAL_EFIELD;
@@ -122,7 +122,7 @@ static int add_field(tepal_pair **end, const char *name, const char *value)
 static int add_default(tepal_pair **end, const tepal_pair *given, const char *name,
                        const char *value)
 {
-    return has_field(given, name) ? 0 : add_field(end, name, value);
+    return has_field(given, name) ? 0 : put_given_field(end, name, value);
 }
 
 static int add_given(tepal_pair **end, const tepal_pair *fields)
@@ -130,7 +130,7 @@ static int add_given(tepal_pair **end, const tepal_pair *fields)
     int rc = 0;
     for (; fields && fields->name && rc == 0; fields++)
         if (fields->value)
-            rc = add_field(end, fields->name, fields->value);
+            rc = put_given_field(end, fields->name, fields->value);
     return rc;
 }
 
