@@ -1,5 +1,5 @@
-/* Makes requests of options, and writes them. What cannot be written as it is meant is refused, and not
- * sent. */
+/* Makes requests of options, and writes them. What cannot be written as it is meant is refused, and
+ * not sent. */
 #include "conn/fetch.h"
 
 #include "base/mem.h"
@@ -142,7 +142,8 @@ static int append_target(struct buf *out, const char *target, const tepal_pair *
     return rc == 0 && query ? append_pairs(out, query) : rc;
 }
 
-/* Whether the length of no body is said, too: these methods mean to have one (RFC 9110 section 8.6). */
+/* Whether the length of no body is said, too: these methods mean to have one (RFC 9110 section
+ * 8.6). */
 static bool expects_body(const char *method)
 {
     return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||

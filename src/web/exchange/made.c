@@ -249,8 +249,8 @@ struct first_line {
     size_t len;
 };
 
-/* Returns 0, or the status that the line is refused with; then what is left of it is what HTTP/1's parser
- * has of such a line. */
+/* Returns 0, or the status that the line is refused with; then what is left of it is what HTTP/1's
+ * parser has of such a line. */
 static int check_first_line(struct first_line *line, size_t max)
 {
     tepal_bytes *method = &line->method, *target = &line->target;
@@ -270,8 +270,8 @@ static int check_first_line(struct first_line *line, size_t max)
     return line->len > max ? 414 : 0;
 }
 
-/* The method and the target. Returns 0, or the status that they are refused with: nothing else is looked at
- * then. */
+/* The method and the target. Returns 0, or the status that they are refused with: nothing else is
+ * looked at then. */
 static int take_first_line(struct made_exchange *x, struct first_line *line, size_t max)
 {
     struct message *message = &x->message;
@@ -304,8 +304,8 @@ static int take_field(struct made_exchange *x, const tepal_pair *pair)
     return 0;
 }
 
-/* The fields up to the first that is refused. len: the octets of the head before them. Returns 0, or a
- * status. */
+/* The fields up to the first that is refused. len: the octets of the head before them. Returns 0,
+ * or a status. */
 static int take_fields(struct made_exchange *x, const tepal_pair *pair, const tepal_limits *limits,
                        size_t len)
 {

@@ -35,8 +35,8 @@ static int run_test_task(void *arg)
     return 0;
 }
 
-/* Lets things happen until the task has ended, or so much real time has passed. Returns 0, -ETIMEDOUT or
- * -EDEADLK. */
+/* Lets things happen until the task has ended, or so much real time has passed. Returns 0,
+ * -ETIMEDOUT or -EDEADLK. */
 static int wait_for_task(struct test_task *run, int64_t patience_ms)
 {
     int64_t until = test_real_ms() + patience_ms;
@@ -60,8 +60,8 @@ static void give_task_up(struct test_task *run, const char *call, int why)
     task_abandon(&run->test->loop, run->task);
 }
 
-/* Runs it, at once and as far as it can without waiting. Returns 0 when it has ended by itself; or an
- * error: it was given up, and if it is not done even so its memory must stay. */
+/* Runs it, at once and as far as it can without waiting. Returns 0 when it has ended by itself; or
+ * an error: it was given up, and if it is not done even so its memory must stay. */
 static int run_test_to_end(struct test_task *run, const char *call)
 {
     struct loop *loop = &run->test->loop;
