@@ -1,5 +1,5 @@
-/* Makes requests of options, and writes them. What cannot be written as it is meant is refused, and not
- * sent. */
+/* Makes requests of options, and writes them. What cannot be written as it is meant is refused, and
+ * not sent. */
 #include "conn/fetch.h"
 
 #include "base/mem.h"
@@ -110,7 +110,7 @@ static bool has_field(const tepal_pair *fields, const char *name)
     return false;
 }
 
-static int add_field(tepal_pair **end, const char *name, const char *value)
+static int put_given_field(tepal_pair **end, const char *name, const char *value)
 {
     if (!http_is_token(name, strlen(name)) || !http_is_field_value(value, strlen(value)))
         return TEPAL_EFIELD;
@@ -122,7 +122,7 @@ static int add_field(tepal_pair **end, const char *name, const char *value)
 static int add_default(tepal_pair **end, const tepal_pair *given, const char *name,
                        const char *value)
 {
-    return has_field(given, name) ? 0 : add_field(end, name, value);
+    return has_field(given, name) ? 0 : put_given_field(end, name, value);
 }
 
 static int add_given(tepal_pair **end, const tepal_pair *fields)
@@ -130,7 +130,7 @@ static int add_given(tepal_pair **end, const tepal_pair *fields)
     int rc = 0;
     for (; fields && fields->name && rc == 0; fields++)
         if (fields->value)
-            rc = add_field(end, fields->name, fields->value);
+            rc = put_given_field(end, fields->name, fields->value);
     return rc;
 }
 
@@ -142,7 +142,8 @@ static int append_target(struct buf *out, const char *target, const tepal_pair *
     return rc == 0 && query ? append_pairs(out, query) : rc;
 }
 
-/* Whether the length of no body is said, too: these methods mean to have one (RFC 9110 section 8.6). */
+/* Whether the length of no body is said, too: these methods mean to have one (RFC 9110 section
+ * 8.6). */
 static bool expects_body(const char *method)
 {
     return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||

@@ -20,11 +20,11 @@ struct fetch_request {
 /* The method that the options mean. */
 const char *fetch_method(const tepal_fetch_options *options);
 
-/* The parts of the request that the options (NULL: none) describe; fetch_clear() frees them. The target
- * stays as it is, and so does what its query has already. Takes the JSON over. Returns 0; -EINVAL for two
- * bodies, a method that is no token, or a struct that is not initialised, which is logged with the name of
- * the call; TEPAL_EFIELD for a field that HTTP forbids; TEPAL_EJSON for JSON that cannot be written; or
- * what buf_reserve() returns. There is nothing to free then. */
+/* The parts of the request that the options (NULL: none) describe; fetch_clear() frees them. The
+ * target stays as it is, and so does what its query has already. Takes the JSON over. Returns 0;
+ * -EINVAL for two bodies, a method that is no token, or a struct that is not initialised, which is
+ * logged with the name of the call; TEPAL_EFIELD for a field that HTTP forbids; TEPAL_EJSON for
+ * JSON that cannot be written; or what buf_reserve() returns. There is nothing to free then. */
 int fetch_describe(struct fetch_request *out, const char *call, const char *host,
                    const char *target, const tepal_fetch_options *options);
 void fetch_clear(struct fetch_request *request);

@@ -1,5 +1,6 @@
-/* The two carriers against one another: a request is sent to an application on a connection, and given to it
- * as a made one. What the handlers see, and what they are answered with, must be the same.
+/* The two carriers against one another: a request is sent to an application on a connection, and
+ * given to it as a made one. What the handlers see, and what they are answered with, must be the
+ * same.
  *
  * The input is lines: the method, the target, fields as "name: value", an empty line, and the body. */
 #include "fuzz.h"

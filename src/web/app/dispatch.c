@@ -100,7 +100,7 @@ static inline void find_route(tepal_req *req)
 }
 
 /* What next calls, behind what is common to all: the time of the route, the hooks. */
-static inline tepal_res *respond(tepal_req *req, tepal_next *next)
+static inline tepal_res *respond_by(tepal_req *req, tepal_next *next)
 {
     struct tepal_task *task = req->exchange->task;
     int64_t deadline = task->deadline;
@@ -127,7 +127,7 @@ tepal_res *dispatch(tepal_req *req)
 {
     tepal_next next = { .handler = unrouted };
     find_route(req);
-    return respond(req, &next);
+    return respond_by(req, &next);
 }
 
 /* --- Calls ------------------------------------------------------------------------------------ */
@@ -176,5 +176,5 @@ tepal_res *dispatch_call(tepal_req *req, const struct exchange_call *call)
     if (call->handler)
         next.index = req->app->n_middlewares;
     prepare_call(req, call);
-    return respond(req, &next);
+    return respond_by(req, &next);
 }

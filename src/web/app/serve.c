@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-static inline int serve(struct exchange *exchange, int refused, const struct exchange_call *call)
+static inline int answer(struct exchange *exchange, int refused, const struct exchange_call *call)
 {
     tepal_req *req = exchange->req;
     struct server *server = req->server;
@@ -31,12 +31,12 @@ static inline int serve(struct exchange *exchange, int refused, const struct exc
 
 int exchange_serve(struct exchange *exchange, int refused)
 {
-    return serve(exchange, refused, NULL);
+    return answer(exchange, refused, NULL);
 }
 
 int exchange_call(struct exchange *exchange, int refused, const struct exchange_call *call)
 {
-    return serve(exchange, refused, call);
+    return answer(exchange, refused, call);
 }
 
 int exchange_error(const struct exchange *exchange)

@@ -77,7 +77,7 @@ static int made_read(struct exchange *exchange, tepal_bytes *piece)
 /* --- The response ----------------------------------------------------------------------------- */
 
 /* What the client has answered. Who was only interrupted may try again. */
-static int note(struct made_exchange *x, int rc)
+static int note_what_client_said(struct made_exchange *x, int rc)
 {
     if (x->failure == 0 && rc < 0 && !task_was_interrupted(rc))
         x->failure = rc;
@@ -90,7 +90,7 @@ static int made_begin(struct exchange *exchange, const struct response_head *hea
     struct made_exchange *x = made_of(exchange);
     exchange->begun = true;
     exchange->keep_alive = !head->close;
-    int rc = x->failure ? x->failure : note(x, x->client->head(x->client, head));
+    int rc = x->failure ? x->failure : note_what_client_said(x, x->client->head(x->client, head));
     if (rc < 0 && x->failure == 0)
         exchange->begun = false;
     return rc;
@@ -102,7 +102,7 @@ static int made_write(struct exchange *exchange, const void *data, size_t len)
     if (x->failure)
         return x->failure;
     x->writer = loop_current->current;
-    int rc = note(x, x->client->write(x->client, data, len));
+    int rc = note_what_client_said(x, x->client->write(x->client, data, len));
     x->writer = NULL;
     if (rc == 0)
         x->written += len;
@@ -213,7 +213,7 @@ static const struct exchange_ops made_ops = {
 /* --- The message ------------------------------------------------------------------------------ */
 
 /* Appends text with a NUL. Returns where it begins. */
-static uint32_t put_text(struct made_exchange *x, const char *text, size_t len)
+static uint32_t put_part(struct made_exchange *x, const char *text, size_t len)
 {
     uint32_t at = (uint32_t)x->text_size;
     memcpy(x->text + at, text, len);
@@ -223,7 +223,7 @@ static uint32_t put_text(struct made_exchange *x, const char *text, size_t len)
 }
 
 /* Memory for all of it. Returns 0 or -ENOMEM. */
-static int make_room(struct made_exchange *x, const struct made_request *request)
+static int allot_message(struct made_exchange *x, const struct made_request *request)
 {
     size_t n = 0, size = strlen(request->method) + strlen(request->target) + sizeof("UNKNOWN\0/");
     for (const tepal_pair *pair = request->fields; pair && pair->name; pair++)
@@ -249,9 +249,9 @@ struct first_line {
     size_t len;
 };
 
-/* Returns 0, or the status that the line is refused with; then what is left of it is what HTTP/1's parser
- * has of such a line. */
-static int check_line(struct first_line *line, size_t max)
+/* Returns 0, or the status that the line is refused with; then what is left of it is what HTTP/1's
+ * parser has of such a line. */
+static int check_first_line(struct first_line *line, size_t max)
 {
     tepal_bytes *method = &line->method, *target = &line->target;
     size_t n = http_scan.target_end(target->data, target->len), whole = target->len;
@@ -270,21 +270,21 @@ static int check_line(struct first_line *line, size_t max)
     return line->len > max ? 414 : 0;
 }
 
-/* The method and the target. Returns 0, or the status that they are refused with: nothing else is looked at
- * then. */
-static int take_line(struct made_exchange *x, struct first_line *line, size_t max)
+/* The method and the target. Returns 0, or the status that they are refused with: nothing else is
+ * looked at then. */
+static int take_first_line(struct made_exchange *x, struct first_line *line, size_t max)
 {
     struct message *message = &x->message;
-    int refused = check_line(line, max);
+    int refused = check_first_line(line, max);
     if (refused)
         message->version = 10;
     if (line->method.len == 0)
         line->method = (tepal_bytes){ .data = "UNKNOWN", .len = sizeof("UNKNOWN") - 1 };
     if (line->target.len == 0)
         line->target = (tepal_bytes){ .data = "/", .len = 1 };
-    message->method = put_text(x, line->method.data, line->method.len);
+    message->method = put_part(x, line->method.data, line->method.len);
     message->method_len = (uint32_t)line->method.len;
-    message->target = put_text(x, line->target.data, line->target.len);
+    message->target = put_part(x, line->target.data, line->target.len);
     message->target_len = (uint32_t)line->target.len;
     return refused;
 }
@@ -297,15 +297,15 @@ static int take_field(struct made_exchange *x, const tepal_pair *pair)
         return 400;
     octet_trim(&value, &len);
     struct message_field *field = &x->fields[x->message.n_fields++];
-    field->name = put_text(x, pair->name, name_len);
+    field->name = put_part(x, pair->name, name_len);
     field->name_len = (uint16_t)name_len;
-    field->value = put_text(x, value, len);
+    field->value = put_part(x, value, len);
     field->value_len = (uint32_t)len;
     return 0;
 }
 
-/* The fields up to the first that is refused. len: the octets of the head before them. Returns 0, or a
- * status. */
+/* The fields up to the first that is refused. len: the octets of the head before them. Returns 0,
+ * or a status. */
 static int take_fields(struct made_exchange *x, const tepal_pair *pair, const tepal_limits *limits,
                        size_t len)
 {
@@ -363,7 +363,7 @@ static int take_message(struct made_exchange *x, const struct made_request *requ
         .target = { .data = request->target, .len = strlen(request->target) },
     };
     line.len = line.method.len + line.target.len + sizeof("  HTTP/1.1") - 1;
-    int refused = take_line(x, &line, max);
+    int refused = take_first_line(x, &line, max);
     if (refused == 0)
         refused = take_fields(x, request->fields, limits, line.len + sizeof("\r\n\r\n") - 1);
     if (refused == 0)
@@ -425,10 +425,10 @@ static struct made_exchange *made_new(struct server *server, const struct made_r
 }
 
 /* Returns what exchange_serve() does. */
-static int serve(struct made_exchange *x, const struct made_request *request,
-                 const tepal_limits *limits, const struct exchange_call *call)
+static int serve_message(struct made_exchange *x, const struct made_request *request,
+                         const tepal_limits *limits, const struct exchange_call *call)
 {
-    int rc = make_room(x, request);
+    int rc = allot_message(x, request);
     if (rc == 0) {
         int refused = take_message(x, request, limits);
         x->client->exchange = x;
@@ -437,13 +437,13 @@ static int serve(struct made_exchange *x, const struct made_request *request,
     return rc;
 }
 
-static int serve_or_not(struct server *server, const struct made_request *request,
-                        struct made_client *client, const struct exchange_call *call)
+static int serve_made_exchange(struct server *server, const struct made_request *request,
+                               struct made_client *client, const struct exchange_call *call)
 {
     struct made_exchange *x = made_new(server, request, client);
     if (!x)
         return answer_shortly(server, client);
-    int rc = serve(x, request, &server->options.limits, call);
+    int rc = serve_message(x, request, &server->options.limits, call);
     bool begun = x->base.begun;
     void *memory = x->fields;
     client->error = exchange_error(&x->base);
@@ -469,7 +469,7 @@ int made_serve(struct server *server, const struct made_request *request,
         return answer_shortly(server, client);
     set_locals(task, server->locals);
     task->describe = request_describe;
-    int rc = serve_or_not(server, request, client, call);
+    int rc = serve_made_exchange(server, request, client, call);
     task->describe = NULL;
     task->name = name;
     set_locals(task, server->locals);

@@ -28,14 +28,14 @@ static int memory_read(struct made_client *client, tepal_bytes *piece)
 
 /* --- The head --------------------------------------------------------------------------------- */
 
-static int put_text(struct made_memory *memory, const char *text, size_t len)
+static int append_text(struct made_memory *memory, const char *text, size_t len)
 {
     int rc = buf_append(&memory->text, text, len);
     return rc == 0 ? buf_append(&memory->text, "", 1) : rc;
 }
 
-static int put_field(struct made_memory *memory, const char *name, const char *value,
-                     size_t value_len)
+static int append_reply_field(struct made_memory *memory, const char *name, const char *value,
+                              size_t value_len)
 {
     struct message *message = &memory->message;
     if (message->n_fields == MADE_MAX_FIELDS)
@@ -44,39 +44,39 @@ static int put_field(struct made_memory *memory, const char *name, const char *v
     size_t name_len = strlen(name);
     field->name = (uint32_t)memory->text.len;
     field->name_len = (uint16_t)name_len;
-    int rc = put_text(memory, name, name_len);
+    int rc = append_text(memory, name, name_len);
     field->value = (uint32_t)memory->text.len;
     field->value_len = (uint32_t)value_len;
-    return rc == 0 ? put_text(memory, value, value_len) : rc;
+    return rc == 0 ? append_text(memory, value, value_len) : rc;
 }
 
 /* What servers add, in the order in which they do. */
-static int put_common(struct made_memory *memory, const struct response_head *head)
+static int append_common(struct made_memory *memory, const struct response_head *head)
 {
     const char *server = memory->server_name;
     char date[HTTP_DATE_LEN + 1];
     int rc = 0;
     if (!head->own_date) {
         http_date_write(date, time(NULL));
-        rc = put_field(memory, "Date", date, HTTP_DATE_LEN);
+        rc = append_reply_field(memory, "Date", date, HTTP_DATE_LEN);
     }
     if (rc == 0 && !head->own_server && server && *server)
-        rc = put_field(memory, "Server", server, strlen(server));
+        rc = append_reply_field(memory, "Server", server, strlen(server));
     return rc;
 }
 
-static int put_all(struct made_memory *memory, const struct response_head *head)
+static int append_all_fields(struct made_memory *memory, const struct response_head *head)
 {
     char length[24];
-    int rc = put_common(memory, head);
+    int rc = append_common(memory, head);
     if (rc == 0 && head->content_type)
-        rc = put_field(memory, "Content-Type", head->content_type, head->type_len);
+        rc = append_reply_field(memory, "Content-Type", head->content_type, head->type_len);
     if (rc == 0 && head->has_length) {
         int n = snprintf(length, sizeof(length), "%llu", (unsigned long long)head->length);
-        rc = put_field(memory, "Content-Length", length, (size_t)n);
+        rc = append_reply_field(memory, "Content-Length", length, (size_t)n);
     }
     for (const struct response_field *field = head->fields; field && rc == 0; field = field->next)
-        rc = put_field(memory, field->name, field->value, field->value_len);
+        rc = append_reply_field(memory, field->name, field->value, field->value_len);
     return rc;
 }
 
@@ -87,9 +87,9 @@ static int memory_head(struct made_client *client, const struct response_head *h
     const char *reason = head->reason ? head->reason : http_status_reason(head->status);
     buf_clear(&memory->text); /* an earlier head that was not taken whole */
     *message = (struct message){ .reason_len = (uint32_t)strlen(reason), .version = 11 };
-    int rc = put_text(memory, reason, message->reason_len);
+    int rc = append_text(memory, reason, message->reason_len);
     if (rc == 0)
-        rc = put_all(memory, head);
+        rc = append_all_fields(memory, head);
     if (rc < 0)
         return rc;
     message->data = memory->text.data;

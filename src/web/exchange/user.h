@@ -6,17 +6,17 @@
 
 struct server;
 
-/* A request, and size octets for the carrier's struct in its memory, of which only req is set. NULL when
- * memory is short. */
+/* A request, and size octets for the carrier's struct in its memory, of which only req is set. NULL
+ * when memory is short. */
 struct exchange *exchange_open(struct server *server, size_t size);
 
 /* Memory that lives as long. NULL when it is short. */
 void *exchange_alloc(struct exchange *exchange, size_t size);
 
-/* Finds the response to the complete request and sends it: routes, middlewares, handler, hooks, logs.
- * refused: the status that it is refused with, unread; 0: it is not. Suspends. Returns 1 when the carrier
- * may go on, 0 when this was its last response, or a negative error when the response is not whole;
- * -ENOMEM and not begun: there was no memory even for a head. */
+/* Finds the response to the complete request and sends it: routes, middlewares, handler, hooks,
+ * logs. refused: the status that it is refused with, unread; 0: it is not. Suspends. Returns 1 when
+ * the carrier may go on, 0 when this was its last response, or a negative error when the response
+ * is not whole; -ENOMEM and not begun: there was no memory even for a head. */
 int exchange_serve(struct exchange *exchange, int refused);
 
 /* An answer that is not all the application's to find. */
@@ -24,8 +24,8 @@ struct exchange_call {
     tepal_handler *handler;  /* in place of its routes and middlewares; NULL: those */
     const void *arg;         /* tepal_req_arg(), and tepal_req_match(), of such a handler */
     const tepal_pair *match; /* NULL: none; at most EXCHANGE_MAX_MATCH */
-    /* Called before the handler, and the middlewares, unless the request is refused; or NULL. What it
-     * fails with is the cause of the answer. */
+    /* Called before the handler, and the middlewares, unless the request is refused; or NULL. What
+     * it fails with is the cause of the answer. */
     int (*prepare)(tepal_req *req, void *arg);
     void *prepare_arg;
 };

@@ -35,9 +35,9 @@ static int run_test_task(void *arg)
     return 0;
 }
 
-/* Lets things happen until the task has ended, or so much real time has passed. Returns 0, -ETIMEDOUT or
- * -EDEADLK. */
-static int wait_for_end(struct test_task *run, int64_t patience_ms)
+/* Lets things happen until the task has ended, or so much real time has passed. Returns 0,
+ * -ETIMEDOUT or -EDEADLK. */
+static int wait_for_task(struct test_task *run, int64_t patience_ms)
 {
     int64_t until = test_real_ms() + patience_ms;
     int rc = 0;
@@ -47,22 +47,22 @@ static int wait_for_end(struct test_task *run, int64_t patience_ms)
 }
 
 /* It has no end by itself: cancels it, and leaves it as it is if even that is no end. */
-static void give_up(struct test_task *run, const char *call, int why)
+static void give_task_up(struct test_task *run, const char *call, int why)
 {
     enum { ENDING_MS = 1000 };
     if (why == -ETIMEDOUT)
         tepal_logf(TEPAL_LOG_ERROR, "%s: a minute has passed, and the task has no end", call);
     task_cancel(run->task);
-    if (wait_for_end(run, ENDING_MS) == 0)
+    if (wait_for_task(run, ENDING_MS) == 0)
         return;
     tepal_logf(TEPAL_LOG_ERROR, "%s: the task was cancelled and does not end: it is left as it is",
                call);
     task_abandon(&run->test->loop, run->task);
 }
 
-/* Runs it, at once and as far as it can without waiting. Returns 0 when it has ended by itself; or an
- * error: it was given up, and if it is not done even so its memory must stay. */
-static int run_to_end(struct test_task *run, const char *call)
+/* Runs it, at once and as far as it can without waiting. Returns 0 when it has ended by itself; or
+ * an error: it was given up, and if it is not done even so its memory must stay. */
+static int run_test_to_end(struct test_task *run, const char *call)
 {
     struct loop *loop = &run->test->loop;
     if (loop->current)
@@ -73,9 +73,9 @@ static int run_to_end(struct test_task *run, const char *call)
         return -ENOMEM;
     }
     task_run(loop, run->task);
-    int rc = wait_for_end(run, TEST_PATIENCE_MS);
+    int rc = wait_for_task(run, TEST_PATIENCE_MS);
     if (rc < 0)
-        give_up(run, call, rc);
+        give_task_up(run, call, rc);
     /* What it has started, and has said, is not left until the next call. */
     if (!list_is_empty(&loop->ready) || sink_is_waiting())
         test_let_happen(run->test);
@@ -92,7 +92,7 @@ int tepal_test_run(tepal_test *test, tepal_task_fn *fn, const void *arg)
     if (!run)
         return -ENOMEM;
     *run = (struct test_task){ .test = test, .fn = fn, .arg = (void *)(uintptr_t)arg };
-    int rc = run_to_end(run, call);
+    int rc = run_test_to_end(run, call);
     if (rc == 0)
         rc = run->result;
     if (run->done)
@@ -129,7 +129,7 @@ static void on_leaving(struct timer *timer)
 }
 
 /* What cannot be meant is refused. */
-static int check(const struct exchange_call *how)
+static int check_call(const struct exchange_call *how)
 {
     size_t n = 0;
     for (const tepal_pair *pair = how->match; pair && pair->name; pair++)
@@ -159,11 +159,11 @@ static bool is_unannounced(const struct fetch_request *described)
 }
 
 /* Makes the request of its parts. Returns 0, or why it cannot be made. */
-static int prepare(struct made_call *made, const tepal_made *from)
+static int make_call(struct made_call *made, const tepal_made *from)
 {
     struct fetch_request *described = &made->described;
     const tepal_test *test = made->run.test;
-    int rc = check(&made->how);
+    int rc = check_call(&made->how);
     made->content =
         mem_strndup(described->content.len ? described->content.data : "", described->content.len);
     if (rc < 0 || !made->content)
@@ -185,7 +185,7 @@ static int prepare(struct made_call *made, const tepal_made *from)
 }
 
 /* What has come of the response, as a reply. whole: 0, or why it is not. */
-static int fill(struct kept_reply *kept, const struct made_call *made, int whole)
+static int fill_reply(struct kept_reply *kept, const struct made_call *made, int whole)
 {
     const struct made_memory *memory = &made->memory;
     tepal_bytes body = { .data = memory->body.data, .len = memory->body.len };
@@ -209,7 +209,7 @@ static void free_call(struct made_call *made)
 }
 
 /* Calls what was made, and makes a reply of what comes. */
-static tepal_test_reply *call(struct made_call *made, const tepal_made *from)
+static tepal_test_reply *call_made(struct made_call *made, const tepal_made *from)
 {
     tepal_test *test = made->run.test;
     struct kept_reply *kept = testreply_new(&test->replies);
@@ -219,9 +219,9 @@ static tepal_test_reply *call(struct made_call *made, const tepal_made *from)
     if (from->leaves_after_ms > 0)
         timer_set(&test->loop.timers, &made->leaving,
                   loop_time_in(&test->loop, from->leaves_after_ms));
-    int rc = run_to_end(&made->run, call_name);
+    int rc = run_test_to_end(&made->run, call_name);
     timer_cancel(&made->leaving);
-    return fill(kept, made, rc < 0 ? rc : made->run.result) == 0 ? &kept->reply : NULL;
+    return fill_reply(kept, made, rc < 0 ? rc : made->run.result) == 0 ? &kept->reply : NULL;
 }
 
 tepal_test_reply *tepal_test_call(tepal_test *test, tepal_handler *handler, const tepal_made *from)
@@ -251,10 +251,10 @@ tepal_test_reply *tepal_test_call(tepal_test *test, tepal_handler *handler, cons
         .prepare = from->prepare,
         .prepare_arg = (void *)(uintptr_t)from->prepare_arg,
     };
-    rc = prepare(made, from);
+    rc = make_call(made, from);
     tepal_test_reply *reply = NULL;
     if (rc == 0)
-        reply = call(made, from);
+        reply = call_made(made, from);
     else if (rc != -ENOMEM)
         reply = test_no_reply(test, rc);
     made->run.done |= !made->run.task;

@@ -13,7 +13,8 @@ struct kept_reply;
 
 enum { TEST_MAX_REPLY = 256 * 1024 * 1024 };
 
-/* How long, in real time, a reply may be waited for that is never whole, and something from outside. */
+/* How long, in real time, a reply may be waited for that is never whole, and something from
+ * outside. */
 enum { TEST_PATIENCE_MS = 60 * 1000 };
 
 struct tepal_test {

@@ -65,7 +65,8 @@ static struct slow_client slow_client(void)
     };
 }
 
-/* What is to be served, and by whom; in a task of the library's loop, without a test of tepal/testing.h. */
+/* What is to be served, and by whom; in a task of the library's loop, without a test of
+ * tepal/testing.h. */
 static struct slow_client slow;
 static struct made_request request;
 static struct exchange_call how;

@@ -1,6 +1,7 @@
-/* A proxy that knows of no HTTP/1: a handler that gives its request's message and content to another
- * application over a second exchange, and that one's response back, as both come. It shows that a request
- * and a response can be held by what http/message.h, web/exchange and web/message say of them. */
+/* A proxy that knows of no HTTP/1: a handler that gives its request's message and content to
+ * another application over a second exchange, and that one's response back, as both come. It shows
+ * that a request and a response can be held by what http/message.h, web/exchange and web/message
+ * say of them. */
 #include "../web_check.h"
 
 #include "http/message.h"
@@ -107,8 +108,8 @@ static int pass_on(void *arg)
     return rc == -ECANCELED ? 0 : rc; /* nobody waits for it any more */
 }
 
-/* What comes next. Returns 1; 0 at the end; or a negative error: the response is not whole, or this task is
- * to end. */
+/* What comes next. Returns 1; 0 at the end; or a negative error: the response is not whole, or this
+ * task is to end. */
 static int next(struct passing *passing, struct offer *what)
 {
     tepal_event_set(&passing->taken);

@@ -1,5 +1,5 @@
-/* Tests of made requests: handlers without a socket and without a turn of the loop, and that they see what
- * they would see on a connection. */
+/* Tests of made requests: handlers without a socket and without a turn of the loop, and that they
+ * see what they would see on a connection. */
 #include "../web_check.h"
 
 #include "async/loop.h"
@@ -557,6 +557,29 @@ static void handlers_without_an_end(void **state)
     tepal_channel_close(never);
 }
 
+static tepal_res *stubborn(tepal_req *req)
+{
+    void *item;
+    int64_t before = tepal_shield_begin_ms(TEPAL_NEVER);
+    int rc = tepal_channel_receive(never, &item);
+    tepal_shield_end(before);
+    return tepal_textf(req, 200, "%d", rc);
+}
+
+/* Its task is left as it is, and so is what that uses. */
+static void handlers_that_cannot_be_cancelled(void **state)
+{
+    (void)state;
+    start(NULL);
+    never = tepal_channel_new(sizeof(void *), 1);
+    tepal_test_reply *reply = tepal_test_call(client, stubborn, NULL);
+    assert_reply(reply, 0, "");
+    assert_int_equal(reply->error, -EDEADLK);
+    assert_non_null(strstr(logged(), "it is left as it is"));
+    assert_reply(tepal_test_call(client, ok, NULL), 200, "ok");
+    assert_int_equal(get("/none")->status, 404);
+}
+
 static int run_it(void *arg)
 {
     int rc = tepal_sleep_ms(60 * 60 * 1000);
@@ -657,6 +680,7 @@ int main(void)
         WEB_TEST(limits_of_bodies),
         WEB_TEST(clients_that_leave),
         WEB_TEST(handlers_without_an_end),
+        WEB_TEST(handlers_that_cannot_be_cancelled),
         WEB_TEST(tasks),
         WEB_TEST(mistakes),
         WEB_TEST(short_of_memory),
