@@ -1,12 +1,14 @@
 /* Connections: streams of bytes over TCP and Unix sockets, and listeners for them.
  *
- * The calls that suspend end with -ETIMEDOUT at the task's deadline (tepal_deadline_in_ms()) and
- * with -ECANCELED in a task that is cancelled. That the system gives up a peer which does not
- * answer (its ETIMEDOUT) is TEPAL_ESILENT.
+ * The calls that suspend end with -ETIMEDOUT at the task's deadline (tepal_deadline_in_ms()), with
+ * -ECANCELED in a task that is cancelled, and with -EINTR when another task interrupts them
+ * (tepal_conn_interrupt_reader()). They return -ECANCELED, too, when another task has closed the
+ * connection meanwhile: then it is gone. That the system gives up a peer which does not answer (its
+ * ETIMEDOUT) is TEPAL_ESILENT.
  *
  * Tasks may read from a connection and write to it at once. Writers take turns, in order of their
  * coming: what one call writes stays together, and a call suspends while another task is in the
- * middle of one, which a deadline or a cancellation ends before anything was written. (While TLS
+ * middle of one, which a deadline, a cancellation or an interruption ends before anything was written. (While TLS
  * begins they get -EBUSY.) Only one task at a time may read: which of two gets what would be
  * chance, so the second one gets -EBUSY while the first one waits.
  *
@@ -75,7 +77,7 @@ TEPAL_API int tepal_conn_open_fd(tepal_conn **conn, int fd);
  * many octets, 0 when the peer has ended its side, or a negative error; -EINVAL when size is 0. */
 TEPAL_API ssize_t tepal_conn_read(tepal_conn *conn, void *buffer, size_t size);
 
-/* The three calls below wait until all that is asked for has come. Until then nothing is taken from
+/* The four calls below wait until all that is asked for has come. Until then nothing is taken from
  * the connection: after a negative result the octets that have come are still there for the next
  * call, whichever it is, with one exception, said below. They return TEPAL_ECLOSED when the peer
  * has ended its side before that; tepal_conn_read() then gives what came of it, or 0 if that was
@@ -99,6 +101,17 @@ TEPAL_API ssize_t tepal_conn_read_until(tepal_conn *conn, const void *delimiter,
  * its length, or a negative error: -EMSGSIZE when it has more than max octets. */
 TEPAL_API ssize_t tepal_conn_read_line(tepal_conn *conn, size_t max, char **line);
 
+/* The most octets that can be waited for. */
+enum { TEPAL_MAX_PEEK = 64 * 1024 };
+
+/* Waits until n octets have come, and shows all that have (as many as were read ahead), without taking
+ * them: whatever reads the connection next gets them, be it tepal_conn_start_tls() or
+ * tepal_conn_relay(). *data is where they are, with a NUL behind; valid until the connection is used
+ * again. On an encrypted connection they are what was decrypted. Suspends. Returns how many: n or more;
+ * fewer when the peer has ended its side before that, 0 when nothing came before; or a negative error:
+ * -EMSGSIZE when n is over TEPAL_MAX_PEEK, -EINVAL when it is 0. */
+TEPAL_API ssize_t tepal_conn_peek(tepal_conn *conn, size_t n, const char **data);
+
 /* --- Writing ---------------------------------------------------------------------------------- */
 
 /* Writes all len octets. Suspends while the peer is slow. Returns 0, or a negative error, after
@@ -116,11 +129,11 @@ TEPAL_API int tepal_conn_sendfile(tepal_conn *conn, int file, int64_t offset, si
 /* Puts data into the connection's output buffer, so that many small writes become few large ones.
  * What was put goes out when the buffer is full, and before all that the other calls write; see to
  * the rest with tepal_conn_drain(). Suspends when the buffer is full and the peer is slow. Returns
- * 0 or a negative error: -ETIMEDOUT, -ECANCELED, -ENOMEM, and then none of the data was put, and
- * what was put before is still there. Only of data that is larger than the whole buffer a part may
+ * 0 or a negative error: -ETIMEDOUT, -ECANCELED, -EINTR, -ENOMEM, and then none of the data was put,
+ * and what was put before is still there. Only of data that is larger than the whole buffer a part may
  * have gone; that, and each error of the connection (-EPIPE, ...), ends all writing: what was put
- * is dropped, and every further call returns the error again, or -EPIPE when it was a deadline or a
- * cancellation. */
+ * is dropped, and every further call returns the error again, or -EPIPE when it was a deadline, a
+ * cancellation or an interruption. */
 TEPAL_API int tepal_conn_put(tepal_conn *conn, const void *data, size_t len);
 
 /* Puts text, formatted as by printf(). Suspends. Returns as tepal_conn_put(); -EINVAL for a format
@@ -128,12 +141,51 @@ TEPAL_API int tepal_conn_put(tepal_conn *conn, const void *data, size_t len);
 TEPAL_API int tepal_conn_putf(tepal_conn *conn, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* Writes what was put. Suspends while the peer is slow. Returns 0 or a negative error; after
- * -ETIMEDOUT and -ECANCELED the rest is still there. */
+ * -ETIMEDOUT, -ECANCELED and -EINTR the rest is still there. */
 TEPAL_API int tepal_conn_drain(tepal_conn *conn);
 
 /* Sets the size of the output buffer: how much can be put while the peer takes nothing. Default (0)
  * 16 KiB. Does not suspend. Returns 0 or -ENOMEM. */
 TEPAL_API int tepal_conn_set_max_output(tepal_conn *conn, size_t max);
+
+/* --- From one connection to another ----------------------------------------------------------- */
+
+/* Passes on what comes from either connection to the other, until both have ended or one is gone; in
+ * the kernel where much comes and neither is encrypted. What was read ahead of either, or peeked at,
+ * goes first, and before it what was put into the other one. When one ends its side, so is that of the
+ * other, and the other direction goes on. When nothing has moved in either direction for idle_ms
+ * (TEPAL_NEVER: any time) it returns -ETIMEDOUT. Both stay open, and the caller's. Other tasks that read
+ * get -EBUSY meanwhile, those that write wait for its end.
+ *
+ * Suspends. Returns 0 when all has been passed on; otherwise a negative error of either side. When one
+ * cannot be written to any more, what it has sent before is passed on first; an error of reading ends
+ * both directions at once. Whatever ends it, octets that have come from one and not gone to the other
+ * can be read from the one that they came from: after -EINTR it can go on where it was. -EINVAL when
+ * one is NULL, both are the same, or idle_ms is not over 0; -EBUSY when another task reads or writes
+ * one; -ENOMEM. A process's pipe goes one way only and cannot be relayed: -EBADF. */
+TEPAL_API int tepal_conn_relay(tepal_conn *a, tepal_conn *b, int64_t idle_ms);
+
+/* --- Interrupting ----------------------------------------------------------------------------- */
+
+/* For another task: the call of the one that reads, or of all that write or wait for their turn to,
+ * returns -EINTR. The connection stays open, and the tasks are not cancelled.
+ *
+ *  - The next read gets all that has come: nothing is lost. (But see tepal_conn_read_exactly().)
+ *  - Of a write it is not known how much has gone: see each call. An encrypted connection stays so: a
+ *    record that was begun goes on with the next write.
+ *  - tepal_conn_relay() both reads and writes. So does a handshake, and after it was interrupted the
+ *    connection can only be closed. (A connection that is being opened cannot be had yet: cancel the
+ *    task, or give it a deadline.)
+ *
+ * Only a call that has begun is interrupted. When there is none nothing happens, and false is returned;
+ * so a task that is to stop reading is told by a variable first, which it looks at before each call:
+ *
+ *     state->stop = true;
+ *     tepal_conn_interrupt_reader(state->conn);
+ *
+ * Do not suspend. Return whether there was such a call. */
+TEPAL_API bool tepal_conn_interrupt_reader(tepal_conn *conn);
+TEPAL_API bool tepal_conn_interrupt_writers(tepal_conn *conn);
 
 /* --- The end ---------------------------------------------------------------------------------- */
 
@@ -146,9 +198,9 @@ TEPAL_API int tepal_conn_shutdown(tepal_conn *conn);
  * system takes at once, and the rest is lost. Whoever closes a TCP connection with octets unread,
  * or is sent more afterwards, lets the system answer with a reset, and what was written before may
  * be lost on its way: to be sure, end this side, and read to the peer's end. (An encrypted
- * connection sees to that; see tls.h.) No task may wait on the connection, but for those that have
- * been cancelled or whose time is over, and that only have not run since. Does not suspend. NULL is
- * allowed. */
+ * connection sees to that; see tls.h.) Calls of other tasks that wait on the connection return
+ * -ECANCELED, without their tasks being cancelled; they must not use it any more. Does not suspend.
+ * NULL is allowed. */
 TEPAL_API void tepal_conn_close(tepal_conn *conn);
 
 /* The same, but so that the peer does not take it for a proper end: a TCP peer gets a reset. What
@@ -237,10 +289,13 @@ typedef struct tepal_listener_options {
 /* For a port: one that is free. */
 #define TEPAL_ANY_PORT (-1)
 
-/* Begins to listen. Does not suspend (a host name is looked up at once). Returns 0 and the
- * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such
- * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path, and for an fd
- * that is no such socket; -ENOTSOCK and -EBADF for one that is no socket, or nothing. */
+/* Begins to listen. A host that is a name is looked up as the system does it (getaddrinfo()): in a
+ * task by a thread of tepal_offload(), so that others go on; it suspends then, and also returns
+ * what that call does: -ECANCELED, -ETIMEDOUT, -EBUSY, -EAGAIN. Outside of any task it blocks.
+ * Without a name it does not suspend. Returns 0 and the listener, which the caller closes;
+ * -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such host, and TEPAL_EDNS when that
+ * cannot be known; -EINVAL for neither port nor path, and for an fd that is no such socket;
+ * -ENOTSOCK and -EBADF for one that is no socket, or nothing. */
 TEPAL_API int tepal_listener_open(tepal_listener **listener, const tepal_listener_options *options);
 
 /* The port of a TCP listener, 0 of a Unix one. */
@@ -248,8 +303,9 @@ TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
 
 /* Waits for the next connection. When the listener has several sockets, for as many addresses, they
  * take turns. Suspends. Returns 0 and the connection, which the caller closes; -EMFILE, -ENFILE,
- * -ENOMEM or -ENOBUFS when there is a shortage; -EBUSY when another task accepts; or another error,
- * when accepting fails again and again: then the next call waits for a moment before it tries. */
+ * -ENOMEM or -ENOBUFS when there is a shortage; -EBUSY when another task accepts; -EINTR when another
+ * task interrupts it, and -ECANCELED when one closes the listener; or another error, when accepting
+ * fails again and again: then the next call waits for a moment before it tries. */
 TEPAL_API int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **conn);
 
 /* Serves a connection. It runs in a task of its own; when it returns the connection is closed. */
@@ -269,7 +325,7 @@ typedef struct tepal_listener_serve_options {
 } tepal_listener_serve_options;
 
 /* Accepts connections and runs fn(conn, arg) in a task for each, until the calling task is
- * cancelled, its deadline comes, or it is told by a signal. (The connections' tasks do not inherit
+ * cancelled, its deadline comes, or it is told by a signal or by tepal_listener_interrupt(). (The connections' tasks do not inherit
  * that deadline.) Then no more are accepted, the connections are given the time of the options to
  * end, the rest are cancelled, and when all have returned the call does; those that do not end even
  * then, such as one that waits for a thread that is stuck, are left as they are after a tenth of
@@ -279,8 +335,9 @@ typedef struct tepal_listener_serve_options {
  * taken for the same wish, sent by two: for its twin the call waits a tenth of a second. When
  * descriptors or memory are short, or accepting fails again and again for another reason, it
  * pauses, with one line in the log, and is tried ten times a second. The listener stays the
- * caller's. Suspends. Returns 0 after a signal, else -ECANCELED or -ETIMEDOUT; -EBUSY when another
- * task accepts from the listener, -ENOMEM or -EMFILE when it could not begin; what
+ * caller's; when another task closes it, that ends the serving, too. Suspends. Returns 0 after a
+ * signal, an interruption or that close, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts
+ * from the listener, -ENOMEM or -EMFILE when it could not begin; what
  * tepal_tls_error() says of tls. */
 TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, const void *arg,
                                    const tepal_listener_serve_options *options);
@@ -292,9 +349,13 @@ TEPAL_API int tepal_listener_open_and_serve(const tepal_listener_options *where,
                                             const void *arg,
                                             const tepal_listener_serve_options *options);
 
-/* Stops listening. Connections that were accepted live on. No task may wait for a connection, but
- * for one that has been cancelled or whose time is over, and that only has not run since. Does not
- * suspend. NULL is allowed. */
+/* For another task: lets tepal_listener_open_conn() return -EINTR, or tepal_listener_serve() end as by a
+ * signal. The listener can be used as before. When neither waits nothing happens. Does not suspend.
+ * Returns whether one did. */
+TEPAL_API bool tepal_listener_interrupt(tepal_listener *listener);
+
+/* Stops listening. Connections that were accepted live on. Calls of other tasks that wait on the
+ * listener end: see there. Does not suspend. NULL is allowed. */
 TEPAL_API void tepal_listener_close(tepal_listener *listener);
 
 #ifdef __cplusplus

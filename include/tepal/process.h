@@ -116,9 +116,9 @@ TEPAL_API int tepal_process_signal(tepal_process *process, int signal);
 
 /* Closes the pipes, ends the program if it still runs (SIGTERM; after kill_after_ms SIGKILL), waits
  * until it has ended, and frees the process. What is left of a group of its own is killed. One that
- * this program may not signal (set-user-ID) is waited for. No task may wait for the process or its
- * pipes, but for those that have been cancelled or whose time is over, and that only have not run
- * since. Suspends, but cannot be cancelled or time out, so that it works in a task that was. NULL is
+ * this program may not signal (set-user-ID) is waited for. No task may wait for the process, but for
+ * one that has been cancelled or whose time is over, and that only has not run since; those that wait
+ * on its pipes are told as by tepal_conn_close(). Suspends, but cannot be cancelled or time out, so that it works in a task that was. NULL is
  * allowed. */
 TEPAL_API void tepal_process_close(tepal_process *process);
 

@@ -34,7 +34,8 @@ typedef struct tepal_test_reply {
     tepal_bytes raw;  /* all that was received for this response, the head included */
     /* Why status is 0: TEPAL_ECLOSED, the connection ended, or there is none; TEPAL_EMESSAGE, what came
      * is no response; -EDEADLK, nothing can happen any more; -ETIMEDOUT, a minute has passed; or why the
-     * request was not sent, see tepal_test_send(). */
+     * request was not sent, see tepal_test_send(). Of tepal_test_call(): what was recorded on the request
+     * last, or why the response is not whole. */
     int error;
     bool closed; /* the server closed the connection */
     uint64_t later[4];
@@ -48,8 +49,10 @@ typedef struct tepal_test_options {
     uint64_t later[8];
 } tepal_test_options;
 
-/* Starts the application: its contexts and hooks run. Does not take it over. options may be NULL. NULL
- * when it could not start, or memory is short; the reason is logged. A thread has one test at a time. */
+/* Starts the application: its contexts and hooks run. Does not take it over. app NULL: there is none,
+ * and the test is for tepal_test_call() with a handler, and tepal_test_run(): who sends something to it
+ * ends the program with a message. options may be NULL. Returns NULL when it could not start, or memory is
+ * short; the reason is logged. A thread has one test at a time. */
 TEPAL_API tepal_test *tepal_test_new(tepal_app *app, const tepal_test_options *options);
 
 /* Stops the application gracefully and frees the test and all replies. NULL is allowed. */
@@ -78,6 +81,50 @@ TEPAL_API json_t *tepal_test_json(tepal_test_reply *reply);
 
 /* Frees all replies so far, for tests with many. */
 TEPAL_API void tepal_test_forget(tepal_test *test);
+
+/* --- Made requests: without a connection --------------------------------------------------------- */
+
+/* What a request is made of beside the options of tepal_fetch_options. All may be zero, for GET /. */
+typedef struct tepal_made {
+    const char *target;               /* default "/" */
+    const tepal_fetch_options *fetch; /* method, headers, query, body; NULL: none */
+    const tepal_pair *match;          /* variables of a pattern, at most 32, as texts */
+    const void *arg;                  /* tepal_req_arg() */
+    /* Called in the task of the request before the handler, and before the middlewares, to set state and
+     * the like. What it fails with is the cause of the answer. Not called for a request that is refused. */
+    int (*prepare)(tepal_req *req, void *arg);
+    const void *prepare_arg;
+    size_t
+        max_piece; /* octets of the body that tepal_req_read() gives at once at most; default: all */
+    /* The client goes away after so many milliseconds, as one that resets its connection: see
+     * tepal_handler. Default: it stays. */
+    int64_t leaves_after_ms;
+    bool https; /* tepal_req_scheme() */
+    uint64_t later[8];
+} tepal_made;
+
+/* Calls a handler, in a task, on a request that no connection carries: for unit tests of it. Neither
+ * routes nor middlewares take part; hooks, state, limits and error pages are those of the test's
+ * application. Its pattern is "(made)". handler NULL: calls the application, with routes, middlewares and
+ * all; made has neither match nor arg then. made may be NULL.
+ *
+ * No socket or other descriptor is opened, and the loop has no turn if the handler does not wait. All is
+ * as it would be on a connection, but for what HTTP/1 adds to a message: the request has no framing, so
+ * Transfer-Encoding, and a Content-Length that is not that of the body, are answered with 400 (a
+ * Content-Length whose value is NULL is a body whose length only its end tells); the response has no
+ * Connection or Transfer-Encoding, no raw octets, and its head none for tepal_done.
+ *
+ * Never NULL unless memory is short. Status is 0 and error says why when the response is not whole
+ * (-ECANCELED, -ECONNRESET: the client left; TEPAL_ELENGTH, ...; body is what came before that); when the
+ * handler never ended, which is then cancelled (-EDEADLK, -ETIMEDOUT: see above); or when the request
+ * cannot be made: as for tepal_test_send(); and -EINVAL, logged, for match or arg without a handler, or
+ * more than 32 variables. */
+TEPAL_API tepal_test_reply *tepal_test_call(tepal_test *test, tepal_handler *handler,
+                                            const tepal_made *made);
+
+/* Runs fn(arg) as a task on the test's clock, and waits for its end. Returns its result; -ENOMEM; or
+ * -EDEADLK or -ETIMEDOUT when it has no end: then it is cancelled. */
+TEPAL_API int tepal_test_run(tepal_test *test, tepal_task_fn *fn, const void *arg);
 
 /* --- Octet by octet, for what a client should not do ------------------------------------------ */
 

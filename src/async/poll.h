@@ -15,8 +15,17 @@ struct tepal_task;
 
 /* What is known of a descriptor. IO_READ and IO_WRITE: an attempt may succeed. IO_EOF: the peer has
  * ended its side. IO_HUP: both sides have ended, or it failed; nothing can come or go. IO_STOPS: a
- * read may stop short of what there is, as it does at urgent data; once seen it stays. */
-enum io_state { IO_READ = 1, IO_WRITE = 2, IO_EOF = 4, IO_HUP = 8, IO_STOPS = 16 };
+ * read may stop short of what there is, as it does at urgent data; once seen it stays. The last two
+ * are not the poller's: the task in reader or writer is to give up what it is at. */
+enum io_state {
+    IO_READ = 1,
+    IO_WRITE = 2,
+    IO_EOF = 4,
+    IO_HUP = 8,
+    IO_STOPS = 16,
+    IO_READER_INTERRUPTED = 32,
+    IO_WRITER_INTERRUPTED = 64
+};
 
 struct io {
     int fd; /* -1 when closed */

@@ -79,10 +79,21 @@ void task_hold_back(struct loop *loop, struct tepal_task *task, unsigned n, int6
     task_pause(loop, task, pause_ms(n, most_ms));
 }
 
+void task_look_before_place(struct loop *loop, struct tepal_task *task)
+{
+    bool late = task_deadline_passed(loop, task) && task->deadline == task->refused_deadline;
+    unsigned n = task->cancelled ? task->n_refused_cancelled : late ? task->n_refused_late : 0;
+    if (n >= REFUSALS_FREE && is_given_up(loop, task))
+        give_up(loop, task);
+    task->spared = true;
+}
+
 int task_refuse(struct loop *loop, struct tepal_task *task, int error)
 {
     unsigned n = count_refusal(loop, task, error);
-    if (n > REFUSALS_FREE && is_given_up(loop, task))
+    bool spared = task->spared;
+    task->spared = false;
+    if (n > REFUSALS_FREE && !spared && is_given_up(loop, task))
         give_up(loop, task);
     task_hold_back(loop, task, n, TASK_MOST_PAUSE_MS,
                    error == -ECANCELED ? "it was cancelled" : "its time is over");

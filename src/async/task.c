@@ -86,7 +86,7 @@ struct tepal_task *task_new(struct loop *loop, tepal_task_fn *fn, void *arg, con
     task->result = 0;
     task->begun = task->waiting = task->interruptible = false;
     task->cancelled = task->cancel_held = task->cancel_told = false;
-    task->abandoned = task->in_child = false;
+    task->abandoned = task->in_child = task->spared = false;
     task->refused_deadline = TEPAL_NEVER;
     task->n_refused_cancelled = task->n_refused_late = 0;
     task->via_loop = stack->guard == STACK_GUARD_CANARY || loop->debug;

@@ -54,6 +54,7 @@ struct tepal_task {
     bool cancel_told;   /* a call has told it so; whoever wants to know clears it before */
     bool in_child;      /* of fork(): it must not return */
     bool abandoned;     /* it never runs again, and its stack stays as it is */
+    bool spared;        /* the next refusal does not give it up: see task_takes_place() */
     uint8_t n_unwaited; /* see task_may_wait() */
     unsigned n_shields; /* that it is within */
     unsigned n_mutexes; /* that it holds */
@@ -104,6 +105,16 @@ static inline int task_wait_shielded(struct loop *loop, const char *what)
 /* What a suspending call must return before it does anything: 0, -ECANCELED or -ETIMEDOUT. When the
  * task goes on and on in spite of it, others run meanwhile: see refusal.c. */
 int task_check(struct loop *loop, struct tepal_task *task);
+
+/* To be called by a call that waits in a place of its own (as the one that reads, or writes), before it
+ * takes it. A task that is refused again and again is given up here, if it is to be: the next refusal
+ * does not, so that nobody waits for the place for ever. */
+void task_look_before_place(struct loop *loop, struct tepal_task *task); /* part of refusal.c */
+static inline void task_takes_place(struct loop *loop, struct tepal_task *task)
+{
+    if (UNLIKELY((task->n_refused_cancelled | task->n_refused_late) > 0))
+        task_look_before_place(loop, task);
+}
 
 /* Refuses a call of the running task with this error, which is returned, and sees that a task that
  * does not heed it is no harm to the others. Part of refusal.c. */

@@ -10,14 +10,17 @@
 
 void body_reader_init(struct body_reader *reader, struct h1_conn *http, const struct h1_head *head)
 {
-    *reader = (struct body_reader){
-        .http = http,
-        .framing = head->framing,
-        .head_end = http->in_start,
-        .left = head->framing == H1_BODY_LENGTH ? head->message.content_length : 0,
-        .begun = http->in_start < http->in_end,
-        .done = head->framing == H1_BODY_NONE,
-    };
+    reader->http = http;
+    reader->framing = head->framing;
+    reader->head_end = http->in_start;
+    reader->left = head->message.content_length;
+    reader->received = 0;
+    reader->waited_ms = 0;
+    reader->begun = http->in_start < http->in_end;
+    reader->done = head->framing == H1_BODY_NONE;
+    reader->error = 0;
+    if (UNLIKELY(head->framing == H1_BODY_CHUNKED))
+        reader->chunks = (struct chunk_decoder){ 0 };
 }
 
 /* Takes the next piece from what is in the input buffer. Returns 1 with a piece, 0 when there is

@@ -12,7 +12,7 @@ struct body_reader {
     struct h1_conn *http;
     enum h1_framing framing;
     uint32_t head_end; /* where in the input buffer the head ends */
-    uint64_t left;     /* octets of a body with a length */
+    uint64_t left;     /* octets of a body with a length (of no meaning otherwise) */
     uint64_t received; /* octets of the body so far */
     int64_t waited_ms; /* for the peer to send them */
     struct chunk_decoder chunks;

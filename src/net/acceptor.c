@@ -19,7 +19,7 @@
 enum { DEFAULT_MAX_CONNECTIONS = 10000, DEFAULT_HANDSHAKE_MS = 10 * 1000 };
 
 struct acceptor {
-    tepal_listener *listener;
+    tepal_listener *listener; /* NULL: it was interrupted or closed, and perhaps is no more */
     tepal_conn_fn *fn;
     void *arg;
     tepal_listener_serve_options options;
@@ -80,9 +80,11 @@ static int start(struct acceptor *a, tepal_conn *conn)
     return 0;
 }
 
-static int accept_next(struct acceptor *a)
+static int accept_next(struct acceptor *a, tepal_listener *listener)
 {
     tepal_conn *conn;
+    if (!a->listener)
+        return -ECANCELED;
     while (a->n_connections >= a->options.max_connections) {
         a->waiter = loop_current->current;
         int rc = task_wait(loop_current, "a connection to end", TEPAL_NEVER);
@@ -90,17 +92,18 @@ static int accept_next(struct acceptor *a)
         if (rc < 0)
             return rc;
     }
-    int rc = tepal_listener_open_conn(a->listener, &conn);
+    int rc = tepal_listener_open_conn(listener, &conn);
     return rc < 0 ? rc : start(a, conn);
 }
 
 static int accept_all(void *arg)
 {
     struct acceptor *a = arg;
+    tepal_listener *listener = a->listener;
     int rc;
     do {
-        rc = accept_next(a);
-        if (listener_is_shortage(a->listener, rc))
+        rc = accept_next(a, listener);
+        if (listener_is_shortage(listener, rc))
             rc = tepal_sleep_ms(LISTENER_REST_MS);
         /* Everything else is about one connection that is gone already. */
     } while (rc != -ECANCELED && rc != -EBUSY);
@@ -116,12 +119,23 @@ static void on_wish_to_end(void *arg, int number)
     tepal_group_cancel(a->accepting);
 }
 
+/* Another task has interrupted or closed the listener. */
+static void stop_accepting(struct tepal_listener *listener)
+{
+    struct acceptor *a = listener->arg;
+    listener->stop = NULL;
+    a->listener = NULL;
+    tepal_group_cancel(a->accepting);
+}
+
 static int begin(struct acceptor *a)
 {
     a->accepting = tepal_group_new();
     a->connections = tepal_group_new();
     if (!a->accepting || !a->connections)
         return -ENOMEM;
+    a->listener->arg = a;
+    a->listener->stop = stop_accepting;
     int rc = a->options.stop_on_signal ? ending_open(&a->ending, on_wish_to_end, a, false) : 0;
     if (rc < 0)
         return rc;
@@ -135,6 +149,8 @@ static void end(struct acceptor *a, struct tepal_task *task)
 {
     int64_t until = TEPAL_NEVER, patience = a->options.shutdown_timeout_ms;
     bool cancelled = task_set_aside_cancel(task);
+    if (a->listener)
+        a->listener->stop = NULL;
     tepal_group_close(a->accepting);
     if (a->n_connections > 0 && patience > 0) {
         tepal_logf(TEPAL_LOG_INFO, "waiting for %zu connection%s, at most %lld ms",
@@ -171,6 +187,8 @@ int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, const void
     listener_need(listener, "tepal_listener_serve");
     if (!fn)
         misuse("tepal_listener_serve", "the function is NULL");
+    if (listener->stop)
+        return -EBUSY;
     struct acceptor a = { .listener = listener, .fn = fn, .arg = (void *)arg };
     set_options(&a.options, options);
     rc = room_check("tepal_listener_serve", a.options.later, sizeof(a.options.later));

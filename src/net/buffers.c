@@ -57,6 +57,21 @@ void octets_drop(struct octets *octets, size_t n)
         octets->start = octets->end = 0;
 }
 
+size_t octets_take(struct octets *octets, char *to, size_t size)
+{
+    size_t n = octets_len(octets) < size ? octets_len(octets) : size;
+    if (n > 0)
+        memcpy(to, octets->data + octets->start, n);
+    octets_drop(octets, n);
+    return n;
+}
+
+void octets_clear(struct octets *octets)
+{
+    octets->start = octets->end = 0;
+    octets_release(octets);
+}
+
 void octets_release(struct octets *octets)
 {
     if (octets->start < octets->end || !octets->data)
@@ -79,8 +94,7 @@ void buffers_free(struct tepal_conn *conn)
 {
     struct conn_buffers *b = conn->buffers;
     conn->buffers = NULL;
-    b->in.start = b->in.end = b->out.start = b->out.end = 0;
-    octets_release(&b->in);
-    octets_release(&b->out);
+    octets_clear(&b->in);
+    octets_clear(&b->out);
     mem_free(b);
 }

@@ -46,8 +46,14 @@ int octets_reserve(struct octets *octets, size_t more, size_t max);
 /* Takes n octets away from the start. */
 void octets_drop(struct octets *octets, size_t n);
 
+/* Moves at most size octets from the start to the caller. Returns how many. */
+size_t octets_take(struct octets *octets, char *to, size_t size);
+
 /* Gives the memory back if there are no octets. */
 void octets_release(struct octets *octets);
+
+/* Gives the octets up, and the memory back. */
+void octets_clear(struct octets *octets);
 
 /* --- writer.c --------------------------------------------------------------------------------- */
 

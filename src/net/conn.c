@@ -42,24 +42,19 @@ void conn_free_if_left(struct tepal_conn *conn)
     mem_free(conn);
 }
 
-/* The end of a wait: one that was closed under it (see end()) is not to be touched. */
-static int waited(struct io *io, int rc)
-{
-    return UNLIKELY(io->fd < 0) && rc == 0 ? -ECANCELED : rc;
-}
-
 static int wait_ready(struct io *io, uint32_t state, struct tepal_task **waiter, int64_t until)
 {
     /* First: what the other task is in the middle of must not be cut in two. */
     if (*waiter)
         return -EBUSY;
     struct loop *loop = loop_current;
+    task_takes_place(loop, loop->current);
     *waiter = loop->current;
     int rc = io->state & state
                  ? task_may_wait(loop, loop->current)
                  : task_wait_fd(loop, state == IO_READ ? "reading" : "writing", io->fd, until);
     *waiter = NULL;
-    return waited(io, rc);
+    return io_waited(io, state == IO_READ ? IO_READER_INTERRUPTED : IO_WRITER_INTERRUPTED, rc);
 }
 
 int conn_may_wait_read(struct tepal_conn *conn)
@@ -67,10 +62,11 @@ int conn_may_wait_read(struct tepal_conn *conn)
     struct loop *loop = loop_current;
     if (conn->io.reader)
         return -EBUSY;
+    task_takes_place(loop, loop->current);
     conn->io.reader = loop->current;
     int rc = task_may_wait(loop, loop->current);
     conn->io.reader = NULL;
-    return waited(&conn->io, rc);
+    return io_waited(&conn->io, IO_READER_INTERRUPTED, rc);
 }
 
 int conn_wait_read(struct tepal_conn *conn, int64_t until)
@@ -116,7 +112,7 @@ int conn_may_upgrade(const struct tepal_conn *conn)
 {
     if (conn->io.reader || writer_is_inside(conn) || conn_has_unsent(conn))
         return -EBUSY;
-    return conn_has_unread(conn) ? TEPAL_EMESSAGE : 0;
+    return conn->buffers ? conn->buffers->in_error : 0;
 }
 
 int conn_writev(struct tepal_conn *conn, struct iovec *pieces, int n, int64_t timeout_ms)
@@ -216,13 +212,35 @@ int tepal_conn_shutdown(tepal_conn *conn)
     return rc < 0 ? rc : writer_leave(conn, end_output(conn));
 }
 
-/* Tasks that are about to leave the connection only need its memory. */
-static void end(struct tepal_conn *conn, const char *call)
+/* --- The end, and interruptions --------------------------------------------------------------- */
+
+/* A handshake reads and writes. */
+static bool is_shaking_hands(const struct tepal_conn *conn)
 {
-    struct conn_buffers *b = conn->buffers;
-    if (!turns_is_leaving(conn->io.reader) || !turns_is_leaving(conn->io.writer) ||
-        (b && turns_are_awaited(&b->writers)))
-        misuse(call, "a task still waits on the connection");
+    return conn->tls && !tls_is_open(conn->tls);
+}
+
+bool tepal_conn_interrupt_reader(tepal_conn *conn)
+{
+    conn_need(conn, "tepal_conn_interrupt_reader");
+    return io_interrupt_reader(&conn->io) ||
+           (is_shaking_hands(conn) && io_interrupt_writer(&conn->io));
+}
+
+bool tepal_conn_interrupt_writers(tepal_conn *conn)
+{
+    conn_need(conn, "tepal_conn_interrupt_writers");
+    bool one = io_interrupt_writer(&conn->io);
+    bool others = conn->buffers && turns_refuse(&conn->buffers->writers, -EINTR);
+    return one || others || (is_shaking_hands(conn) && io_interrupt_reader(&conn->io));
+}
+
+/* Tasks that are in a call on the connection leave it. From then on they only need its memory. */
+static void end(struct tepal_conn *conn)
+{
+    io_dismiss(&conn->io);
+    if (conn->buffers && !loop_is_forked())
+        (void)turns_refuse(&conn->buffers->writers, -ECANCELED);
     close_below(conn);
     conn_free_if_left(conn);
 }
@@ -233,7 +251,7 @@ void tepal_conn_close(tepal_conn *conn)
         return;
     if (!loop_is_forked()) /* the parent sends it, too */
         writer_flush_some(conn);
-    end(conn, "tepal_conn_close");
+    end(conn);
 }
 
 void tepal_conn_abort(tepal_conn *conn)
@@ -242,5 +260,5 @@ void tepal_conn_abort(tepal_conn *conn)
         return;
     if (!loop_is_forked())
         conn_reset_at_close(conn);
-    end(conn, "tepal_conn_abort");
+    end(conn);
 }

@@ -86,9 +86,9 @@ static inline bool conn_is_holding(const struct tepal_conn *conn)
  * any. Returns 0, -ETIMEDOUT or another error. */
 int conn_flush(struct tepal_conn *conn, int64_t timeout_ms);
 
-/* Whether what is below the connection may be exchanged now, so that nothing that came before is
- * mixed with what comes after: 0; -EBUSY when a task waits, or what was put has not gone;
- * TEPAL_EMESSAGE when octets have been read that the user has not asked for yet. */
+/* Whether what is below the connection may be exchanged now, so that nothing that was put before is
+ * mixed with what comes after: 0; -EBUSY when a task waits, or what was put has not gone; -ENOMEM when
+ * octets that had come were lost. */
 int conn_may_upgrade(const struct tepal_conn *conn);
 
 /* What each public call must do at its end when it may have waited: a connection that was closed

@@ -34,6 +34,8 @@ struct tepal_listener {
     /* Called when there was no descriptor or no memory for a connection that waits: closes others, and
      * returns whether it did. NULL: nothing can be closed. */
     bool (*on_shortage)(struct tepal_listener *listener, int error);
+    /* Called when the task that serves is to end, or the listener closes under it. NULL: none serves. */
+    void (*stop)(struct tepal_listener *listener);
     void *arg;
     struct unix_file file;
     struct timer again; /* set when there may be connections that nothing will tell of */

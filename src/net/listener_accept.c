@@ -204,6 +204,7 @@ static int wait_for_any(struct tepal_listener *listener)
     int64_t until = next_attempt(listener);
     if (listener->sockets[0].io.reader)
         return -EBUSY;
+    task_takes_place(loop, task);
     set_reader(listener, task);
     int rc = until <= loop->now
                  ? task_may_wait(loop, task)
@@ -211,7 +212,9 @@ static int wait_for_any(struct tepal_listener *listener)
     if (rc == -ETIMEDOUT) /* of the socket's rest, or of the task */
         rc = task_check(loop, task);
     set_reader(listener, NULL);
-    return listener->closed && rc == 0 ? -ECANCELED : rc;
+    if (listener->closed)
+        return rc < 0 ? rc : -ECANCELED;
+    return io_waited(&listener->sockets[0].io, IO_READER_INTERRUPTED, rc);
 }
 
 /* Tries all sockets in turn. Returns a descriptor or a negative errno. */

@@ -46,16 +46,6 @@ static int fill(struct tepal_conn *conn, size_t want, size_t max)
     return n == 0 ? TEPAL_ECLOSED : (int)n;
 }
 
-/* Moves at most size octets from the buffer to the caller. */
-static size_t take(struct octets *in, char *to, size_t size)
-{
-    size_t n = octets_len(in) < size ? octets_len(in) : size;
-    if (n > 0)
-        memcpy(to, in->data + in->start, n);
-    octets_drop(in, n);
-    return n;
-}
-
 bool conn_has_unread(const struct tepal_conn *conn)
 {
     return conn->buffers && octets_len(&conn->buffers->in) > 0;
@@ -73,11 +63,47 @@ ssize_t tepal_conn_read(tepal_conn *conn, void *buffer, size_t size)
     if (rc < 0)
         return rc;
     struct octets *in = &conn->buffers->in;
-    size_t n = take(in, buffer, size);
+    size_t n = octets_take(in, buffer, size);
     octets_release(in);
     if (n > 0)
         return (ssize_t)n;
     return conn_left(conn, conn_read(conn, buffer, size, TEPAL_NEVER));
+}
+
+/* --- Looking ---------------------------------------------------------------------------------- */
+
+/* Fills the buffer until it has n octets, or fewer at the end of the peer's side, and room for a NUL.
+ * Returns 0 or an error. Suspends. */
+static int fill_up_to(struct tepal_conn *conn, size_t n)
+{
+    struct octets *in = &conn->buffers->in;
+    int rc = 1;
+    while (octets_len(in) < n && rc > 0)
+        rc = fill(conn, n, n + 1);
+    if (rc < 0 && rc != TEPAL_ECLOSED)
+        return rc;
+    return octets_len(in) > 0 ? octets_reserve(in, 1, octets_len(in) + 1) : 0;
+}
+
+ssize_t tepal_conn_peek(tepal_conn *conn, size_t n, const char **data)
+{
+    int rc = begin(conn, "tepal_conn_peek");
+    need_place("tepal_conn_peek", data);
+    if (rc < 0)
+        return rc;
+    if (n == 0 || n > TEPAL_MAX_PEEK) /* 0 is the end */
+        return n == 0 ? -EINVAL : -EMSGSIZE;
+    rc = fill_up_to(conn, n);
+    if (rc < 0)
+        return conn_left(conn, rc);
+    struct octets *in = &conn->buffers->in;
+    size_t len = octets_len(in);
+    *data = "";
+    if (len > 0) {
+        in->data[in->end] = '\0';
+        *data = in->data + in->start;
+    }
+    return (ssize_t)len;
 }
 
 /* --- Exactly ---------------------------------------------------------------------------------- */
@@ -98,7 +124,7 @@ static int put_back(struct conn_buffers *b, const char *data, size_t len, int er
 static int read_directly(struct tepal_conn *conn, char *to, size_t size)
 {
     struct octets *in = &conn->buffers->in;
-    size_t done = take(in, to, size);
+    size_t done = octets_take(in, to, size);
     octets_release(in);
     while (done < size) {
         ssize_t n = conn_read(conn, to + done, size - done, TEPAL_NEVER);
@@ -117,7 +143,7 @@ static int read_buffered(struct tepal_conn *conn, void *buffer, size_t size)
         if (rc < 0)
             return rc;
     }
-    take(in, buffer, size);
+    octets_take(in, buffer, size);
     return 0;
 }
 

@@ -92,6 +92,8 @@ static int bio_read(BIO *bio, char *data, int size)
     struct tls_conn *t = BIO_get_data(bio);
     struct io *io = &t->conn->io;
     BIO_clear_retry_flags(bio);
+    if (octets_len(&t->early) > 0)
+        return (int)octets_take(&t->early, data, (size_t)size);
     ssize_t n = -EAGAIN;
     if (t->reads_left > 0 && (io->state & IO_READ)) {
         t->reads_left--;
@@ -145,6 +147,10 @@ static int protocol_error(struct tls_conn *t)
     t->text = text ? text : "protocol error";
     if (ERR_GET_LIB(error) != ERR_LIB_SSL)
         return reason == ERR_R_MALLOC_FAILURE ? -ENOMEM : TEPAL_ETLS;
+    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && t->refused < 0) {
+        t->text = t->refusal ? t->refusal : tepal_code_text(t->refused);
+        return TEPAL_ECERTIFICATE;
+    }
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         t->text = X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
         return TEPAL_ECERTIFICATE;
@@ -214,7 +220,7 @@ static ssize_t tls_read(struct tepal_conn *conn, void *buffer, size_t size)
     }
     /* The next call must be made: for an end or an error, or for what waits in OpenSSL, of which
      * the poller knows nothing. */
-    if (done < size || SSL_has_pending(t->ssl))
+    if (done < size || tls_has_pending(t))
         conn->io.state |= IO_READ;
     return done > 0 ? (ssize_t)done : t->read_error;
 }
@@ -285,7 +291,7 @@ static int write_record(struct tls_conn *t, const void *data, size_t len)
      * be read first. When it comes, the poller will report that the socket is writable, too. */
     if (rc == -EAGAIN && !(io->state & IO_READ))
         io->state &= ~(uint32_t)IO_WRITE;
-    if (t->reads_left < READS_AT_ONCE && SSL_has_pending(t->ssl)) {
+    if (t->reads_left < READS_AT_ONCE && tls_has_pending(t)) {
         io->state |= IO_READ;
         if (io->reader)
             task_wake(io->reader, 0);

@@ -7,25 +7,12 @@
 #include "base/room.h"
 #include "net/addr.h"
 #include "net/conn.h"
-#include "net/turns.h"
-#include "net/unix_file.h"
-
-#include <tepal/udp.h>
+#include "net/udp.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
-
-struct tepal_udp {
-    struct io io;
-    struct loop *loop;
-    int family;
-    bool connected;  /* to an address of the internet: */
-    tepal_addr peer; /* whose datagrams alone are received */
-    struct turns senders;
-    struct unix_file file;
-};
 
 static int new_socket(int family)
 {
@@ -121,13 +108,6 @@ static void close_socket(struct tepal_udp *udp)
     udp->io.fd = -1;
 }
 
-/* Misuse, named call, when the socket is NULL. */
-static void need(const struct tepal_udp *udp, const char *call)
-{
-    if (UNLIKELY(!udp))
-        misuse(call, "the socket is NULL");
-}
-
 int tepal_udp_open(tepal_udp **out, const tepal_udp_options *options)
 {
     static const tepal_udp_options defaults = { 0 };
@@ -161,9 +141,7 @@ static void free_if_left(struct tepal_udp *udp)
         mem_free(udp);
 }
 
-/* The end of a call that may have waited: a socket that was closed meanwhile is freed by the last
- * task that leaves it. */
-static ssize_t left(struct tepal_udp *udp, ssize_t result)
+ssize_t udp_left(struct tepal_udp *udp, ssize_t result)
 {
     if (UNLIKELY(udp->io.fd < 0))
         free_if_left(udp);
@@ -174,18 +152,30 @@ void tepal_udp_close(tepal_udp *udp)
 {
     if (!udp)
         return;
-    if (!turns_is_leaving(udp->io.reader) || !turns_is_leaving(udp->io.writer) ||
-        turns_are_awaited(&udp->senders))
-        misuse("tepal_udp_close", "a task still waits on the socket");
+    io_dismiss(&udp->io);
+    if (!loop_is_forked())
+        (void)turns_refuse(&udp->senders, -ECANCELED);
     poller_remove(&udp->loop->poller, &udp->io);
     close_socket(udp);
     free_if_left(udp);
 }
 
+bool tepal_udp_interrupt_receiver(tepal_udp *udp)
+{
+    udp_need(udp, "tepal_udp_interrupt_receiver");
+    return io_interrupt_reader(&udp->io);
+}
+
+bool tepal_udp_interrupt_senders(tepal_udp *udp)
+{
+    udp_need(udp, "tepal_udp_interrupt_senders");
+    bool one = io_interrupt_writer(&udp->io), others = turns_refuse(&udp->senders, -EINTR);
+    return one || others;
+}
+
 /* --- Sending and receiving -------------------------------------------------------------------- */
 
-/* An address in the form that the socket's family needs. */
-static int fit(const struct tepal_udp *udp, const tepal_addr *in, struct addr *out)
+int udp_fit(const struct tepal_udp *udp, const tepal_addr *in, struct addr *out)
 {
     tepal_addr mapped = { .family = AF_INET6,
                           .port = in->port,
@@ -200,8 +190,8 @@ static int fit(const struct tepal_udp *udp, const tepal_addr *in, struct addr *o
 int tepal_udp_connect(tepal_udp *udp, const tepal_addr *peer)
 {
     struct addr addr, now = { .len = sizeof(now.storage) };
-    need(udp, "tepal_udp_connect");
-    int rc = fit(udp, peer, &addr);
+    udp_need(udp, "tepal_udp_connect");
+    int rc = udp_fit(udp, peer, &addr);
     if (rc == 0 && connect(udp->io.fd, &addr.sa, addr.len) < 0)
         rc = -errno;
     if (rc == 0 && getpeername(udp->io.fd, &now.sa, &now.len) < 0)
@@ -213,21 +203,23 @@ int tepal_udp_connect(tepal_udp *udp, const tepal_addr *peer)
     return rc;
 }
 
-/* Waits until an attempt may succeed. */
-static int wait_ready(struct tepal_udp *udp, uint32_t state, struct tepal_task **waiter)
+int udp_wait_ready(struct tepal_udp *udp, uint32_t state)
 {
+    bool reads = state == IO_READ;
+    struct tepal_task **waiter = reads ? &udp->io.reader : &udp->io.writer;
     if (*waiter)
         return -EBUSY;
-    struct tepal_task *task = *waiter = udp->loop->current;
-    const char *what = state == IO_READ ? "a datagram on" : "sending a datagram on";
-    int rc = udp->io.state & state ? task_may_wait(udp->loop, task)
-                                   : task_wait_fd(udp->loop, what, udp->io.fd, TEPAL_NEVER);
+    struct loop *loop = udp->loop;
+    const char *what = reads ? "a datagram on" : "sending a datagram on";
+    task_takes_place(loop, loop->current);
+    *waiter = loop->current;
+    int rc = udp->io.state & state ? task_may_wait(loop, loop->current)
+                                   : task_wait_fd(loop, what, udp->io.fd, TEPAL_NEVER);
     *waiter = NULL;
-    return rc == 0 && udp->io.fd < 0 ? -ECANCELED : rc; /* closed under a task that leaves */
+    return io_waited(&udp->io, reads ? IO_READER_INTERRUPTED : IO_WRITER_INTERRUPTED, rc);
 }
 
-/* The result of an attempt: n or -errno, and whether it is to be made again. */
-static ssize_t attempted(struct tepal_udp *udp, uint32_t state, ssize_t n, bool *again)
+ssize_t udp_attempted(struct tepal_udp *udp, uint32_t state, ssize_t n, bool *again)
 {
     int error = n < 0 ? errno : 0;
     if (error == EAGAIN)
@@ -236,26 +228,37 @@ static ssize_t attempted(struct tepal_udp *udp, uint32_t state, ssize_t n, bool 
     return n < 0 ? -error : n;
 }
 
-/* Waits until no other task is in the middle of sending. */
-static int wait_for_turn(struct tepal_udp *udp)
+int udp_begin_sending(struct tepal_udp *udp)
 {
     if (!udp->io.writer && !udp->senders.next)
         return 0;
-    return turns_wait(&udp->senders, "its turn to send a datagram");
+    int rc = turns_wait(&udp->senders, "its turn to send a datagram");
+    if (rc < 0)
+        return rc;
+    bool interrupted = turns_was_interrupted(&udp->senders);
+    if (udp->io.fd < 0)
+        return (int)udp_end_sending(udp, -ECANCELED);
+    return interrupted ? (int)udp_end_sending(udp, -EINTR) : 0;
+}
+
+ssize_t udp_end_sending(struct tepal_udp *udp, ssize_t result)
+{
+    turns_pass(&udp->senders);
+    return udp_left(udp, result);
 }
 
 static int send_one(struct tepal_udp *udp, const tepal_addr *to, const void *data, size_t len)
 {
     struct addr addr = { .len = 0 };
-    int fits = to ? fit(udp, to, &addr) : 0;
+    int fits = to ? udp_fit(udp, to, &addr) : 0;
     bool again;
     ssize_t n;
     do {
-        int rc = wait_ready(udp, IO_WRITE, &udp->io.writer);
+        int rc = udp_wait_ready(udp, IO_WRITE);
         if (rc < 0 || fits < 0)
             return rc < 0 ? rc : fits;
         n = sendto(udp->io.fd, data, len, MSG_NOSIGNAL, to ? &addr.sa : NULL, addr.len);
-        n = attempted(udp, IO_WRITE, n, &again);
+        n = udp_attempted(udp, IO_WRITE, n, &again);
     } while (again);
     return n < 0 ? (int)n : 0;
 }
@@ -263,21 +266,22 @@ static int send_one(struct tepal_udp *udp, const tepal_addr *to, const void *dat
 int tepal_udp_send(tepal_udp *udp, const tepal_addr *to, const void *data, size_t len)
 {
     task_need("tepal_udp_send");
-    need(udp, "tepal_udp_send");
-    int rc = wait_for_turn(udp);
-    if (rc < 0)
-        return rc;
-    rc = udp->io.fd < 0 ? -ECANCELED : send_one(udp, to, data, len);
-    turns_pass(&udp->senders);
-    return (int)left(udp, rc);
+    udp_need(udp, "tepal_udp_send");
+    int rc = udp_begin_sending(udp);
+    return rc < 0 ? rc : (int)udp_end_sending(udp, send_one(udp, to, data, len));
 }
 
-/* Whether a datagram is from somebody else than the peer. The system lets in none, but those that had
- * come before the socket was connected are still there. */
-static bool is_foreign(const struct tepal_udp *udp, const struct addr *addr)
+bool udp_is_foreign(const struct tepal_udp *udp, const struct addr *addr)
 {
     tepal_addr from = addr_to_public(addr);
     return udp->connected && !tepal_addr_equal(&from, &udp->peer);
+}
+
+tepal_addr udp_source(const struct tepal_udp *udp, struct addr *addr)
+{
+    if (udp->family == AF_UNIX) /* of which the name may be missing */
+        addr->sa.sa_family = AF_UNIX;
+    return addr_to_public(addr);
 }
 
 static ssize_t receive_one(struct tepal_udp *udp, void *buffer, size_t size, tepal_addr *from)
@@ -288,29 +292,26 @@ static ssize_t receive_one(struct tepal_udp *udp, void *buffer, size_t size, tep
     bool again;
     ssize_t n;
     do {
-        int rc = wait_ready(udp, IO_READ, &udp->io.reader);
+        int rc = udp_wait_ready(udp, IO_READ);
         if (rc < 0)
             return rc;
         memset(&addr, 0, sizeof(addr));
         message.msg_name = &addr.sa;
         message.msg_namelen = sizeof(addr.storage);
-        n = attempted(udp, IO_READ, recvmsg(udp->io.fd, &message, MSG_CMSG_CLOEXEC), &again);
-    } while (again || (n >= 0 && is_foreign(udp, &addr)));
+        n = udp_attempted(udp, IO_READ, recvmsg(udp->io.fd, &message, MSG_CMSG_CLOEXEC), &again);
+    } while (again || (n >= 0 && udp_is_foreign(udp, &addr)));
     if (n < 0)
         return n;
-    if (from) {
-        if (udp->family == AF_UNIX) /* of which the name may be missing */
-            addr.sa.sa_family = AF_UNIX;
-        *from = addr_to_public(&addr);
-    }
+    if (from)
+        *from = udp_source(udp, &addr);
     return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
 }
 
 ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, tepal_addr *from)
 {
     task_need("tepal_udp_receive");
-    need(udp, "tepal_udp_receive");
-    return left(udp, receive_one(udp, buffer, size, from));
+    udp_need(udp, "tepal_udp_receive");
+    return udp_left(udp, receive_one(udp, buffer, size, from));
 }
 
 /* --- Multicast and getters -------------------------------------------------------------------- */
@@ -329,21 +330,21 @@ static int membership(struct tepal_udp *udp, const tepal_addr *group, int option
 
 int tepal_udp_join(tepal_udp *udp, const tepal_addr *group)
 {
-    need(udp, "tepal_udp_join");
+    udp_need(udp, "tepal_udp_join");
     return membership(udp, group, MCAST_JOIN_GROUP);
 }
 
 int tepal_udp_leave(tepal_udp *udp, const tepal_addr *group)
 {
-    need(udp, "tepal_udp_leave");
+    udp_need(udp, "tepal_udp_leave");
     return membership(udp, group, MCAST_LEAVE_GROUP);
 }
 
-int tepal_udp_local(const tepal_udp *udp, tepal_addr *addr)
+int tepal_udp_local_addr(const tepal_udp *udp, tepal_addr *addr)
 {
     struct addr found = { .len = sizeof(found.storage) };
-    need(udp, "tepal_udp_local");
-    need_place("tepal_udp_local", addr);
+    udp_need(udp, "tepal_udp_local_addr");
+    need_place("tepal_udp_local_addr", addr);
     if (getsockname(udp->io.fd, &found.sa, &found.len) < 0)
         return -errno;
     *addr = addr_to_public(&found);
@@ -352,6 +353,6 @@ int tepal_udp_local(const tepal_udp *udp, tepal_addr *addr)
 
 int tepal_udp_fd(const tepal_udp *udp)
 {
-    need(udp, "tepal_udp_fd");
+    udp_need(udp, "tepal_udp_fd");
     return udp->io.fd;
 }

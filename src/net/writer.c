@@ -21,9 +21,15 @@ static NO_INLINE int wait_for_turn(struct tepal_conn *conn)
      * its result. */
     if (conn->tls && !tls_is_open(conn->tls))
         return -EBUSY;
-    int rc =
-        buffers_need(conn) ? turns_wait(&conn->buffers->writers, "its turn to write") : -ENOMEM;
-    return rc == 0 && conn->io.fd < 0 ? writer_leave(conn, -ECANCELED) : rc;
+    if (!buffers_need(conn))
+        return -ENOMEM;
+    int rc = turns_wait(&conn->buffers->writers, "its turn to write");
+    if (rc < 0)
+        return rc;
+    bool interrupted = turns_was_interrupted(&conn->buffers->writers);
+    if (conn->io.fd < 0)
+        return writer_leave(conn, -ECANCELED);
+    return interrupted ? writer_leave(conn, -EINTR) : 0;
 }
 
 int writer_enter(struct tepal_conn *conn, const char *call)
@@ -128,7 +134,7 @@ static int write_until_it_fits(struct tepal_conn *conn, size_t max, const char *
         rc = conn_wait_write(conn, TEPAL_NEVER);
         if (rc == 0)
             rc = write_some(conn, data, len);
-        else if (*len < whole) /* of what comes later it is no deadline, nor a cancellation */
+        else if (*len < whole) /* what comes later has no deadline over, and is not interrupted */
             fail(b, -EPIPE);
     }
     return rc;

@@ -5,8 +5,10 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -14,7 +16,7 @@ import threading
 import time
 import unittest
 
-from server import EXAMPLES, TIME_FACTOR, Server, free_port, run, wait_for
+from server import EXAMPLES, TIME_FACTOR, Server, command, free_port, run, wait_for
 
 
 class Hello(unittest.TestCase):
@@ -494,6 +496,130 @@ class Portscan(unittest.TestCase):
             status, output = run('portscan', *arguments)
             self.assertEqual(status, 2, output)
             self.assertIn('usage', output)
+
+
+class Relay(unittest.TestCase):
+    """TLS goes to a server of Python's, HTTP to the hello example."""
+
+    def setUp(self):
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+        self.hello = self.stack.enter_context(Server('hello'))
+        self.listener = self.stack.enter_context(socket.create_server(('127.0.0.1', 0)))
+
+    def relay(self, other_port=None):
+        targets = ['127.0.0.1:%d' % port for port in
+                   (self.listener.getsockname()[1], other_port or self.hello.port)]
+        return Server('relay', *targets, where=['{port}'])
+
+    def test_http(self):
+        with self.relay() as relay, contextlib.closing(relay.connect()) as connection:
+            for name in ('you', 'me'):
+                connection.request('GET', '/hello/' + name)
+                response = connection.getresponse()
+                self.assertEqual(response.read(), b'Hello, %s!\n' % name.encode())
+
+    @unittest.skipUnless(shutil.which('openssl'), 'there is no openssl')
+    def test_tls(self):
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory())
+        pem = os.path.join(folder, 'server.pem')
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+                        'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=localhost',
+                        '-keyout', pem, '-out', pem + '.crt'], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem + '.crt', pem)
+
+        def serve():
+            with context.wrap_socket(self.listener.accept()[0], server_side=True) as sock:
+                data = receive(sock, 1000000)
+                sock.sendall(data)
+                return len(data)
+        client = ssl.create_default_context(cafile=pem + '.crt')
+        client.check_hostname = False
+        text = bytes(range(250)) * 4000
+        with self.relay() as relay, concurrent.futures.ThreadPoolExecutor(2) as pool:
+            served = pool.submit(serve)
+            with client.wrap_socket(relay.connect_socket()) as sock:
+                pool.submit(sock.sendall, text)
+                self.assertEqual(receive(sock, len(text)), text)
+            self.assertEqual(served.result(20 * TIME_FACTOR), len(text))
+
+    def test_much_and_half_closes(self):
+        def serve():
+            with self.listener.accept()[0] as sock:
+                data = receive(sock, 1 << 30)  # to the client's end
+                sock.sendall(data)
+        with self.relay() as relay, concurrent.futures.ThreadPoolExecutor(1) as pool, \
+                relay.connect_socket() as sock:
+            served = pool.submit(serve)
+            text = b'\x16' + os.urandom(1 << 20) * 4
+            sock.sendall(text)
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(receive(sock, len(text)), text)
+            self.assertEqual(sock.recv(1), b'')
+            served.result(20 * TIME_FACTOR)
+
+    def test_client_that_waits_for_the_server(self):
+        with socket.create_server(('127.0.0.1', 0)) as other:
+            with self.relay(other.getsockname()[1]) as relay, relay.connect_socket() as sock:
+                # The first one is of the look whether the relay accepts.
+                other.settimeout(20 * TIME_FACTOR)
+                accepted = [self.stack.enter_context(other.accept()[0]) for _ in range(2)]
+                for server in accepted:
+                    with contextlib.suppress(OSError):
+                        server.sendall(b'welcome\n')
+                self.assertEqual(receive(sock, 8), b'welcome\n')
+
+    def test_nobody_there(self):
+        with self.relay(free_port()) as relay:
+            with relay.connect_socket() as sock:
+                sock.sendall(b'hello')
+                self.assertEqual(sock.recv(1), b'')
+            wait_for('a line in the log', lambda: 'Connection refused' in relay.log())
+
+    def test_bad_command_line(self):
+        for arguments in ([], ['7777', 'a:1'], ['7777', 'a', 'b:1'], ['7777', 'a:0', 'b:1']):
+            status, output = run('relay', *arguments)
+            self.assertEqual(status, 2, output)
+            self.assertIn('usage', output)
+
+
+class UdpEcho(unittest.TestCase):
+    @staticmethod
+    def free_udp_port():
+        while True:
+            port = free_port()
+            with contextlib.suppress(OSError), \
+                    socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind(('127.0.0.1', port))
+                return port
+
+    def test_sends_back(self):
+        port = self.free_udp_port()
+        with subprocess.Popen(command('udpecho') + [str(port)]) as program, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            self.addCleanup(program.kill)
+            sock.connect(('127.0.0.1', port))
+            sock.settimeout(0.2)
+
+            def answers():
+                with contextlib.suppress(OSError):  # it does not receive yet
+                    sock.send(b'?')
+                    return sock.recv(10) == b'?'
+                return False
+            wait_for('an answer', answers)
+            sock.settimeout(20 * TIME_FACTOR)
+            texts = [b'%d;' % i * i for i in range(50)]
+            for text in texts:
+                sock.send(text)
+            seen = []
+            while len(seen) < len(texts):
+                text = sock.recv(3000)
+                if text != b'?':  # of those before
+                    seen.append(text)
+            self.assertEqual(seen, texts)
+            program.send_signal(signal.SIGTERM)
+            self.assertEqual(program.wait(20 * TIME_FACTOR), 0)
 
 
 if __name__ == '__main__':

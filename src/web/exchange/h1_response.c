@@ -41,7 +41,7 @@ static const char *reason_of(const struct response_head *head)
 }
 
 /* The octets that the head takes at most. */
-static size_t head_room(struct h1_ways *ways, const struct response_head *head)
+static NO_INLINE size_t head_room(struct h1_ways *ways, const struct response_head *head)
 {
     size_t common_len,
         reason_len = head->status == 200 && !head->reason ? 0 : strlen(reason_of(head));
@@ -72,12 +72,13 @@ static char *write_common(char *p, struct h1_ways *ways, const struct response_h
 }
 
 /* What the head begins with, up to Content-Length; NULL: it is not as most are. */
-static const struct usual_head *usual_begin(const struct h1_ways *ways,
-                                            const struct response_head *head)
+static inline const struct usual_head *usual_begin(struct h1_ways *ways,
+                                                   const struct response_head *head)
 {
     if (head->status != 200 || head->reason || !head->has_length || head->own_date ||
         head->own_server)
         return NULL;
+    h1_ways_keep_up(ways);
     return usual_head_of(ways->usual_heads, head->content_type);
 }
 
@@ -104,10 +105,10 @@ static NO_INLINE char *write_begin(char *p, const struct h1_exchange *x,
     return p;
 }
 
+/* usual: what the head begins with, or NULL. */
 static inline char *write_head(char *p, const struct h1_exchange *x,
-                               const struct response_head *head)
+                               const struct response_head *head, const struct usual_head *usual)
 {
-    const struct usual_head *usual = usual_begin(x->connection->server->h1, head);
     if (LIKELY(usual != NULL)) {
         p = put_bytes(p, usual->text, usual->len);
         p = put_number(p, head->length);
@@ -163,7 +164,7 @@ static NO_INLINE int send_large_head(struct h1_exchange *x, const struct respons
     char *text = exchange_alloc(&x->base, room);
     if (!text)
         return head_interrupted(x, -ENOMEM);
-    x->base.head_len = (uint32_t)(write_head(text, x, head) - text);
+    x->base.head_len = (uint32_t)(write_head(text, x, head, NULL) - text);
     return head_interrupted(x, h1_conn_write(&x->connection->http, text, x->base.head_len));
 }
 
@@ -175,7 +176,11 @@ static inline int send_head(struct h1_exchange *x, const struct response_head *h
     struct h1_conn *http = &x->connection->http;
     x->base.begun = true;
     h1_conn_begin_message(http);
-    size_t len = content.len, room = head_room(x->connection->server->h1, head);
+    struct h1_ways *ways = x->connection->server->h1;
+    const struct usual_head *usual = usual_begin(ways, head);
+    size_t len = content.len, room = LIKELY(usual != NULL)
+                                         ? usual->len + FIXED_ROOM + head->fields_size
+                                         : head_room(ways, head);
     bool together = len <= MAX_COPIED && room + len <= LOOP_BUFFER_SIZE;
     if (UNLIKELY(room > LOOP_BUFFER_SIZE))
         return send_large_head(x, head, room);
@@ -183,7 +188,7 @@ static inline int send_head(struct h1_exchange *x, const struct response_head *h
     int rc = h1_conn_output(http, (uint32_t)(room + (together ? len : 0)), &start);
     if (UNLIKELY(rc < 0))
         return head_interrupted(x, rc);
-    char *p = write_head(start, x, head);
+    char *p = write_head(start, x, head, usual);
     x->base.head_len = (uint32_t)(p - start);
     if (together && len > 0)
         p = put_bytes(p, content.data, len);

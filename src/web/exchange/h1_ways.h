@@ -30,11 +30,17 @@ void h1_ways_free(struct h1_ways *ways); /* NULL is allowed */
 /* Makes the Date and Server fields, and the heads with them, anew. */
 void h1_ways_make_common_fields(struct h1_ways *ways);
 
+/* Sees to it that they are as of this second. */
+static inline void h1_ways_keep_up(struct h1_ways *ways)
+{
+    if (UNLIKELY(ways->loop->now >= ways->common_until))
+        h1_ways_make_common_fields(ways);
+}
+
 /* The Date and Server fields, as of this second. */
 static inline const char *h1_ways_common_fields(struct h1_ways *ways, size_t *len)
 {
-    if (ways->loop->now >= ways->common_until)
-        h1_ways_make_common_fields(ways);
+    h1_ways_keep_up(ways);
     *len = ways->common_len;
     return ways->common_fields;
 }

@@ -13,6 +13,27 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What is zero at first, one by one and in order: compilers make fewer stores of it than of a memset(). */
+static inline void zero(tepal_req *req)
+{
+    req->refused = req->error = req->told = req->body_error = 0;
+    req->read_failed = 0;
+    req->has_whole_body = req->body_taken = req->in_handler = false;
+    req->prepared = req->preparing = req->has_streams = req->making_json = false;
+    req->start_us = 0;
+    req->state = NULL;
+    req->deferred = NULL;
+    req->group = NULL;
+    req->responses = req->sending = NULL;
+    req->path = req->host = req->remote = req->content_type = NULL;
+    req->query = NULL;
+    req->values = NULL;
+    req->cookies = NULL;
+    req->res_hooks = NULL;
+    req->json = NULL;
+    req->collecting.next = NULL;
+}
+
 struct exchange *exchange_open(struct server *server, size_t size)
 {
     tepal_req *req = arena_new_owner(&server->loop->chunks, sizeof(*req),
@@ -20,36 +41,21 @@ struct exchange *exchange_open(struct server *server, size_t size)
     if (UNLIKELY(!req))
         return NULL;
     req->arena.budget = &server->memory.budget;
-    req->exchange = arena_alloc(&req->arena, size);
-    if (UNLIKELY(!req->exchange)) {
+    struct exchange *exchange = arena_alloc(&req->arena, size);
+    if (UNLIKELY(!exchange)) {
         arena_free_owner(&req->arena);
         return NULL;
     }
-    req->exchange->req = req;
+    exchange->req = req;
+    req->exchange = exchange;
     req->server = server;
     req->app = server->app;
+    req->last_resort.req = NULL;
     req->match.route = NULL;
     req->match.n_values = 0;
     req->match.path_exists = false;
-    req->refused = req->error = req->told = 0;
-    req->start_us = 0;
-    req->state = NULL;
-    req->deferred = NULL;
-    req->group = NULL;
-    req->responses = req->sending = NULL;
-    req->last_resort.req = NULL;
-    req->path = req->host = req->remote = req->content_type = NULL;
-    req->query = NULL;
-    req->values = NULL;
-    req->cookies = NULL;
-    req->has_whole_body = req->body_taken = false;
-    req->in_handler = req->prepared = req->preparing = false;
-    req->res_hooks = NULL;
-    req->read_failed = req->body_error = 0;
-    req->collecting.next = NULL;
-    req->json = NULL;
-    req->has_streams = req->making_json = false;
-    return req->exchange;
+    zero(req);
+    return exchange;
 }
 
 void *exchange_alloc(struct exchange *exchange, size_t size)

@@ -30,13 +30,25 @@ struct tepal_req {
     struct message *message; /* the exchange's */
     struct server *server;
     tepal_app *app;
+    struct tepal_res last_resort; /* when there is no memory for another response */
+    tepal_bytes whole_body;       /* if has_whole_body */
+    int before_read;              /* what was recorded before read_failed */
+    int rejected;                 /* with TEPAL_EREJECTED: the status, */
+    const char *rejection;        /* and the detail, or NULL */
     struct router_match match;
-    int refused;  /* the status that the request was refused with before it was routed, or 0 */
-    int error;    /* the cause that was recorded last, see request_fail() */
-    int rejected; /* with TEPAL_EREJECTED: the status, */
-    const char *rejection; /* and the detail, or NULL */
-    int told;              /* the cause that the log has been told of, or 0 */
-    int64_t start_us;      /* when its head was complete, if somebody wants to know */
+
+    /* All that follows is zero at first. */
+    int refused;     /* the status that the request was refused with before it was routed, or 0 */
+    int error;       /* the cause that was recorded last, see request_fail() */
+    int told;        /* the cause that the log has been told of, or 0 */
+    int body_error;  /* why the whole body cannot be had */
+    int read_failed; /* the interruption of a read that may be tried again; it was recorded */
+    bool has_whole_body, body_taken;
+    bool in_handler;          /* that of the route runs */
+    bool prepared, preparing; /* the hooks of res_hooks.h: have been called, are at work */
+    bool has_streams;         /* one was made by tepal_stream() */
+    bool making_json;
+    int64_t start_us; /* when its head was complete, if somebody wants to know */
     struct state_entry *state;
     struct deferred *deferred;
     tepal_group *group;
@@ -46,19 +58,9 @@ struct tepal_req {
     struct query *query;
     struct field_values *values;
     struct cookies *cookies;
-    tepal_bytes whole_body;
-    bool has_whole_body, body_taken;
-    struct list collecting; /* in the server's list, when it has read a large body */
-    int body_error;         /* why the whole body cannot be had */
-    int read_failed; /* the interruption of a read that may be tried again; it was recorded */
-    int before_read; /* what was recorded before that */
-    bool in_handler; /* that of the route runs */
-    bool prepared, preparing;   /* the hooks of res_hooks.h: have been called, are at work */
     struct res_hook *res_hooks; /* of this request alone */
     json_t *json;
-    bool has_streams; /* one was made by tepal_stream() */
-    bool making_json;
-    struct tepal_res last_resort; /* when there is no memory for another response */
+    struct list collecting; /* in the server's list, when it has read a large body */
 };
 
 /* Closes the request's group, if it has one. Suspends. */
@@ -118,5 +120,6 @@ tepal_res *unrouted(tepal_req *req);
 
 /* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */
 tepal_res *dispatch(tepal_req *req);
+tepal_res *dispatch_call(tepal_req *req, const struct exchange_call *call);
 
 #endif

@@ -5,7 +5,7 @@
 #include "http/uri.h"
 #include "web/json/owner.h"
 #include "web/json/writer.h"
-#include "web/text/markup.h"
+#include "web/message/markup.h"
 #include "web/message/mistake.h"
 #include "web/message/responses.h"
 
@@ -15,10 +15,25 @@
 
 static inline void init(tepal_res *res, tepal_req *req, int status)
 {
-    static const tepal_res blank; /* copied faster than the struct is zeroed */
-    *res = blank;
+    /* One by one and in order: compilers make fewer stores of it than of a struct. */
+    struct response_head *head = &res->head;
     res->req = req;
-    res->head.status = status;
+    res->next_of_req = NULL;
+    head->status = status;
+    head->reason = head->content_type = NULL;
+    head->type_len = 0;
+    head->fields = head->last = NULL;
+    head->fields_size = 0;
+    head->length = 0;
+    head->has_length = head->bodiless = head->unframed = head->close = false;
+    head->own_date = head->own_server = false;
+    res->body = (tepal_bytes){ 0 };
+    res->lent = NULL;
+    res->error = res->missing = 0;
+    res->n_pieces = res->n_refused = 0;
+    res->stream = res->head_sent = res->writing = res->ended = res->broken = false;
+    res->waiter = NULL;
+    res->written = 0;
 }
 
 /* The memory for a response. Each beyond the first takes as much of the request's, which is bounded;

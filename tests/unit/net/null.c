@@ -38,7 +38,7 @@ static const struct null_case {
     { "tepal_udp_connect: the socket is NULL", 26 },
     { "tepal_udp_join: the socket is NULL", 27 },
     { "tepal_udp_leave: the socket is NULL", 28 },
-    { "tepal_udp_local: the socket is NULL", 29 },
+    { "tepal_udp_local_addr: the socket is NULL", 29 },
     { "tepal_udp_fd: the socket is NULL", 30 },
     { "tepal_process_wait: the process is NULL", 31 },
     { "tepal_process_signal: the process is NULL", 32 },
@@ -49,6 +49,14 @@ static const struct null_case {
     { "tepal_process_open: argv names no program", 37 },
     { "tepal_addr_parse: the text is NULL", 38 },
     { "tepal_addr_text: the address is NULL", 39 },
+    { "tepal_conn_peek: the connection is NULL", 40 },
+    { "tepal_conn_interrupt_reader: the connection is NULL", 41 },
+    { "tepal_conn_interrupt_writers: the connection is NULL", 42 },
+    { "tepal_listener_interrupt: the listener is NULL", 43 },
+    { "tepal_udp_interrupt_receiver: the socket is NULL", 44 },
+    { "tepal_udp_interrupt_senders: the socket is NULL", 45 },
+    { "tepal_udp_receive_all: the socket is NULL", 46 },
+    { "tepal_udp_send_all: the socket is NULL", 47 },
 };
 
 static int number;
@@ -131,7 +139,7 @@ static int call_on_others(void)
     case 28:
         return tepal_udp_leave(NULL, &addr);
     case 29:
-        return tepal_udp_local(NULL, &addr);
+        return tepal_udp_local_addr(NULL, &addr);
     case 30:
         return tepal_udp_fd(NULL);
     case 31:
@@ -155,9 +163,35 @@ static int call_on_others(void)
     }
 }
 
+static int call_on_many(void)
+{
+    tepal_datagram datagram = { .data = "x", .len = 1 };
+    const char *data;
+    switch (number) {
+    case 40:
+        return (int)tepal_conn_peek(NULL, 1, &data);
+    case 41:
+        return tepal_conn_interrupt_reader(NULL);
+    case 42:
+        return tepal_conn_interrupt_writers(NULL);
+    case 43:
+        return tepal_listener_interrupt(NULL);
+    case 44:
+        return tepal_udp_interrupt_receiver(NULL);
+    case 45:
+        return tepal_udp_interrupt_senders(NULL);
+    case 46:
+        return (int)tepal_udp_receive_all(NULL, &datagram, 1);
+    default:
+        return (int)tepal_udp_send_all(NULL, &datagram, 1);
+    }
+}
+
 static int call(void *arg)
 {
     (void)arg;
+    if (number >= 40)
+        return call_on_many();
     return number < 19 ? call_on_connection() : call_on_others();
 }
 
@@ -196,8 +230,9 @@ static const char *const placed[] = {
     "tepal_conn_open_pair",   "tepal_listener_open",   "tepal_process_open",
     "tepal_udp_open",         "tepal_addr_parse",      "tepal_listener_open_conn",
     "tepal_conn_peer_addr",   "tepal_conn_local_addr", "tepal_conn_credentials",
-    "tepal_udp_local",        "tepal_conn_read_until", "tepal_conn_read_line",
-    "tepal_conn_receive_fds",
+    "tepal_udp_local_addr",   "tepal_conn_read_until", "tepal_conn_read_line",
+    "tepal_conn_receive_fds", "tepal_conn_peek",       "tepal_udp_receive_all",
+    "tepal_udp_send_all",
 };
 
 static int call_without_place(void *arg)
@@ -239,13 +274,19 @@ static int call_without_place(void *arg)
     case 11:
         return tepal_conn_credentials(conn, NULL);
     case 12:
-        return tepal_udp_open(&udp, NULL) == 0 ? tepal_udp_local(udp, NULL) : 0;
+        return tepal_udp_open(&udp, NULL) == 0 ? tepal_udp_local_addr(udp, NULL) : 0;
     case 13:
         return (int)tepal_conn_read_until(conn, "x", 1, 4, NULL);
     case 14:
         return (int)tepal_conn_read_line(conn, 4, NULL);
     case 15:
         return (int)tepal_conn_receive_fds(conn, buffer, 4, NULL, NULL);
+    case 16:
+        return (int)tepal_conn_peek(conn, 1, NULL);
+    case 17:
+        return tepal_udp_open(&udp, NULL) == 0 ? (int)tepal_udp_receive_all(udp, NULL, 1) : 0;
+    case 18:
+        return tepal_udp_open(&udp, NULL) == 0 ? (int)tepal_udp_send_all(udp, NULL, 1) : 0;
     }
     return 0;
 }

@@ -240,6 +240,48 @@ static int open_low(void *arg)
     return 0;
 }
 
+/* By another task: interrupted, and used as before; then closed. */
+static int read_one(void *arg)
+{
+    char octet;
+    (void)arg;
+    return (int)tepal_conn_read(conns[1], &octet, 1);
+}
+
+static int told_by_others(void *arg)
+{
+    tepal_task_fn *calls[] = { write_much, read_one };
+    for (int reads = 0; reads < 2; reads++) {
+        int other = open_pipe(!reads);
+        tepal_group *first = tepal_group_new(), *second = tepal_group_new();
+        assert_int_equal(tepal_spawn(first, calls[reads], NULL, NULL), 0);
+        settle();
+        assert_true(reads ? tepal_conn_interrupt_reader(conns[1])
+                          : tepal_conn_interrupt_writers(conns[0]));
+        assert_int_equal(tepal_group_wait(first), -EINTR);
+        if (reads) {
+            assert_int_equal(write(other, "x", 1), 1);
+            assert_int_equal(read_one(NULL), 1);
+        }
+        assert_int_equal(tepal_spawn(second, calls[reads], NULL, NULL), 0);
+        settle();
+        tepal_conn_close(conns[reads]);
+        assert_null(conns[reads]);
+        assert_int_equal(tepal_group_wait(second), -ECANCELED);
+        tepal_group_close(first);
+        tepal_group_close(second);
+        close(other);
+    }
+    (void)arg;
+    return 0;
+}
+
+static void other_tasks_interrupt_and_close(void **state)
+{
+    (void)state;
+    assert_int_equal(run(told_by_others, NULL), 0);
+}
+
 static int run_short(void *arg)
 {
     int other = -1;
@@ -270,9 +312,13 @@ static void descriptors_and_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reads_until_the_end),    TEST(writes_with_back_pressure),
-        TEST(the_reader_goes),        TEST(sends_files),
-        TEST(ends_one_side),          TEST(every_call_can_be_interrupted),
+        TEST(reads_until_the_end),
+        TEST(writes_with_back_pressure),
+        TEST(the_reader_goes),
+        TEST(sends_files),
+        TEST(ends_one_side),
+        TEST(every_call_can_be_interrupted),
+        TEST(other_tasks_interrupt_and_close),
         TEST(descriptors_and_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

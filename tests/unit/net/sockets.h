@@ -54,6 +54,14 @@ static inline void connect_conns(int family, tepal_conn **ends)
     ends[1] = open_conn(fds[1]);
 }
 
+/* Little fits between the connection and its peer, whatever the system would make of it. */
+static inline void limit_buffers(const tepal_conn *conn)
+{
+    int fd = tepal_conn_fd(conn), size = 32 * 1024;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+}
+
 /* Closes with a reset instead of an orderly end. */
 static inline void reset_fd(int fd)
 {
