@@ -218,6 +218,31 @@ static void not_over_while_much_is_unread(void **state)
     assert_int_equal(run_fake(end_behind_much, NULL), 0);
 }
 
+/* Whether all of it is here does not depend on what is behind it, nor on how much of it has been taken. */
+static int end_before_more(void *family)
+{
+    for (size_t i = 0; i < FRAMINGS - 1; i++)
+        for (size_t missing = 0; missing < 2; missing++)
+            for (int taken = 0; taken < 3; taken++) {
+                const struct framed *f = &framings[i];
+                tepal_bytes piece;
+                open_body(*(int *)family, f->kind, f->len, f->text, f->len - missing);
+                for (int k = 0; k < taken && f->kind == KIND_CHUNKED; k++)
+                    assert_int_equal(body_take(&reader, &piece), 1);
+                peer_sends("xNEXT", 5);
+                http.conn.io.state &= ~(uint32_t)IO_READ; /* not seen yet */
+                assert_int_equal(body_is_over(&reader), missing == 0);
+                close_body();
+            }
+    return 0;
+}
+
+static void over_whatever_is_behind(void **state)
+{
+    (void)state;
+    each_family(end_before_more);
+}
+
 /* A task that waits will read what there is: the body is not over for it. What has been taken last is not
  * disturbed by the look. */
 static int look_beside_a_reader(void *family)
@@ -393,6 +418,7 @@ int main(void)
         TEST(dropping_in_parts),
         TEST(over_when_the_peer_has_ended),
         TEST(not_over_while_much_is_unread),
+        TEST(over_whatever_is_behind),
         TEST(looking_disturbs_nothing),
         TEST(a_silent_peer),
         TEST(a_slow_peer),

@@ -78,9 +78,9 @@ static tepal_res *much(tepal_req *req)
 {
     if (fd >= 0)
         close_client();
-    char *text = tepal_req_alloc(req, 4001);
-    memset(text, 'x', 4000);
-    text[4000] = '\0';
+    char *text = tepal_req_alloc(req, 3921);
+    memset(text, 'x', 3920);
+    text[3920] = '\0';
     return tepal_text(req, 200, text);
 }
 
@@ -123,6 +123,7 @@ static void gone_when_it_is_answered(void **state)
         turn();
         assert_int_equal(connections(), 0);
         assert_int_equal(fd, -1);
+        assert_int_equal(n_asked, 1);
     }
 }
 
