@@ -3,9 +3,9 @@
  * Each figure is the median of several repetitions of the CPU time of this thread, so that what
  * else runs on the machine does not count. It looks inside for two things: timers, as nothing
  * public sets one and cancels it without a task, and connections without a descriptor. */
-#include "async/timer.h"
+#include "async/loop/timer.h"
 #include "base/mem.h"
-#include "net/conn.h"
+#include "net/conn/conn.h"
 
 #include <tepal/async.h>
 #include <tepal/net.h>

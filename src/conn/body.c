@@ -1,7 +1,7 @@
 /* The body reader: framing from the head, octets from the input buffer. It copies nothing. */
 #include "conn/body.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 
 #include <tepal/http_error.h>
 

@@ -11,9 +11,9 @@
 #ifndef TEPAL_CONN_H1_CONN_H
 #define TEPAL_CONN_H1_CONN_H
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "http/chunk.h"
-#include "net/conn.h"
+#include "net/conn/conn.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* The input buffer of a connection. It moves octets, and knows nothing of what they mean. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/mem.h"
 #include "conn/h1_conn.h"
 

@@ -1,5 +1,5 @@
 /* The output buffer of a connection: several small writes, one system call. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "conn/h1_conn.h"
 
 #include <errno.h>

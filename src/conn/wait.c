@@ -1,5 +1,5 @@
 /* Waiting for the peer of a connection. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "conn/h1_conn.h"
 
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* Datagram sockets. A socket for all addresses is one of IPv6 that takes IPv4 addresses in their
  * mapped form, where the machine has IPv6. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/room.h"
 #include "net/addr.h"
-#include "net/conn.h"
+#include "net/conn/conn.h"
 #include "net/udp.h"
 
 #include <errno.h>

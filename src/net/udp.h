@@ -2,11 +2,11 @@
 #ifndef TEPAL_NET_UDP_H
 #define TEPAL_NET_UDP_H
 
-#include "async/poll.h"
+#include "async/loop/poll.h"
 #include "base/log.h"
 #include "net/addr.h"
-#include "net/turns.h"
-#include "net/unix_file.h"
+#include "net/conn/turns.h"
+#include "net/conn/unix_file.h"
 
 #include <tepal/udp.h>
 

@@ -1,6 +1,6 @@
 /* Many datagrams in one call of the system. What the system needs to know of each lies in a block of the
  * loop's while the call lasts. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/room.h"
 #include "net/udp.h"
 

@@ -2,8 +2,8 @@
  * is looked for, the second one how many of them are wanted at most. */
 #include "fuzz.h"
 
-#include "net/dns_host.h"
-#include "net/dns_message.h"
+#include "net/dns/host.h"
+#include "net/dns/message.h"
 
 #include <tepal/base.h>
 

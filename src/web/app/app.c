@@ -1,5 +1,5 @@
 /* Applications: making and closing them, and what is registered with them but routes. */
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "web/app/application.h"

@@ -1,6 +1,6 @@
 /* Background tasks of an application: from its start to its end, and again when they fail. */
-#include "async/group.h"
-#include "async/task.h"
+#include "async/task/group.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "web/app/registration.h"
 

@@ -1,6 +1,6 @@
 /* From a request to its response: routing, middlewares, handler. */
-#include "async/group.h"
-#include "async/task.h"
+#include "async/task/group.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "web/message/mistake.h"
 #include "web/message/res_hooks.h"

@@ -1,7 +1,7 @@
 /* What is told when a request is over: to the access log, and to the hooks of the program. */
 #include "web/app/done.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "web/server/access_log.h"
 #include "web/app/registration.h"
 #include "web/server/server.h"

@@ -1,6 +1,6 @@
 /* The start and the end of a served application: contexts, hooks and background tasks, in the order
  * that tepal/app.h promises. */
-#include "async/group.h"
+#include "async/task/group.h"
 #include "base/log.h"
 #include "web/app/application.h"
 #include "web/server/server.h"

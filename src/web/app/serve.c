@@ -1,7 +1,7 @@
 /* An exchange from above: the request of its message, the response of the application, and whom it is
  * told of. */
-#include "async/loop.h"
-#include "async/task.h"
+#include "async/loop/loop.h"
+#include "async/task/task.h"
 #include "web/app/done.h"
 #include "web/exchange/user.h"
 #include "web/message/request.h"

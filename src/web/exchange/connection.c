@@ -2,8 +2,8 @@
  * neither a task nor a buffer, only a struct connection that the poller and a timer know. */
 #include "web/exchange/connection.h"
 
-#include "async/inspect.h"
-#include "async/task.h"
+#include "async/debug/inspect.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "web/exchange/partial_head.h"
@@ -153,17 +153,6 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
     return http->conn.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
 }
 
-/* Reads and drops what is left of the request's content, for the sake of the next one. Returns whether
- * that was all. */
-static NO_INLINE bool drain(struct h1_exchange *x)
-{
-    const tepal_limits *limits = &x->connection->server->options.limits;
-    int64_t before = tepal_deadline_in_ms(limits->lingering_timeout_ms);
-    int rc = body_drop(&x->body, limits->max_unread_body);
-    tepal_deadline_restore(before);
-    return rc == 1;
-}
-
 /* The end of the connection behind a response. A close while octets of the client are unread would be a
  * reset, and could take the response with it (RFC 9112 section 9.6): only then is there a need to
  * linger. */
@@ -182,7 +171,7 @@ static inline enum outcome after_response(struct connection *c, struct h1_exchan
 {
     static const struct fate_facts broken = { .broken = true };
     enum fate fate = LIKELY(rc >= 0) ? h1_exchange_fate(x, rc == 0, false) : fate_of(&broken);
-    if (LIKELY(fate == FATE_NEXT) || (fate == FATE_DRAIN && drain(x)))
+    if (LIKELY(fate == FATE_NEXT) || (fate == FATE_DRAIN && h1_exchange_drain(x)))
         return OUTCOME_NEXT;
     if (fate != FATE_CLOSE)
         return close_behind(c, x);

@@ -2,7 +2,7 @@
 #ifndef TEPAL_WEB_EXCHANGE_CONNECTION_H
 #define TEPAL_WEB_EXCHANGE_CONNECTION_H
 
-#include "async/timer.h"
+#include "async/loop/timer.h"
 #include "conn/h1_conn.h"
 #include "net/addr.h"
 #include "web/exchange/h1_ways.h"

@@ -1,7 +1,7 @@
 /* The request's side: taking its head, reading its content, seeing whether its client is still there. */
 #include "web/exchange/h1.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "web/exchange/user.h"
 
 #include <errno.h>
@@ -72,6 +72,15 @@ static int h1_read(struct exchange *exchange, tepal_bytes *piece)
     }
     exchange->body_error = x->body.error;
     return rc;
+}
+
+NO_INLINE bool h1_exchange_drain(struct h1_exchange *x)
+{
+    const tepal_limits *limits = &x->connection->server->options.limits;
+    int64_t before = tepal_deadline_in_ms(limits->lingering_timeout_ms);
+    int rc = body_drop(&x->body, limits->max_unread_body);
+    tepal_deadline_restore(before);
+    return rc == 1;
 }
 
 /* --- The client ------------------------------------------------------------------------------- */

@@ -47,6 +47,10 @@ static inline enum fate h1_exchange_fate(const struct h1_exchange *x, bool last,
     return fate_of(&facts);
 }
 
+/* Reads and drops what is left of the request's content, for the sake of the next one. Suspends. Returns
+ * whether that was all. */
+bool h1_exchange_drain(struct h1_exchange *x);
+
 /* Of h1_response.c: see struct exchange_ops. */
 int h1_response_send(struct exchange *exchange, const struct response_head *head,
                      tepal_bytes content);

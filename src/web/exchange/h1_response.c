@@ -1,6 +1,6 @@
 /* The response's side: the octets of its head, how its content is framed (RFC 9112 section 6), and its
  * end. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "base/put.h"
 #include "http/chunk.h"

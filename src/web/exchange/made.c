@@ -1,9 +1,9 @@
 /* The carrier's side: a message out of parts, and what passes between the request and the client. */
 #include "web/exchange/made.h"
 
-#include "async/local.h"
-#include "async/loop.h"
-#include "async/task.h"
+#include "async/task/local.h"
+#include "async/loop/loop.h"
+#include "async/task/task.h"
 #include "base/mem.h"
 #include "http/octet.h"
 #include "http/scan.h"

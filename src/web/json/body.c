@@ -1,6 +1,6 @@
 /* The body of a request as JSON. What it will cost is counted before, and a large one is made, and
  * freed, in steps, between which others have their turn. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "web/json/owner.h"
 #include "web/json/scan.h"
 #include "web/server/memory.h"

@@ -1,7 +1,7 @@
 /* The words for mistakes of a program, and what becomes of the request in which one was made. */
 #include "web/message/mistake.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "base/print.h"
 #include "web/text/printing.h"

@@ -3,7 +3,7 @@
 
 #include "web/message/on_stack.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 
 #include <pthread.h>
 

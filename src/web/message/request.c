@@ -1,7 +1,7 @@
 /* The life of a request, and its memory. */
 #include "web/message/request.h"
 
-#include "async/group.h"
+#include "async/task/group.h"
 #include "web/message/mistake.h"
 #include "web/message/on_stack.h"
 #include "web/text/printing.h"

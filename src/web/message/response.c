@@ -1,5 +1,5 @@
 /* Making responses: text, HTML, octets, JSON values, redirects, streams. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "http/status.h"
 #include "http/uri.h"

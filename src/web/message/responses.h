@@ -9,7 +9,7 @@
 #ifndef TEPAL_WEB_MESSAGE_RESPONSES_H
 #define TEPAL_WEB_MESSAGE_RESPONSES_H
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "web/message/response.h"
 
 struct response_slab;

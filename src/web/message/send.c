@@ -1,5 +1,5 @@
 /* Responses onto their exchange: what of a body there is, when the head goes, pieces, and the end. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/print.h"

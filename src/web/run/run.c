@@ -1,6 +1,6 @@
 /* tepal_run(): an application as a program of its own, with signals. */
-#include "async/ending.h"
-#include "async/task.h"
+#include "async/signal/ending.h"
+#include "async/task/task.h"
 #include "base/fd_limit.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -3,7 +3,7 @@
  */
 #include "web/server/access_log.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sink.h"

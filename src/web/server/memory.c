@@ -1,7 +1,7 @@
 /* Who gets memory, and who waits. Nothing is counted but sizes. */
 #include "web/server/memory.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/memory_limit.h"
 #include "web/message/request.h"
 

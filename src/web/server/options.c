@@ -1,6 +1,6 @@
 /* The options of a server: their defaults, and whether they fit each other, the loop's stacks and the
  * routes. */
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "http/field.h"
 #include "web/server/access_log.h"
 #include "web/app/application.h"

@@ -1,7 +1,7 @@
 /* Serving an application in a task, from its start to its graceful end. */
-#include "async/ending.h"
-#include "async/group.h"
-#include "async/task.h"
+#include "async/signal/ending.h"
+#include "async/task/group.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "web/app/application.h"
 #include "web/exchange/connection.h"

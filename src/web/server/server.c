@@ -1,10 +1,10 @@
 /* The server: what all its connections share. What happens on one of them is connection.c's. */
 #include "web/server/server.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/listener.h"
+#include "net/listener/listener.h"
 #include "web/server/access_log.h"
 #include "web/app/application.h"
 #include "web/exchange/connection.h"

@@ -3,8 +3,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "net/listener.h"
-#include "net/place.h"
+#include "net/listener/listener.h"
+#include "net/listener/place.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* Tasks on a test's clock, and among them made requests: a handler, or the application, is called
  * without a connection. */
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/room.h"

@@ -2,7 +2,7 @@
 #ifndef TEPAL_WEB_TESTING_TEST_H
 #define TEPAL_WEB_TESTING_TEST_H
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/buf.h"
 #include "net/addr.h"
 

@@ -1,7 +1,7 @@
 /* Tests of applications: the real server on one end of a connection, and on the other a client that runs
  * the loop until it has what it waits for. */
-#include "async/offload.h"
-#include "async/task.h"
+#include "async/thread/offload.h"
+#include "async/task/task.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"

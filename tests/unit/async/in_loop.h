@@ -5,7 +5,7 @@
 
 #include "../check.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 
 #include <dirent.h>
 

@@ -5,8 +5,8 @@
 #include "../async/in_loop.h"
 
 #include "base/mem.h"
-#include "net/listener.h"
-#include "net/conn.h"
+#include "net/listener/listener.h"
+#include "net/conn/conn.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

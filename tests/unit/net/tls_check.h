@@ -5,7 +5,7 @@
 #include "certificates.h"
 #include "sockets.h"
 
-#include "net/tls.h"
+#include "net/tls/tls.h"
 
 /* A context that is in order. */
 static inline tepal_tls *new_tls(const tepal_tls_options *options)

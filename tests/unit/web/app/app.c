@@ -1,7 +1,7 @@
 /* Tests of applications: what is registered, and the order in which it starts and ends. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/mem.h"
 #include "web/server/serve.h"
 

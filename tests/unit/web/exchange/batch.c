@@ -2,8 +2,8 @@
  * the other, and each finds it as if it were new. */
 #include "../web_check.h"
 
-#include "async/inspect.h"
-#include "async/task.h"
+#include "async/debug/inspect.h"
+#include "async/task/task.h"
 #include "web/app/application.h"
 #include "web/exchange/connection.h"
 #include "web/message/request.h"

@@ -2,7 +2,7 @@
  * The time of day is the test's: see __wrap_clock_gettime(). */
 #include "../../check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/mem.h"
 #include "web/exchange/h1_ways.h"
 

@@ -1,7 +1,7 @@
 /* Tests of how a connection goes on after a response, and how it ends. */
 #include "../web_check.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "web/app/application.h"
 #include "web/exchange/connection.h"
 #include "web/server/server.h"

@@ -1,8 +1,8 @@
 /* Tests of exchanges in memory: what passes between a handler and a client that is a few functions. */
 #include "../web_check.h"
 
-#include "async/loop.h"
-#include "async/task.h"
+#include "async/loop/loop.h"
+#include "async/task/task.h"
 #include "web/app/application.h"
 #include "web/exchange/made.h"
 #include "web/server/serve.h"

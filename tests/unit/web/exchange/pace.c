@@ -2,7 +2,7 @@
  * has arrived is read before a time is judged. */
 #include "../web_check.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "web/app/application.h"
 #include "web/server/server.h"
 #include "web/testing/peer.h"

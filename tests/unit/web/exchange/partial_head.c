@@ -1,7 +1,7 @@
 /* Tests of heads that come in parts: what is kept between two of them, and what is not. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/mem.h"
 #include "web/app/application.h"
 #include "web/exchange/connection.h"

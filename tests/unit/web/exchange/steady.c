@@ -2,7 +2,7 @@
  * of a library; and of what an idle connection holds. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/mem.h"
 #include "web/app/application.h"
 #include "web/exchange/connection.h"

@@ -1,7 +1,7 @@
 /* Tests of everything that ends by the clock, which is the test's own: no test waits. */
 #include "../web_check.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "web/app/application.h"
 #include "web/server/server.h"
 #include "net/addr.h"

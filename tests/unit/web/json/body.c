@@ -2,7 +2,7 @@
  * and what it may cost. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/mem.h"
 
 static int last_error;

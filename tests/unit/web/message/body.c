@@ -1,7 +1,7 @@
 /* Tests of reading the body: whole, as text, as JSON, piece by piece, and not at all. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 
 static const char head[] = "POST /%s HTTP/1.1\r\nHost: a\r\n";
 

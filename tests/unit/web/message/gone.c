@@ -2,7 +2,7 @@
  * ends are those of TCP; a Unix socket that is closed is gone for good at once. */
 #include "../web_check.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "web/app/application.h"
 #include "web/server/server.h"
 #include "net/addr.h"

@@ -4,7 +4,7 @@
 
 #include "web/app/application.h"
 #include "web/server/server.h"
-#include "async/loop.h"
+#include "async/loop/loop.h"
 
 static tepal_res *volatile none;
 static bool over;

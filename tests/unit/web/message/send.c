@@ -1,7 +1,7 @@
 /* Tests of responses on the wire: where they end, and streams. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "web/app/application.h"
 #include "web/testing/peer.h"
 

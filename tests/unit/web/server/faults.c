@@ -3,7 +3,7 @@
  * a closed connection; and the next request is served. */
 #include "../web_check.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/mem.h"
 #include "web/app/application.h"
 #include "web/server/server.h"

@@ -1,7 +1,7 @@
 /* Tests of every limit of tepal_run_options: below it, at it, above it. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "web/app/application.h"
 #include "web/message/request.h"
 #include "web/server/server.h"

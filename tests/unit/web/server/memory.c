@@ -1,7 +1,7 @@
 /* Tests of the memory of all requests together, and of what happens when there is none. */
 #include "../web_check.h"
 
-#include "async/task.h"
+#include "async/task/task.h"
 #include "base/mem.h"
 #include "web/app/application.h"
 #include "web/server/server.h"

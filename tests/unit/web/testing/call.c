@@ -2,7 +2,7 @@
  * see what they would see on a connection. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/mem.h"
 #include "http/h1_parse.h"
 #include "web/testing/reply.h"

@@ -1,7 +1,7 @@
 /* Tests of tepal_test itself. */
 #include "../web_check.h"
 
-#include "async/loop.h"
+#include "async/loop/loop.h"
 #include "base/mem.h"
 #include "web/app/application.h"
 #include "web/server/server.h"
