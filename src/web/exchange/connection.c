@@ -114,8 +114,6 @@ static long read_head(struct connection *c, struct h1_head *head)
         ssize_t n = h1_conn_try_fill(http);
         if (n == -EAGAIN)
             return 0;
-        if (n == -ENOBUFS)
-            return -431;
         if (n == -ENOMEM)
             return -ENOMEM;
         if (n <= 0)
