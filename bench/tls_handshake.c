@@ -2,10 +2,10 @@
  * what is known about the connection, and closes. SIGHUP lets it read the certificates again.
  *
  *     tls-handshake --port N --certificate FILE [--key FILE] [--more FILE] [--ca FILE]
- *                   [--alpn NAME] [--host ADDRESS]
+ *                   [--alpn NAME] [--host ADDRESS] [--key-log FILE] [--client-key SHA256]
  *
- * --more: another certificate with its key, for its names. --ca: clients must show a certificate of
- * this authority. */
+ * --more: another certificate with its key, for its names. --ca: clients must show a certificate
+ * of this authority. --client-key: clients must show one with this key, whoever has signed it. */
 #include <tepal/async.h>
 #include <tepal/net.h>
 
@@ -21,7 +21,7 @@ struct server {
     tepal_listener_options listen;
     tepal_tls_options options;
     const char *alpn[2]; /* and the NULL behind it */
-    const char *more;
+    const char *more, *client_key;
     tepal_tls *tls;
     tepal_group *tasks;
 };
@@ -119,9 +119,22 @@ static void watch_signals(struct server *server)
     tepal_signals_close(signals);
 }
 
+static int check_client(tepal_tls_peer *peer, void *arg)
+{
+    const struct server *server = arg;
+    char seen[2 * sizeof(peer->key_sha256) + 1];
+    for (size_t i = 0; i < sizeof(peer->key_sha256); i++)
+        snprintf(seen + 2 * i, 3, "%02x", peer->key_sha256[i]);
+    peer->reason = "the client has another key";
+    return strcmp(seen, server->client_key) == 0 ? 0 : -EACCES;
+}
+
 static int run(void *arg)
 {
     struct server *server = arg;
+    server->options.verify_client = server->options.ca_file || server->client_key;
+    server->options.verify = server->client_key ? check_client : NULL;
+    server->options.verify_arg = server;
     server->tls = tepal_tls_new(&server->options);
     int rc = server->tls ? tepal_tls_error(server->tls) : -ENOMEM;
     if (rc == 0 && server->more)
@@ -148,6 +161,8 @@ static bool take_option(struct server *server, const char *name, const char *val
         { "--alpn", &server->alpn[0] },
         { "--host", &server->listen.host },
         { "--more", &server->more },
+        { "--key-log", &server->options.key_log },
+        { "--client-key", &server->client_key },
     };
     if (strcmp(name, "--port") == 0) {
         server->listen.port = atoi(value);
@@ -170,7 +185,6 @@ int main(int argc, char **argv)
             return 2;
         }
     server.options.alpn = server.alpn;
-    server.options.verify_client = server.options.ca_file != NULL;
     int rc = tepal_main(run, &server);
     if (rc < 0)
         fprintf(stderr, "tls-handshake: %s\n", tepal_code_text(rc));

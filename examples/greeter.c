@@ -56,8 +56,22 @@ static bool is_text(json_t *object, const char *key, const char *text)
     return value && strcmp(value, text) == 0;
 }
 
+/* The handler alone, on a request that no connection carries: no application is needed. */
+static void test_greet(void)
+{
+    tepal_test *test = tepal_test_new(NULL, NULL);
+    const tepal_pair match[] = { { "greeting", "hi" }, { 0 } };
+    const tepal_fetch_options bob = { .text = "{\"name\": \"Bob\"}",
+                                      .content_type = "application/json" };
+    const tepal_made made = { .fetch = &bob, .match = match };
+    tepal_test_reply *reply = test ? tepal_test_call(test, greet, &made) : NULL;
+    check(reply && is_text(tepal_test_json(reply), "greeting", "hi"), "a handler is called");
+    tepal_test_close(test);
+}
+
 static int test(void)
 {
+    test_greet();
     tepal_app *app = new_app();
     tepal_test *test = tepal_test_new(app, NULL);
     const tepal_fetch_options half = { .text = "{", .content_type = "application/json" };

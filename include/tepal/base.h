@@ -92,6 +92,7 @@ enum tepal_code {
     TEPAL_ECERTIFICATE = -4110, /* a certificate is not accepted, or unusable */
     TEPAL_ETRUNCATED = -4111,   /* an encrypted connection ended without its proper end */
     TEPAL_ESILENT = -4112, /* the system has given the peer up, which does not answer (ETIMEDOUT) */
+    TEPAL_ENOSERVICE = -4113, /* the domain says that it does not have this service */
 };
 
 /* The symbolic name of an error number, such as "ECONNREFUSED" or "TEPAL_EBODY_SIZE"; "0" for 0 and

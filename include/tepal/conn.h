@@ -289,10 +289,13 @@ typedef struct tepal_listener_options {
 /* For a port: one that is free. */
 #define TEPAL_ANY_PORT (-1)
 
-/* Begins to listen. Does not suspend (a host name is looked up at once). Returns 0 and the
- * listener, which the caller closes; -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such
- * host, and TEPAL_EDNS when that cannot be known; -EINVAL for neither port nor path, and for an fd
- * that is no such socket; -ENOTSOCK and -EBADF for one that is no socket, or nothing. */
+/* Begins to listen. A host that is a name is looked up as the system does it (getaddrinfo()): in a
+ * task by a thread of tepal_offload(), so that others go on; it suspends then, and also returns
+ * what that call does: -ECANCELED, -ETIMEDOUT, -EBUSY, -EAGAIN. Outside of any task it blocks.
+ * Without a name it does not suspend. Returns 0 and the listener, which the caller closes;
+ * -EADDRINUSE, -EACCES, ...; TEPAL_ENONAME when there is no such host, and TEPAL_EDNS when that
+ * cannot be known; -EINVAL for neither port nor path, and for an fd that is no such socket;
+ * -ENOTSOCK and -EBADF for one that is no socket, or nothing. */
 TEPAL_API int tepal_listener_open(tepal_listener **listener, const tepal_listener_options *options);
 
 /* The port of a TCP listener, 0 of a Unix one. */

@@ -31,6 +31,7 @@ static const struct {
     { TEPAL_ECERTIFICATE, "TEPAL_ECERTIFICATE", "certificate not accepted" },
     { TEPAL_ETRUNCATED, "TEPAL_ETRUNCATED", "encrypted connection was cut off" },
     { TEPAL_ESILENT, "TEPAL_ESILENT", "the peer does not answer" },
+    { TEPAL_ENOSERVICE, "TEPAL_ENOSERVICE", "the domain does not have this service" },
     { TEPAL_ENOBODY, "TEPAL_ENOBODY", "nobody reads this body" },
     { TEPAL_EREJECTED, "TEPAL_EREJECTED", "the request was rejected" },
 };

@@ -49,8 +49,8 @@ bool body_is_over(struct body_reader *reader);
  * it, 0 when more is to come, or an error. */
 int body_drop_received(struct body_reader *reader);
 
-/* Reads and drops the rest, max octets at most. Suspends. Returns 1 when it is all read, 0 when
- * there was more, or an error. */
+/* Reads and drops the rest, and stops with the piece that makes it more than max octets. Suspends. Returns
+ * 1 when it is all read, 0 when there was more, or an error. */
 int body_drop(struct body_reader *reader, uint64_t max);
 
 #endif

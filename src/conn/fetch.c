@@ -1,6 +1,8 @@
-/* Writes requests. What cannot be written as it is meant is refused, and not sent. */
+/* Makes requests of options, and writes them. What cannot be written as it is meant is refused, and
+ * not sent. */
 #include "conn/fetch.h"
 
+#include "base/mem.h"
 #include "base/room.h"
 #include "http/field.h"
 #include "http/uri.h"
@@ -11,14 +13,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* What is sent as the body. */
-struct content {
-    const char *data; /* NULL: there is none */
-    size_t len;
-    const char *type;
-    struct buf made; /* of JSON or a form */
-};
 
 static bool has_body(const tepal_fetch_options *options)
 {
@@ -80,31 +74,29 @@ static int make_json(struct buf *out, json_t *json)
     return sink.error < 0 ? sink.error : TEPAL_EJSON;
 }
 
-static void set_content(struct content *content, const char *data, size_t len, const char *type)
+static void set_content(struct fetch_request *out, const char *data, size_t len, const char *type)
 {
-    content->data = data ? data : "";
-    content->len = len;
-    content->type = type;
+    out->content = (tepal_bytes){ .data = data ? data : "", .len = len };
+    out->content_type = type;
 }
 
-static int make_content(struct content *content, const tepal_fetch_options *options)
+static int make_content(struct fetch_request *out, const tepal_fetch_options *options)
 {
     int rc = 0;
     if (options->text)
-        set_content(content, options->text, strlen(options->text), "text/plain; charset=utf-8");
+        set_content(out, options->text, strlen(options->text), "text/plain; charset=utf-8");
     if (options->data.data)
-        set_content(content, options->data.data, options->data.len, "application/octet-stream");
+        set_content(out, options->data.data, options->data.len, "application/octet-stream");
     if (options->json) {
-        rc = make_json(&content->made, options->json);
-        set_content(content, content->made.data, content->made.len, "application/json");
+        rc = make_json(&out->made, options->json);
+        set_content(out, out->made.data, out->made.len, "application/json");
     }
     if (options->form) {
-        rc = append_pairs(&content->made, options->form);
-        set_content(content, content->made.data, content->made.len,
-                    "application/x-www-form-urlencoded");
+        rc = append_pairs(&out->made, options->form);
+        set_content(out, out->made.data, out->made.len, "application/x-www-form-urlencoded");
     }
     if (options->content_type)
-        content->type = options->content_type;
+        out->content_type = options->content_type;
     return rc;
 }
 
@@ -118,26 +110,27 @@ static bool has_field(const tepal_pair *fields, const char *name)
     return false;
 }
 
-static int append_field(struct buf *out, const char *name, const char *value)
+static int put_given_field(tepal_pair **end, const char *name, const char *value)
 {
     if (!http_is_token(name, strlen(name)) || !http_is_field_value(value, strlen(value)))
         return TEPAL_EFIELD;
-    return buf_printf(out, "%s: %s\r\n", name, value);
+    *(*end)++ = (tepal_pair){ .name = name, .value = value };
+    return 0;
 }
 
 /* A field that comes by itself, unless it was given. */
-static int append_default(struct buf *out, const tepal_pair *given, const char *name,
-                          const char *value)
+static int add_default(tepal_pair **end, const tepal_pair *given, const char *name,
+                       const char *value)
 {
-    return has_field(given, name) ? 0 : append_field(out, name, value);
+    return has_field(given, name) ? 0 : put_given_field(end, name, value);
 }
 
-static int append_given(struct buf *out, const tepal_pair *fields)
+static int add_given(tepal_pair **end, const tepal_pair *fields)
 {
     int rc = 0;
     for (; fields && fields->name && rc == 0; fields++)
         if (fields->value)
-            rc = append_field(out, fields->name, fields->value);
+            rc = put_given_field(end, fields->name, fields->value);
     return rc;
 }
 
@@ -149,44 +142,37 @@ static int append_target(struct buf *out, const char *target, const tepal_pair *
     return rc == 0 && query ? append_pairs(out, query) : rc;
 }
 
-/* Whether the length of no body is said, too: these methods mean to have one (RFC 9110 section 8.6). */
+/* Whether the length of no body is said, too: these methods mean to have one (RFC 9110 section
+ * 8.6). */
 static bool expects_body(const char *method)
 {
     return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
            strcmp(method, "PATCH") == 0;
 }
 
-static int append_content_fields(struct buf *out, const tepal_fetch_options *options,
-                                 const struct content *content)
+static int add_content_fields(struct fetch_request *out, tepal_pair **end, const tepal_pair *given)
 {
-    char length[24];
     int rc = 0;
-    if (content->type)
-        rc = append_default(out, options->headers, "Content-Type", content->type);
-    if (rc < 0 || (!content->data && !expects_body(fetch_method(options))) ||
-        has_field(options->headers, "Transfer-Encoding"))
+    if (out->content_type)
+        rc = add_default(end, given, "Content-Type", out->content_type);
+    if (rc < 0 || (!out->content.data && !expects_body(out->method)) ||
+        has_field(given, "Transfer-Encoding"))
         return rc;
-    snprintf(length, sizeof(length), "%zu", content->len);
-    return append_default(out, options->headers, "Content-Length", length);
+    snprintf(out->length, sizeof(out->length), "%zu", out->content.len);
+    return add_default(end, given, "Content-Length", out->length);
 }
 
-static int append_all(struct buf *out, const char *host, const char *target,
-                      const tepal_fetch_options *options, const struct content *content)
+static int make_fields(struct fetch_request *out, const char *host, const tepal_pair *given)
 {
-    int rc = buf_printf(out, "%s ", fetch_method(options));
+    enum { OWN = 3 }; /* Host, Content-Type, Content-Length */
+    size_t n = OWN + 1;
+    for (const tepal_pair *pair = given; pair && pair->name; pair++)
+        n++;
+    tepal_pair *end = out->fields = mem_zalloc(n * sizeof(*end));
+    int rc = end ? add_default(&end, given, "Host", host) : -ENOMEM;
     if (rc == 0)
-        rc = append_target(out, target, options->query);
-    if (rc == 0)
-        rc = buf_append_str(out, " HTTP/1.1\r\n");
-    if (rc == 0)
-        rc = append_default(out, options->headers, "Host", host);
-    if (rc == 0)
-        rc = append_given(out, options->headers);
-    if (rc == 0)
-        rc = append_content_fields(out, options, content);
-    if (rc == 0)
-        rc = buf_append_str(out, "\r\n");
-    return rc == 0 && content->data ? buf_append(out, content->data, content->len) : rc;
+        rc = add_given(&end, given);
+    return rc == 0 ? add_content_fields(out, &end, given) : rc;
 }
 
 static int check(const char *call, const tepal_fetch_options *options)
@@ -200,22 +186,65 @@ static int check(const char *call, const tepal_fetch_options *options)
     return -EINVAL;
 }
 
-int fetch_write(struct buf *out, const char *call, const char *host, const char *target,
-                const tepal_fetch_options *options)
+int fetch_describe(struct fetch_request *out, const char *call, const char *host,
+                   const char *target, const tepal_fetch_options *options)
 {
     static const tepal_fetch_options nothing;
     options = options ? options : &nothing;
     int rc = room_check(call, options->later, sizeof(options->later));
     if (rc < 0)
         return rc; /* what it has as its JSON may be none */
-    struct content content = { 0 };
-    buf_init(&content.made, SIZE_MAX / 4);
+    *out = (struct fetch_request){ .method = fetch_method(options) };
+    buf_init(&out->made, SIZE_MAX / 4);
+    buf_init(&out->target, SIZE_MAX / 4);
     rc = check(call, options);
     if (rc == 0)
-        rc = make_content(&content, options);
+        rc = make_content(out, options);
     if (rc == 0)
-        rc = append_all(out, host, target, options, &content);
-    buf_clear(&content.made);
+        rc = make_fields(out, host, options->headers);
+    if (rc == 0)
+        rc = append_target(&out->target, target, options->query);
+    if (rc == 0)
+        rc = buf_reserve(&out->target, 1);
+    if (rc == 0)
+        out->target.data[out->target.len] = '\0';
     json_decref(options->json);
+    if (rc < 0)
+        fetch_clear(out);
+    return rc;
+}
+
+void fetch_clear(struct fetch_request *request)
+{
+    buf_clear(&request->made);
+    buf_clear(&request->target);
+    mem_free(request->fields);
+}
+
+/* --- HTTP/1 ----------------------------------------------------------------------------------- */
+
+static int append_request(struct buf *out, const struct fetch_request *request)
+{
+    int rc = buf_printf(out, "%s ", request->method);
+    if (rc == 0)
+        rc = buf_append(out, request->target.data, request->target.len);
+    if (rc == 0)
+        rc = buf_append_str(out, " HTTP/1.1\r\n");
+    for (const tepal_pair *field = request->fields; field->name && rc == 0; field++)
+        rc = buf_printf(out, "%s: %s\r\n", field->name, field->value);
+    if (rc == 0)
+        rc = buf_append_str(out, "\r\n");
+    return rc == 0 ? buf_append(out, request->content.data, request->content.len) : rc;
+}
+
+int fetch_write(struct buf *out, const char *call, const char *host, const char *target,
+                const tepal_fetch_options *options)
+{
+    struct fetch_request request;
+    int rc = fetch_describe(&request, call, host, target, options);
+    if (rc == 0) {
+        rc = append_request(out, &request);
+        fetch_clear(&request);
+    }
     return rc;
 }

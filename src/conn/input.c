@@ -42,6 +42,7 @@ void h1_conn_unpin_head(struct h1_conn *http)
         http->in_start = http->in_end = 0;
 }
 
+/* For octets that begin where the buffer does. */
 static int grow_input(struct h1_conn *http)
 {
     uint32_t max = http->limits->max_input;
@@ -51,12 +52,10 @@ static int grow_input(struct h1_conn *http)
     char *buffer = mem_alloc(cap);
     if (!buffer)
         return -ENOMEM;
-    memcpy(buffer, http->in + http->in_start, http->in_end - http->in_start);
+    memcpy(buffer, http->in, http->in_end);
     give_buffer(http->in, http->in_cap);
     http->in = buffer;
     http->in_cap = cap;
-    http->in_end -= http->in_start;
-    http->in_start = 0;
     return 0;
 }
 

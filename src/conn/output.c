@@ -52,6 +52,23 @@ static int let_others_write(struct h1_conn *http, size_t done)
     return after >> AT_ONCE_BITS == before >> AT_ONCE_BITS ? 0 : h1_conn_give_way(http);
 }
 
+/* Waits until the connection holds nothing any more of what it has taken. */
+static NO_INLINE int write_held(struct h1_conn *http)
+{
+    struct tepal_conn *conn = &http->conn;
+    while (conn_is_holding(conn)) {
+        int late = wait_to_write(http);
+        if (late < 0)
+            return late;
+        ssize_t rc = conn->ops->writev(conn, NULL, 0);
+        if (rc < 0 && rc != -EAGAIN)
+            return (int)rc;
+        if (late && rc < 0)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
 static int write_pieces(struct h1_conn *http, struct iovec **pieces, int *n)
 {
     struct tepal_conn *conn = &http->conn;
@@ -73,7 +90,7 @@ static int write_pieces(struct h1_conn *http, struct iovec **pieces, int *n)
                 return rc;
         }
     }
-    return conn_is_holding(conn) ? conn_flush(conn, http->limits->write_timeout_ms) : 0;
+    return conn_is_holding(conn) ? write_held(http) : 0;
 }
 
 static size_t length_of(const struct iovec *pieces, int n)
@@ -124,8 +141,12 @@ int h1_conn_flush(struct h1_conn *http)
     h1_conn_flush_some(http); /* mostly the peer takes it all */
     if (http->out_len > 0)
         return write_through(http, NULL, 0);
-    if (http->error == 0 && conn_is_holding(&http->conn))
-        http->error = conn_flush(&http->conn, http->limits->write_timeout_ms);
+    if (http->error == 0 && conn_is_holding(&http->conn)) {
+        int rc = write_held(http);
+        if (rc < 0 && task_was_interrupted(rc))
+            return rc; /* it is still held */
+        http->error = rc;
+    }
     return http->error;
 }
 

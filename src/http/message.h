@@ -54,6 +54,14 @@ static inline bool message_is(const struct message *message, const char *method,
     return message->method_len == len && memcmp(message_method(message), method, len) == 0;
 }
 
+/* Finds out which fields there are: the id of each, and the first of each id. For carriers that have them
+ * as a list; HTTP/1's parser does it as it goes. */
+void message_know_fields(struct message *message);
+
+/* Whether the fields of a request are as RFC 9110 wants them on any carrier: none twice that may be there
+ * only once, and a Host that is one, which HTTP/1.1 cannot do without. Returns 0 or -400. */
+int message_check_fields(const struct message *message);
+
 /* Takes the target of a complete request apart. Returns 0, or -400 as uri_parse_target() does. */
 int message_take_target(struct message *message, bool odd);
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/room.h"
 #include "net/addr.h"
+#include "net/dns_host.h"
 #include "net/dns_names.h"
 
 #include <errno.h>
@@ -22,15 +23,20 @@ enum {
     DEFAULT_PATIENCE_MS = 2000,
     MAX_MAX_ADDRESSES = 4096,
     RESOLUTION_DELAY_MS = 50, /* RFC 8305, section 3 */
-    LOOK_EVERY_MS = 1000,     /* at the system's file */
+    LOOK_EVERY_MS = 1000,     /* at the system's files */
+};
+
+/* What is seen of files without reading them. */
+struct seen {
+    struct stat resolv_conf, nsswitch_conf;
 };
 
 struct dns {
     struct loop_part part;
     struct dns_names names;
     tepal_dns_options given; /* as they were, with arrays of our own */
-    struct stat seen;        /* of the system's file, when it was read */
-    int64_t look_at;         /* not before it is looked at again */
+    struct seen seen;        /* of the system's files, when they were read */
+    int64_t look_at;         /* not before they are looked at again */
 };
 
 /* --- Options ---------------------------------------------------------------------------------- */
@@ -62,16 +68,26 @@ static int copy_given(tepal_dns_options *given, const tepal_dns_options *options
     return done ? 0 : -ENOMEM;
 }
 
-static void look_at_system(struct stat *out)
+static void look_at_system(struct seen *out)
 {
-    *out = (struct stat){ 0 };
-    (void)stat(dns_resolv_conf ? dns_resolv_conf : "/etc/resolv.conf", out);
+    *out = (struct seen){ 0 };
+    (void)stat(dns_resolv_conf ? dns_resolv_conf : "/etc/resolv.conf", &out->resolv_conf);
+    (void)stat(dns_nsswitch_conf ? dns_nsswitch_conf : "/etc/nsswitch.conf", &out->nsswitch_conf);
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Whether all is as it was. What the options say in place of resolv.conf does not change. */
+static bool is_as_seen(const struct seen *now, const struct seen *before,
+                       const tepal_dns_options *given)
+{
+    bool reads_it = given->n_servers == 0 || (!given->no_search && given->n_search == 0);
+    return is_same_file(&now->nsswitch_conf, &before->nsswitch_conf) &&
+           (!reads_it || is_same_file(&now->resolv_conf, &before->resolv_conf));
 }
 
 /* --- The loop's part -------------------------------------------------------------------------- */
@@ -141,7 +157,7 @@ static int replace_channel(struct dns *dns, const tepal_dns_options *options)
 {
     struct dns_channel *channel;
     tepal_dns_options given;
-    struct stat seen;
+    struct seen seen;
     look_at_system(&seen); /* before it is read: a change in between is seen the next time */
     int rc = copy_given(&given, options);
     if (rc < 0)
@@ -184,12 +200,12 @@ static void follow_system(struct dns *dns)
 {
     const tepal_dns_options *given = &dns->given;
     int64_t now = dns->names.loop->now;
-    struct stat seen;
-    if (now < dns->look_at || (given->n_servers > 0 && (given->no_search || given->n_search > 0)))
+    struct seen seen;
+    if (now < dns->look_at)
         return;
     dns->look_at = now + LOOK_EVERY_MS;
     look_at_system(&seen);
-    if (is_same_file(&seen, &dns->seen))
+    if (is_as_seen(&seen, &dns->seen, given))
         return;
     dns->seen = seen;
     tepal_dns_options again;
@@ -225,62 +241,7 @@ void tepal_dns_flush(void)
         dns_names_forget(&dns->names, 0);
 }
 
-/* --- What is a name --------------------------------------------------------------------------- */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_name_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || is_digit(c) || c == '-' || c == '_';
-}
-
-/* Whether text, in lower case, is a list of labels; the last one may end with a dot. */
-static bool is_name(const char *text)
-{
-    size_t len = 0;
-    bool digits = true; /* only, in this label */
-    for (; *text; text++) {
-        if (*text == '.') {
-            if (len == 0)
-                return false;
-            if (text[1] == '\0')
-                break;
-            len = 0;
-            digits = true;
-        } else {
-            digits &= is_digit(*text);
-            if (!is_name_char(*text) || ++len > DNS_MAX_LABEL)
-                return false;
-        }
-    }
-    /* What ends with a number is an IPv4 address that is malformed. */
-    return len > 0 && !digits;
-}
-
-/* Writes the name in lower case. Returns 0 or -EINVAL. */
-static int normalise(const char *host, char *out)
-{
-    size_t len = strlen(host);
-    bool absolute = len > 0 && host[len - 1] == '.';
-    if (len > DNS_MAX_NAME + (size_t)absolute)
-        return -EINVAL;
-    for (size_t i = 0; i <= len; i++)
-        out[i] = host[i] >= 'A' && host[i] <= 'Z' ? (char)(host[i] + 'a' - 'A') : host[i];
-    return is_name(out) ? 0 : -EINVAL;
-}
-
-/* "localhost" or a name below it. */
-static bool is_localhost(const char *text)
-{
-    static const char localhost[] = "localhost";
-    size_t len = strlen(text), end = sizeof(localhost) - 1;
-    len -= text[len - 1] == '.';
-    return len >= end && memcmp(text + len - end, localhost, end) == 0 &&
-           (len == end || text[len - end - 1] == '.');
-}
+/* --- Names that nobody is asked for ---------------------------------------------------------- */
 
 /* RFC 6761, section 6.3: without asking anyone. */
 static int resolve_localhost(tepal_addr *addrs, size_t max, int family)
@@ -317,6 +278,18 @@ static void answer_at_once(struct dns_lookup *lookup, int result)
     lookup->done = true;
 }
 
+/* Returns 0 or an error. */
+static int join(struct loop *loop, struct dns_lookup *lookup, const struct dns_asked *asked)
+{
+    int rc = find_dns(loop) ? 0 : tepal_dns_configure(NULL);
+    if (rc < 0)
+        return rc;
+    struct dns *dns = find_dns(loop);
+    follow_system(dns);
+    lookup->patience_ms = dns->names.options.timeout_ms;
+    return dns_names_join(&dns->names, asked, lookup);
+}
+
 int dns_lookup_begin(struct dns_lookup *lookup, const char *host, int family, const char *call)
 {
     struct tepal_task *task = task_need(call);
@@ -336,19 +309,14 @@ int dns_lookup_begin(struct dns_lookup *lookup, const char *host, int family, co
         answer_at_once(lookup, rc);
         return rc < 0 ? rc : 0;
     }
-    rc = normalise(host, text);
+    rc = dns_host_normalise(host, text);
     if (rc < 0)
         return rc;
-    if (is_localhost(text)) {
+    if (dns_host_is_local(text)) {
         answer_at_once(lookup, resolve_localhost(lookup->addrs, lookup->max, family));
         return 0;
     }
-    if (!find_dns(loop) && (rc = tepal_dns_configure(NULL)) < 0)
-        return rc;
-    struct dns_names *names = &find_dns(loop)->names;
-    follow_system(find_dns(loop));
-    lookup->patience_ms = names->options.timeout_ms;
-    return dns_names_join(names, text, family, lookup);
+    return join(loop, lookup, &(struct dns_asked){ text, DNS_ADDRESSES, family });
 }
 
 void dns_lookup_end(struct dns_lookup *lookup)
@@ -423,6 +391,23 @@ int tepal_resolve(tepal_addr *addrs, size_t max, const char *host,
         return rc;
     rc = wait_for_all(&lookup);
     dns_lookup_end(&lookup);
+    return rc;
+}
+
+int dns_lookup_records(struct dns_lookup *lookup, const char *text, enum dns_type type)
+{
+    struct loop *loop = loop_current;
+    list_init(&lookup->node);
+    lookup->task = loop->current;
+    int rc = join(loop, lookup, &(struct dns_asked){ text, type, AF_UNSPEC });
+    if (rc < 0)
+        return rc;
+    while (!lookup->done && rc == 0)
+        rc = wait_for_news(TEPAL_NEVER);
+    dns_lookup_end(lookup);
+    rc = rc < 0 ? rc : lookup->result;
+    if (rc < 0)
+        dns_records_release(lookup->records);
     return rc;
 }
 

@@ -4,6 +4,7 @@
 #define TEPAL_NET_DNS_H
 
 #include "base/list.h"
+#include "net/dns_message.h"
 
 #include <tepal/dns.h>
 
@@ -14,18 +15,19 @@
 struct name;
 struct tepal_task;
 
-/* A task that looks a name up; it lies on its stack. All but the last five are dns.c's. */
+/* A task that looks a name up; it lies on its stack. All but the last six are dns.c's. */
 struct dns_lookup {
     struct list node;
     struct name *name; /* while it waits */
     struct tepal_task *task;
     int64_t patience_ms; /* with the family that has not answered, once the other one has */
     size_t max;
-    tepal_addr *addrs; /* in the order in which they should be tried; room for max */
-    size_t n;          /* so many are known */
-    int64_t since;     /* when the first ones came, in ms */
-    bool done;         /* no more will come */
-    int result;        /* when done: how many, or an error */
+    tepal_addr *addrs;           /* in the order in which they should be tried; room for max */
+    size_t n;                    /* so many are known */
+    struct dns_records *records; /* of dns_lookup_records() */
+    int64_t since;               /* when the first ones came, in ms */
+    bool done;                   /* no more will come */
+    int result;                  /* when done: how many, or an error */
 };
 
 /* The most addresses that a lookup gives in this loop. */
@@ -44,6 +46,10 @@ int dns_lookup_wait_first(struct dns_lookup *lookup);
 int64_t dns_lookup_until(const struct dns_lookup *lookup);
 
 void dns_lookup_end(struct dns_lookup *lookup);
+
+/* Looks records up: text is a normalised name, or for DNS_PTR an address. Suspends. Returns 0, and
+ * then lookup->records is the caller's to release, or an error. */
+int dns_lookup_records(struct dns_lookup *lookup, const char *text, enum dns_type type);
 
 /* Brings addresses into the order in which they should be tried (RFC 6724, section 6). Part of
  * dns_order.c. */

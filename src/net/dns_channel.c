@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -230,7 +231,7 @@ static void init_library(void)
     library_status = ares_library_init(ARES_LIB_INIT_ALL);
 }
 
-const char *dns_resolv_conf;
+const char *dns_resolv_conf, *dns_nsswitch_conf;
 
 /* One of c-ares' channels, which asks one source for names as they are: searching is done above, so
  * that it goes on where c-ares would not. Returns a status. */
@@ -316,7 +317,7 @@ int dns_channel_open(struct dns_channel **out, struct loop *loop, const tepal_dn
     timer_init(&channel->timer, on_timer);
     rc = dns_search_read(&channel->search, options,
                          dns_resolv_conf ? dns_resolv_conf : "/etc/resolv.conf",
-                         "/etc/nsswitch.conf");
+                         dns_nsswitch_conf ? dns_nsswitch_conf : "/etc/nsswitch.conf");
     if (rc < 0) {
         mem_free(channel);
         return rc;
@@ -354,6 +355,22 @@ void dns_channel_ask(struct dns_channel *channel, const struct dns_question *que
                                          .ai_flags = ARES_AI_NOSORT };
     ares_getaddrinfo(question->in_hosts ? channel->hosts : channel->ares, question->name, NULL,
                      &hints, question->fn, question->arg);
+}
+
+void dns_channel_ask_type(struct dns_channel *channel, const char *name, enum dns_type type,
+                          ares_callback fn, void *arg)
+{
+    enum { CLASS_IN = 1 };
+    ares_query(channel->ares, name, CLASS_IN, (int)type, fn, arg);
+}
+
+void dns_channel_ask_host(struct dns_channel *channel, const char *addr, ares_host_callback fn,
+                          void *arg)
+{
+    uint8_t ip[16];
+    int family = strchr(addr, ':') ? AF_INET6 : AF_INET;
+    (void)inet_pton(family, addr, ip);
+    ares_gethostbyaddr(channel->hosts, ip, family == AF_INET ? 4 : 16, family, fn, arg);
 }
 
 int dns_channel_error(const struct dns_channel *channel, int status)

@@ -4,6 +4,7 @@
 #define TEPAL_NET_DNS_CHANNEL_H
 
 #include "async/loop.h"
+#include "net/dns_message.h"
 #include "net/dns_search.h"
 
 #include <tepal/dns.h>
@@ -24,8 +25,8 @@ struct dns_channel {
     void *arg;
 };
 
-/* One question; fn is called once, perhaps before dns_channel_ask() returns, and frees what it
- * gets. */
+/* One question for addresses; fn is called once, perhaps before dns_channel_ask() returns, and
+ * frees what it gets. */
 struct dns_question {
     const char *name; /* with a dot at its end, unless it is for /etc/hosts */
     int family;       /* AF_UNSPEC only for /etc/hosts */
@@ -34,9 +35,9 @@ struct dns_question {
     void *arg;
 };
 
-/* The file that the system's name servers and search domains stand in; NULL: as c-ares has it. Only
- * tests change it. */
-extern const char *dns_resolv_conf;
+/* The files that the system's name servers and search domains stand in, and the order of sources;
+ * NULL: those of the system. Only tests change them. */
+extern const char *dns_resolv_conf, *dns_nsswitch_conf;
 
 /* Opens a channel; c-ares reads the system's files. on_progress is called after answers may have
  * come. Returns 0, -EINVAL, -ENOMEM or TEPAL_EDNS. */
@@ -46,8 +47,16 @@ int dns_channel_open(struct dns_channel **channel, struct loop *loop,
 /* Closes and frees it; the queries that are under way end with ARES_EDESTRUCTION. */
 void dns_channel_close(struct dns_channel *channel);
 
-/* dns_channel_watch() must follow. */
+/* dns_channel_watch() must follow, as after the next two. */
 void dns_channel_ask(struct dns_channel *channel, const struct dns_question *question);
+
+/* Asks name servers for the records of a type of a name; and /etc/hosts for the name of an
+ * address, which is given as text. fn is called once, perhaps before these return; what it gets is
+ * c-ares'. */
+void dns_channel_ask_type(struct dns_channel *channel, const char *name, enum dns_type type,
+                          ares_callback fn, void *arg);
+void dns_channel_ask_host(struct dns_channel *channel, const char *addr, ares_host_callback fn,
+                          void *arg);
 
 /* Sets the timer by what c-ares waits for now. */
 void dns_channel_watch(struct dns_channel *channel);

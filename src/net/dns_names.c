@@ -15,12 +15,17 @@
 #include "async/task.h"
 #include "base/mem.h"
 #include "net/addr.h"
+#include "net/dns_steps.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { FIRST_BUCKETS = 64 };
+enum {
+    FIRST_BUCKETS = 64,
+    MAX_KEPT = 8 * 1024, /* octets of records, whose size is others' choice */
+};
 
 enum name_state { NAME_QUEUED, NAME_ASKED, NAME_KNOWN };
 
@@ -30,7 +35,8 @@ struct name {
     struct list lookups;
     struct dns_names *names;
     enum name_state state;
-    int family;
+    enum dns_type type;
+    int family; /* of addresses */
     uint32_t hash;
     int step;             /* -1 before the first one */
     unsigned n_pending;   /* questions of this step */
@@ -39,13 +45,14 @@ struct name {
     bool in_hosts;        /* this step asks /etc/hosts */
     bool gives_up;        /* no other step would do better */
     bool forgotten;       /* but for the questions */
-    int error;            /* why there are no addresses, or 0 */
+    int error;            /* why nothing was found, or 0 */
     int64_t since;        /* when the first addresses came */
     int64_t ttl_ms;
     int64_t expires; /* when known */
     tepal_addr *addrs;
     size_t n_addrs;
-    char text[];
+    struct dns_records *records; /* of the other types */
+    char text[];                 /* for DNS_PTR that of the address */
 };
 
 /* What c-ares knows of a name; on its way until it is answered. */
@@ -56,10 +63,10 @@ struct question {
 
 /* --- The table -------------------------------------------------------------------------------- */
 
-static uint32_t name_hash(const struct dns_names *names, const char *text, int family)
+static uint32_t name_hash(const struct dns_names *names, const struct dns_asked *asked)
 {
-    uint32_t h = names->seed ^ (uint32_t)family;
-    for (; *text; text++)
+    uint32_t h = names->seed ^ (uint32_t)asked->family ^ (uint32_t)asked->type << 8;
+    for (const char *text = asked->text; *text; text++)
         h = (h ^ (unsigned char)*text) * 0x01000193u;
     return h ^ h >> 15;
 }
@@ -69,11 +76,12 @@ static struct name **bucket_of(struct dns_names *names, uint32_t hash)
     return &names->buckets[hash & (names->n_buckets - 1)];
 }
 
-static struct name *find_name(struct dns_names *names, const char *text, int family)
+static struct name *find_name(struct dns_names *names, const struct dns_asked *asked)
 {
-    uint32_t hash = name_hash(names, text, family);
+    uint32_t hash = name_hash(names, asked);
     for (struct name *name = *bucket_of(names, hash); name; name = name->next)
-        if (name->hash == hash && name->family == family && strcmp(name->text, text) == 0)
+        if (name->hash == hash && name->type == asked->type && name->family == asked->family &&
+            strcmp(name->text, asked->text) == 0)
             return name;
     return NULL;
 }
@@ -111,18 +119,19 @@ static void queue_name(struct name *name)
 }
 
 /* A new name that waits for its turn, or NULL. */
-static struct name *new_name(struct dns_names *names, const char *text, int family)
+static struct name *new_name(struct dns_names *names, const struct dns_asked *asked)
 {
-    size_t len = strlen(text);
+    size_t len = strlen(asked->text);
     struct name *name = mem_zalloc(sizeof(*name) + len + 1);
     if (!name)
         return NULL;
     if (names->n_names >= names->n_buckets)
         grow_buckets(names);
-    memcpy(name->text, text, len + 1);
+    memcpy(name->text, asked->text, len + 1);
     name->names = names;
-    name->family = family;
-    name->hash = name_hash(names, text, family);
+    name->type = asked->type;
+    name->family = asked->family;
+    name->hash = name_hash(names, asked);
     list_init(&name->node);
     list_init(&name->lookups);
     queue_name(name);
@@ -135,6 +144,7 @@ static struct name *new_name(struct dns_names *names, const char *text, int fami
 static void free_name(struct name *name)
 {
     mem_free(name->addrs);
+    dns_records_release(name->records);
     mem_free(name);
 }
 
@@ -170,6 +180,8 @@ static void tell_lookup(const struct name *name, struct dns_lookup *lookup)
     lookup->n = name->n_addrs < lookup->max ? name->n_addrs : lookup->max;
     if (lookup->n > 0)
         memcpy(lookup->addrs, name->addrs, lookup->n * sizeof(*lookup->addrs));
+    if (name->records && !lookup->records)
+        lookup->records = dns_records_hold(name->records);
     lookup->since = name->since;
     lookup->done = name->n_pending == 0;
     lookup->result = name->error < 0 ? name->error : (int)lookup->n;
@@ -196,70 +208,14 @@ static void let_all_go(struct name *name)
 
 /* --- Steps ------------------------------------------------------------------------------------ */
 
-enum source { SOURCE_NONE, SOURCE_HOSTS, SOURCE_DNS, SOURCE_TOO_LONG };
-
-/* A name that ends with a dot is asked for as it is, and one with enough dots first of all; others
- * at last. */
-static int n_candidates(const struct dns_channel *channel, const char *text)
+static bool has_found(const struct name *name)
 {
-    return text[strlen(text) - 1] == '.' ? 1 : channel->search.n_domains + 1;
+    return name->n_addrs > 0 || name->records;
 }
 
-static bool as_it_is_first(const struct dns_channel *channel, const char *text)
-{
-    int n_dots = 0;
-    for (const char *p = text; *p; p++)
-        n_dots += *p == '.';
-    return text[strlen(text) - 1] == '.' || n_dots >= channel->search.ndots;
-}
-
-/* Writes the name of a step of DNS, with a dot at its end. */
-static enum source write_candidate(const struct name *name, int number, char *out)
-{
-    const struct dns_channel *channel = name->names->channel;
-    const char *domain = "";
-    if (as_it_is_first(channel, name->text))
-        number--;
-    if (number >= 0 && number < channel->search.n_domains)
-        domain = channel->search.domains[number];
-    domain += *domain == '.';
-    size_t len = strlen(name->text), domain_len = strlen(domain);
-    domain_len -= domain_len > 0 && domain[domain_len - 1] == '.';
-    len -= name->text[len - 1] == '.';
-    if (len + (domain_len > 0) + domain_len > DNS_MAX_NAME)
-        return SOURCE_TOO_LONG;
-    memcpy(out, name->text, len);
-    out[len++] = '.';
-    memcpy(out + len, domain, domain_len);
-    len += domain_len;
-    if (domain_len > 0)
-        out[len++] = '.';
-    out[len] = '\0';
-    return SOURCE_DNS;
-}
-
-/* Who is asked in this step, and for what. */
-static enum source source_of(const struct name *name, int step, char *out)
-{
-    const struct dns_channel *channel = name->names->channel;
-    for (const char *p = channel->search.lookups; *p; p++) {
-        int n = *p == 'f' ? 1 : n_candidates(channel, name->text);
-        if (step >= n) {
-            step -= n;
-            continue;
-        }
-        if (*p != 'f')
-            return write_candidate(name, step, out);
-        size_t len = strlen(name->text);
-        memcpy(out, name->text, len + 1);
-        if (out[len - 1] == '.')
-            out[len - 1] = '\0';
-        return SOURCE_HOSTS;
-    }
-    return SOURCE_NONE;
-}
-
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found);
+static void on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *found);
+static void on_message(void *arg, int status, int timeouts, unsigned char *data, int len);
+static void on_host(void *arg, int status, int timeouts, struct hostent *host);
 
 static void ask_question(struct name *name, const char *text, int family)
 {
@@ -272,28 +228,35 @@ static void ask_question(struct name *name, const char *text, int family)
     }
     *question = (struct question){ name, name->step };
     name->n_questions++;
-    dns_channel_ask(name->names->channel,
-                    &(struct dns_question){ text, family, name->in_hosts, on_answer, question });
+    struct dns_channel *channel = name->names->channel;
+    if (name->type == DNS_ADDRESSES)
+        dns_channel_ask(channel, &(struct dns_question){ text, family, name->in_hosts, on_addresses,
+                                                         question });
+    else if (name->in_hosts)
+        dns_channel_ask_host(channel, text, on_host, question);
+    else
+        dns_channel_ask_type(channel, text, name->type, on_message, question);
 }
 
 /* Asks what the next step demands. False when there is none. */
 static bool ask_next(struct name *name)
 {
-    char text[DNS_MAX_NAME + 2];
-    enum source source = source_of(name, ++name->step, text);
-    name->in_hosts = source == SOURCE_HOSTS;
+    char text[DNS_STEP_SIZE];
+    enum dns_source source =
+        dns_step(&name->names->channel->search, name->text, name->type, ++name->step, text);
+    name->in_hosts = source == DNS_HOSTS;
     name->asking = true;
-    if (source == SOURCE_DNS && name->family == AF_UNSPEC) {
+    if (source == DNS_SERVERS && name->type == DNS_ADDRESSES && name->family == AF_UNSPEC) {
         name->n_pending = 2;
         ask_question(name, text, AF_INET);
         if (name->n_pending > 0) /* nothing has failed for both already */
             ask_question(name, text, AF_INET6);
-    } else if (source == SOURCE_DNS || source == SOURCE_HOSTS) {
+    } else if (source == DNS_SERVERS || source == DNS_HOSTS) {
         name->n_pending = 1;
         ask_question(name, text, name->family);
     }
     name->asking = false;
-    return source != SOURCE_NONE;
+    return source != DNS_NOBODY;
 }
 
 /* How long the answer is kept, in milliseconds. */
@@ -301,6 +264,8 @@ static int64_t lifetime_of(const struct name *name)
 {
     const tepal_dns_options *options = &name->names->options;
     if (options->no_cache || name->names->closing)
+        return 0;
+    if (name->records && name->records->size > MAX_KEPT)
         return 0;
     if (name->error == TEPAL_ENONAME)
         return options->negative_ttl_ms;
@@ -315,9 +280,9 @@ static void finish_name(struct name *name)
 {
     struct dns_names *names = name->names;
     names->n_asked--;
-    if (name->n_addrs > 0)
+    if (has_found(name))
         name->error = 0;
-    else
+    if (name->n_addrs == 0)
         name->since = names->loop->now;
     int64_t lifetime = lifetime_of(name);
     tell_all(name);
@@ -338,7 +303,7 @@ static void finish_name(struct name *name)
 static void go_on(struct name *name)
 {
     while (name->n_pending == 0) {
-        if (name->n_addrs > 0 || name->gives_up || !ask_next(name)) {
+        if (has_found(name) || name->gives_up || !ask_next(name)) {
             finish_name(name);
             return;
         }
@@ -394,17 +359,18 @@ static bool was_quick(int status)
            status == ARES_ECONNREFUSED;
 }
 
-static void take_answer(struct name *name, int status, const struct ares_addrinfo *found)
+static void note_ttl(struct name *name, int64_t ttl_ms)
 {
-    if (name->in_hosts && status == ARES_ECONNREFUSED)
-        status = ARES_ENOTFOUND; /* c-ares' way to say that it had nobody else to ask */
-    int error = status == ARES_SUCCESS ? add_addrs(name, found->nodes)
-                                       : dns_channel_error(name->names->channel, status);
+    if (ttl_ms < name->ttl_ms)
+        name->ttl_ms = ttl_ms;
+}
+
+/* Notes how a question has ended: by this status, and then this error. */
+static void note_answer(struct name *name, int status, int error)
+{
     name->n_pending--;
-    if (status == ARES_SUCCESS && error == 0 && smallest_ttl(found) < name->ttl_ms)
-        name->ttl_ms = smallest_ttl(found);
     /* There is no such name, and so none of the other family either. */
-    if (status == ARES_ENOTFOUND && name->n_addrs == 0)
+    if (status == ARES_ENOTFOUND && !has_found(name))
         name->n_pending = 0;
     if (error == 0 || error == TEPAL_ENONAME)
         return;
@@ -412,23 +378,78 @@ static void take_answer(struct name *name, int status, const struct ares_addrinf
     name->gives_up |= error != TEPAL_EDNS || !was_quick(status);
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+/* The error for a status. */
+static int error_of(const struct name *name, int status)
 {
-    (void)timeouts;
-    struct question *question = arg;
+    if (name->in_hosts && status == ARES_ECONNREFUSED)
+        status = ARES_ENOTFOUND; /* c-ares' way to say that it had nobody else to ask */
+    return status == ARES_SUCCESS ? 0 : dns_channel_error(name->names->channel, status);
+}
+
+/* The question is answered. Returns whether the answer is of interest; then end_answer() must
+ * follow, and before it note_answer(). */
+static bool begin_answer(struct question *question)
+{
     struct name *name = question->name;
     bool counts = !name->forgotten && name->state == NAME_ASKED && question->step == name->step &&
                   name->n_pending > 0;
     mem_free(question);
     name->n_questions--;
-    if (counts)
-        take_answer(name, status, found);
+    if (!counts && name->forgotten && name->n_questions == 0)
+        free_name(name);
+    return counts;
+}
+
+static void end_answer(struct name *name)
+{
+    if (!name->asking)
+        go_on(name);
+}
+
+static void on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+    (void)timeouts;
+    struct name *name = ((struct question *)arg)->name;
+    if (begin_answer(arg)) {
+        int error = error_of(name, status);
+        if (error == 0)
+            error = add_addrs(name, found->nodes);
+        if (error == 0)
+            note_ttl(name, smallest_ttl(found));
+        note_answer(name, status, error);
+        end_answer(name);
+    }
     if (found)
         ares_freeaddrinfo(found);
-    if (name->forgotten && name->n_questions == 0)
-        free_name(name);
-    else if (counts && !name->asking)
-        go_on(name);
+}
+
+static void on_message(void *arg, int status, int timeouts, unsigned char *data, int len)
+{
+    (void)timeouts;
+    struct name *name = ((struct question *)arg)->name;
+    if (!begin_answer(arg))
+        return;
+    int error = error_of(name, status);
+    if (error == 0)
+        error = dns_message_read(&name->records, data, (size_t)len, name->type,
+                                 name->names->options.max_addresses);
+    if (error == 0)
+        note_ttl(name, (int64_t)name->records->ttl * 1000);
+    note_answer(name, status, error);
+    end_answer(name);
+}
+
+static void on_host(void *arg, int status, int timeouts, struct hostent *host)
+{
+    (void)timeouts;
+    struct name *name = ((struct question *)arg)->name;
+    if (!begin_answer(arg))
+        return;
+    int error = error_of(name, status);
+    if (error == 0 && !(name->records = dns_records_of_name(host->h_name)))
+        error = -ENOMEM;
+    note_answer(name, status, error);
+    end_answer(name);
 }
 
 /* --- What dns.c calls ------------------------------------------------------------------------- */
@@ -478,14 +499,15 @@ void dns_names_restart(struct dns_names *names)
     }
 }
 
-int dns_names_join(struct dns_names *names, const char *text, int family, struct dns_lookup *lookup)
+int dns_names_join(struct dns_names *names, const struct dns_asked *asked,
+                   struct dns_lookup *lookup)
 {
-    struct name *name = find_name(names, text, family);
+    struct name *name = find_name(names, asked);
     if (name && name->state == NAME_KNOWN && name->expires <= names->loop->now) {
         forget_name(name);
         name = NULL;
     }
-    if (!name && !(name = new_name(names, text, family)))
+    if (!name && !(name = new_name(names, asked)))
         return -ENOMEM;
     if (name->state == NAME_KNOWN) {
         list_remove(&name->node);

@@ -6,9 +6,7 @@
 #include "async/loop.h"
 #include "net/dns.h"
 #include "net/dns_channel.h"
-
-/* Octets of a name without the dot at its end (RFC 1035, section 2.3.4), and of a label. */
-enum { DNS_MAX_NAME = 253, DNS_MAX_LABEL = 63 };
+#include "net/dns_message.h"
 
 struct dns_names {
     struct loop *loop;
@@ -39,9 +37,16 @@ void dns_names_ask_queued(struct dns_names *names);
  * is closed. */
 void dns_names_restart(struct dns_names *names);
 
-/* Looks a name up, which is in lower case and well-formed. What is known is in the lookup then, and
- * it is done; otherwise it hears of what comes until dns_names_leave(). Returns 0 or -ENOMEM. */
-int dns_names_join(struct dns_names *names, const char *text, int family,
+/* What is asked for. */
+struct dns_asked {
+    const char *text; /* a name that is in lower case and well-formed; for DNS_PTR an address */
+    enum dns_type type;
+    int family; /* of DNS_ADDRESSES: AF_UNSPEC, AF_INET or AF_INET6 */
+};
+
+/* Looks a name up. What is known is in the lookup then, and it is done; otherwise it hears of what
+ * comes until dns_names_leave(). Returns 0 or -ENOMEM. */
+int dns_names_join(struct dns_names *names, const struct dns_asked *asked,
                    struct dns_lookup *lookup);
 
 /* The lookup does not wait any more, whether it is done or not. */

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <tepal/thread.h>
+
 enum {
     DEFAULT_BACKLOG = 1024,
     PORT_ATTEMPTS = 8, /* at a port that is free for all families */
@@ -121,13 +123,61 @@ static int open_addresses(struct tepal_listener *listener, struct addr *addrs, i
     return rc;
 }
 
+/* --- Names ------------------------------------------------------------------------------------ */
+
+/* A name that is looked up in a thread, which may be longer than the task waits for it. */
+struct host_lookup {
+    struct addr *addrs;
+    uint16_t port;
+    char host[];
+};
+
+static int look_up_host(void *arg)
+{
+    struct host_lookup *lookup = arg;
+    int n = addr_lookup(&lookup->addrs, lookup->host, lookup->port);
+    if (n < 0)
+        lookup->addrs = NULL;
+    return n;
+}
+
+static void free_host_lookup(void *arg)
+{
+    struct host_lookup *lookup = arg;
+    mem_free(lookup->addrs);
+    mem_free(lookup);
+}
+
+/* As addr_lookup(), but in a task it is the task that waits, and not the loop. The system's
+ * look-up in both cases, so that the answer is the same. */
+static int find_addresses(struct addr **addrs, const char *host, uint16_t port)
+{
+    if (!host || !loop_current->current)
+        return addr_lookup(addrs, host, port);
+    size_t size = strlen(host) + 1;
+    struct host_lookup *lookup = mem_zalloc(sizeof(*lookup) + size);
+    int n;
+    if (!lookup)
+        return -ENOMEM;
+    lookup->port = port;
+    memcpy(lookup->host, host, size);
+    int rc = tepal_offload_abandonable(look_up_host, lookup, free_host_lookup, &n);
+    if (rc < 0)
+        return rc;
+    *addrs = lookup->addrs;
+    mem_free(lookup);
+    return n;
+}
+
+/* --- Opening ---------------------------------------------------------------------------------- */
+
 static int open_tcp(struct tepal_listener *listener, const tepal_listener_options *options)
 {
     struct addr one, *addrs = NULL;
     uint16_t port = options->port == TEPAL_ANY_PORT ? 0 : (uint16_t)options->port;
     if (options->host && addr_from_ip(&one, options->host, port) == 0)
         return open_addresses(listener, &one, 1, options);
-    int n = addr_lookup(&addrs, options->host, port);
+    int n = find_addresses(&addrs, options->host, port);
     if (n < 0)
         return n;
     int rc = open_addresses(listener, addrs, n, options);

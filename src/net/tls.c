@@ -50,6 +50,8 @@ int tls_bad_file(tepal_tls *tls, const char *path)
 int tls_check_readable(tepal_tls *tls, const char *path)
 {
     struct stat file;
+    if (tls_is_text(path))
+        return 0;
     int fd = fd_keep(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (fd < 0)
         return tls_fail(tls, -errno, "%s: %s", path, strerror(errno));
@@ -65,8 +67,8 @@ void tls_hold(tepal_tls *tls)
 
 static void free_files(struct tls_files *files)
 {
-    mem_free(files->certificate);
-    mem_free(files->key);
+    tls_forget_source(files->certificate);
+    tls_forget_source(files->key);
 }
 
 void tls_release(tepal_tls *tls)
@@ -77,6 +79,7 @@ void tls_release(tepal_tls *tls)
     tls_sessions_clear(&tls->sessions);
     OPENSSL_cleanse(&tls->tickets, sizeof(tls->tickets));
     BIO_meth_free(tls->bio_method);
+    tls_key_log_close(tls);
     for (size_t i = 0; i < tls->n_files; i++)
         free_files(&tls->files[i]);
     mem_free(tls->files);
@@ -84,7 +87,8 @@ void tls_release(tepal_tls *tls)
     const tepal_tls_options *options = &tls->options;
     if (options->key_password)
         OPENSSL_cleanse((void *)(uintptr_t)options->key_password, strlen(options->key_password));
-    const char *const texts[] = { options->ca_file, options->ca_dir, options->key_password };
+    const char *const texts[] = { options->ca_file, options->ca_dir, options->key_password,
+                                  options->key_log };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         mem_free((void *)(uintptr_t)texts[i]);
     mem_free(tls);
@@ -150,8 +154,10 @@ static int check_options(tepal_tls *tls)
         return tls_fail(tls, -EINVAL, "a server needs a certificate");
     if (!o->certificate && o->key)
         return tls_fail(tls, -EINVAL, "a key without a certificate");
-    if (o->server && verifies && !o->ca_file && !o->ca_dir)
+    if (o->server && verifies && !o->ca_file && !o->ca_dir && !o->verify)
         return tls_fail(tls, -EINVAL, "to verify clients ca_file or ca_dir must be given");
+    if (o->server && o->verify && !verifies)
+        return tls_fail(tls, -EINVAL, "verify of a server needs verify_client or _if_any");
     if (o->server && o->insecure_no_verify)
         return tls_fail(tls, -EINVAL, "insecure_no_verify is for clients");
     if (!o->server && verifies)
@@ -173,6 +179,7 @@ static int take_options(tepal_tls *tls)
     bool owned = own(&o->ca_file);
     owned &= own(&o->ca_dir);
     owned &= own(&o->key_password);
+    owned &= own(&o->key_log);
     if (rc == 0 && !owned)
         rc = -ENOMEM;
     if (rc == 0 && o->certificate)
@@ -218,6 +225,7 @@ tepal_tls *tepal_tls_new(const tepal_tls_options *options)
     if (!tls)
         return NULL;
     tls->n_users = 1;
+    tls->key_log = -1;
     int rc = options ? room_check("tepal_tls_new", options->later, sizeof(options->later)) : 0;
     if (rc == 0 && options)
         tls->options = *options;
@@ -229,6 +237,8 @@ tepal_tls *tepal_tls_new(const tepal_tls_options *options)
         rc = take_options(tls);
     if (rc == 0 && !tls->bio_method)
         rc = -ENOMEM;
+    if (rc == 0)
+        rc = tls_key_log_open(tls);
     if (rc == 0 && tls->options.server)
         rc = tls_tickets_init(&tls->tickets, tls->options.session_lifetime_ms);
     if (rc == 0)

@@ -1,11 +1,11 @@
-/* TLS inside: the context (tls.c, tls_trust.c, tls_sites.c, tls_tickets.c, tls_sessions.c) and the
- * connection (tls_conn.c, tls_handshake.c, tls_linger.c).
+/* TLS inside: the context (tls.c, tls_pem.c, tls_trust.c, tls_sites.c, tls_tickets.c,
+ * tls_sessions.c, tls_key_log.c) and the connection (tls_conn.c, tls_handshake.c, tls_verify.c,
+ * tls_linger.c).
  *
  * OpenSSL never sees the socket: it reads and writes by functions of tls_conn.c, over the
  * operations that the connection had before. What the socket does not take at once they keep
  * (unsent), so that OpenSSL is never in the middle of a write: a write that was accepted is never
- * tried again, and reading never has to wait for writing.
- */
+ * tried again, and reading never has to wait for writing. */
 #ifndef TEPAL_NET_TLS_H
 #define TEPAL_NET_TLS_H
 
@@ -29,7 +29,7 @@ enum { TLS_MANY_UNSENT = 64 * 1024, TLS_MAX_UNSENT = TLS_MANY_UNSENT + 32 * 1024
 
 /* --- Contexts --------------------------------------------------------------------------------- */
 
-/* The files of one certificate, as they were named. */
+/* The files of one certificate, as they were named, or their texts. */
 struct tls_files {
     char *certificate, *key;
 };
@@ -92,6 +92,8 @@ struct tepal_tls {
     struct tls_tickets tickets;
     struct tls_failures failures;
     BIO_METHOD *bio_method;
+    int key_log; /* a file; -1: none */
+    bool key_log_failed;
     int status;
     char text[256]; /* what failed last; "" for nothing */
 };
@@ -113,6 +115,50 @@ int tls_bad_file(tepal_tls *tls, const char *path);
 
 /* Returns 0, or why this process cannot or may not read the file. */
 int tls_check_readable(tepal_tls *tls, const char *path);
+
+/* --- tls_pem.c -------------------------------------------------------------------------------- */
+
+#define TLS_CERTIFICATE_TEXT "the certificate in memory"
+
+/* Whether this is PEM itself, and not the path of a file. */
+bool tls_is_text(const char *source);
+
+/* The path, or otherwise where it is text: what messages call it. */
+const char *tls_source_name(const char *source, const char *otherwise);
+
+/* Frees a copy of a source; of a text, which may be a key, nothing stays in memory. */
+void tls_forget_source(char *source);
+
+/* Gives OpenSSL the password that is its argument, or none: without this the program's user would
+ * be asked on the terminal. */
+int tls_on_password(char *out, int size, int writing, void *arg);
+
+/* Lets a context show this certificate. Returns 0 or an error, with a text in the context. */
+int tls_pem_use(SSL_CTX *ctx, tepal_tls *tls, const struct tls_files *files);
+
+/* Trusts the authorities in a text; a server tells its clients of them. Returns as tls_pem_use().
+ */
+int tls_pem_trust(struct tls_sites *sites, tepal_tls *tls, const char *text);
+
+/* --- tls_key_log.c ---------------------------------------------------------------------------- */
+
+/* Opens the file that the options ask for, if they do. Returns 0 or an error, with a text. */
+int tls_key_log_open(tepal_tls *tls);
+void tls_key_log_use(SSL_CTX *ctx, const tepal_tls *tls);
+void tls_key_log_close(tepal_tls *tls);
+
+/* --- tls_verify.c ----------------------------------------------------------------------------- */
+
+/* Lets the program have the last word on certificates, if it wants to. */
+void tls_verify_use(SSL_CTX *ctx, const tepal_tls *tls);
+
+/* Whether a session may be resumed, for all that the program says of the peer's certificate in it.
+ * verified: as it was when the session began. */
+bool tls_verify_session(struct tls_conn *t, SSL_SESSION *session, bool verified);
+
+/* The subject of a certificate as text, which the caller frees by mem_free(); NULL when memory is
+ * short. */
+char *tls_subject_of(const X509 *certificate);
 
 /* --- tls_trust.c ------------------------------------------------------------------------------ */
 
@@ -192,6 +238,10 @@ struct tls_conn {
     size_t site;                  /* a server: the number of the one that was asked for */
     const char *text;             /* what failed */
     char *alpn, *peer_subject, *session_key;
+    char *host;  /* a client: that it wants, in lower case; a server: that the client has asked for,
+                      if the program checks certificates */
+    int refused; /* by the program's own check, with this error, */
+    char *refusal; /* and for this reason; NULL: there was no memory for it */
 };
 
 /* The connection operations through TLS. */

@@ -147,6 +147,10 @@ static int protocol_error(struct tls_conn *t)
     t->text = text ? text : "protocol error";
     if (ERR_GET_LIB(error) != ERR_LIB_SSL)
         return reason == ERR_R_MALLOC_FAILURE ? -ENOMEM : TEPAL_ETLS;
+    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && t->refused < 0) {
+        t->text = t->refusal ? t->refusal : tepal_code_text(t->refused);
+        return TEPAL_ECERTIFICATE;
+    }
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         t->text = X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
         return TEPAL_ECERTIFICATE;

@@ -38,7 +38,9 @@ static void destroy(struct tls_conn *t)
     octets_clear(&t->early);
     mem_free(t->alpn);
     mem_free(t->session_key);
-    OPENSSL_free(t->peer_subject);
+    mem_free(t->host);
+    mem_free(t->refusal);
+    mem_free(t->peer_subject);
     tls_release(t->tls);
     mem_free(t);
 }
@@ -109,6 +111,22 @@ static int clean_host(char *out, const char *host)
     return 0;
 }
 
+/* Offers the last session with the host, unless the program does not accept its certificate any
+ * more: then the handshake is a full one. Returns 0 or -ENOMEM. */
+static int offer_session(struct tls_conn *t, const char *host)
+{
+    t->session_key = session_key(t->conn, host);
+    if (!t->session_key)
+        return -ENOMEM;
+    SSL_SESSION *session = tls_sessions_take(&t->tls->sessions, t->session_key, &t->session_until);
+    bool verified =
+        session && SSL_set_session(t->ssl, session) && SSL_get_verify_result(t->ssl) == X509_V_OK;
+    if (session && !tls_verify_session(t, session, verified))
+        (void)SSL_set_session(t->ssl, NULL);
+    SSL_SESSION_free(session);
+    return 0;
+}
+
 /* Says whom this client wants to talk to. Returns 0 or -ENOMEM. */
 static int expect_host(struct tls_conn *t, const char *host)
 {
@@ -117,16 +135,10 @@ static int expect_host(struct tls_conn *t, const char *host)
     bool is_address = X509_VERIFY_PARAM_set1_ip_asc(wanted, host);
     if (!is_address && !(SSL_set_tlsext_host_name(t->ssl, host) && SSL_set1_host(t->ssl, host)))
         return -ENOMEM;
-    if (t->tls->options.no_resumption)
-        return 0;
-    t->session_key = session_key(t->conn, host);
-    if (!t->session_key)
+    t->host = mem_strdup(host);
+    if (!t->host)
         return -ENOMEM;
-    SSL_SESSION *session = tls_sessions_take(&t->tls->sessions, t->session_key, &t->session_until);
-    if (session)
-        (void)SSL_set_session(t->ssl, session); /* otherwise the handshake is a full one */
-    SSL_SESSION_free(session);
-    return 0;
+    return t->tls->options.no_resumption ? 0 : offer_session(t, host);
 }
 
 /* --- The handshake ---------------------------------------------------------------------------- */
@@ -234,6 +246,8 @@ int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls, const tepal_start_tls
         rc = shake_hands(t);
     if (UNLIKELY(conn->tls != t)) /* closed, since the task was cancelled */
         return (int)conn_left(conn, rc);
+    if (rc == TEPAL_ECERTIFICATE && t->refused < 0)
+        rc = t->refused;
     if (rc < 0) {
         t->text = t->text ? t->text : tepal_code_text(rc);
         tls_give_up(t, rc == -EINTR ? TEPAL_ETLS : rc); /* nobody is to try again */
@@ -254,15 +268,7 @@ int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls, const tepal_start_tls
 static int describe_peer(struct tls_conn *t, X509 *certificate, tepal_tls_info *info)
 {
     if (!t->peer_subject) {
-        BIO *bio = BIO_new(BIO_s_mem());
-        char *text;
-        long len = -1;
-        if (bio &&
-            X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0)
-            len = BIO_get_mem_data(bio, &text);
-        if (len >= 0)
-            t->peer_subject = OPENSSL_strndup(len ? text : "", (size_t)len);
-        BIO_free(bio);
+        t->peer_subject = tls_subject_of(certificate);
         if (!t->peer_subject)
             return -ENOMEM;
     }
@@ -288,6 +294,7 @@ int tepal_conn_tls_info(const tepal_conn *conn, tepal_tls_info *info)
     if (!certificate)
         return 0;
     info->verified = SSL_get_verify_mode(t->ssl) != SSL_VERIFY_NONE &&
+                     !t->tls->options.insecure_no_verify &&
                      SSL_get_verify_result(t->ssl) == X509_V_OK;
     return describe_peer(t, certificate, info);
 }

@@ -26,19 +26,6 @@ static tepal_tls *tls_of(SSL *ssl)
     return ((struct tls_conn *)SSL_get_app_data(ssl))->tls;
 }
 
-/* Without this the program's user would be asked on the terminal. */
-static int on_password(char *out, int size, int writing, void *arg)
-{
-    const char *password = arg;
-    size_t len = password ? strlen(password) : 0;
-    (void)writing;
-    if (len > (size_t)size)
-        return -1;
-    if (len > 0)
-        memcpy(out, password, len);
-    return (int)len;
-}
-
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
     (void)alert;
@@ -75,7 +62,14 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     struct tls_conn *t = SSL_get_app_data(ssl);
     const char *host = read_server_name(ssl, name);
     t->site = host ? tls_sites_number(&t->tls->sites, host) : 0;
-    return SSL_CLIENT_HELLO_SUCCESS;
+    if (!host || !t->tls->options.verify)
+        return SSL_CLIENT_HELLO_SUCCESS;
+    mem_free(t->host); /* of a first hello */
+    t->host = mem_strdup(host);
+    if (t->host)
+        return SSL_CLIENT_HELLO_SUCCESS;
+    ERR_raise(ERR_LIB_SSL, ERR_R_MALLOC_FAILURE);
+    return SSL_CLIENT_HELLO_ERROR;
 }
 
 static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_len,
@@ -142,7 +136,7 @@ static bool set_sessions(SSL_CTX *ctx, const tepal_tls_options *options)
 static int verify_mode(const tepal_tls_options *options)
 {
     if (!options->server)
-        return options->insecure_no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
+        return options->insecure_no_verify && !options->verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
     if (options->verify_client)
         return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     return options->verify_client_if_any ? SSL_VERIFY_PEER : SSL_VERIFY_NONE;
@@ -163,9 +157,11 @@ static SSL_CTX *new_ctx(const struct tls_sites *sites, const tepal_tls *tls)
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_verify(ctx, verify_mode(&tls->options), NULL);
+    tls_verify_use(ctx, tls);
+    tls_key_log_use(ctx, tls);
     SSL_CTX_set1_cert_store(ctx, sites->trusted);
     SSL_CTX_set_client_CA_list(ctx, names);
-    SSL_CTX_set_default_passwd_cb(ctx, on_password);
+    SSL_CTX_set_default_passwd_cb(ctx, tls_on_password);
     SSL_CTX_set_default_passwd_cb_userdata(ctx, (void *)(uintptr_t)tls->options.key_password);
     if (tls->options.server) {
         SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
@@ -317,22 +313,6 @@ static int join_site(struct tls_site *mate, SSL_CTX *ctx, int kind)
     return 0;
 }
 
-/* Lets a context show the certificate in these files. Returns 0 or an error. */
-static int use_files(SSL_CTX *ctx, tepal_tls *tls, const struct tls_files *files)
-{
-    int rc = tls_check_readable(tls, files->certificate);
-    if (rc == 0)
-        rc = tls_check_readable(tls, files->key);
-    if (rc < 0)
-        return rc;
-    if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) != 1)
-        return tls_bad_file(tls, files->certificate);
-    if (SSL_CTX_use_PrivateKey_file(ctx, files->key, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(ctx) != 1)
-        return tls_bad_file(tls, files->key);
-    return 0;
-}
-
 static bool digest_one(unsigned char *digest, const X509 *certificate)
 {
     unsigned char one[TLS_DIGEST_SIZE];
@@ -388,9 +368,9 @@ int tls_sites_add(struct tls_sites *sites, tepal_tls *tls, const struct tls_file
     SSL_CTX *ctx = new_ctx(sites, tls);
     if (!ctx)
         return tls_no_memory(tls);
-    int rc = use_files(ctx, tls, files);
+    int rc = tls_pem_use(ctx, tls, files);
     if (rc == 0) {
-        warn_of_chain(ctx, files->certificate);
+        warn_of_chain(ctx, tls_source_name(files->certificate, TLS_CERTIFICATE_TEXT));
         rc = settle(sites, ctx, tls->options.server);
     }
     if (rc < 0)

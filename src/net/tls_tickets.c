@@ -160,6 +160,7 @@ static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
 struct ticket_note {
     int64_t until; /* seconds since 1970 */
     uint64_t site;
+    uint64_t verified; /* whether the client's certificate led to an authority */
 };
 
 static int on_sealing(SSL *ssl, void *arg)
@@ -168,7 +169,8 @@ static int on_sealing(SSL *ssl, void *arg)
     struct tls_conn *t = SSL_get_app_data(ssl);
     if (SSL_session_reused(ssl))
         return 1; /* the session has it already */
-    struct ticket_note note = { tls_good_until(ssl, t->tls->tickets.lifetime_ms), t->site };
+    struct ticket_note note = { tls_good_until(ssl, t->tls->tickets.lifetime_ms), t->site,
+                                SSL_get_verify_result(ssl) == X509_V_OK };
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &note, sizeof(note));
 }
 
@@ -188,6 +190,8 @@ static SSL_TICKET_RETURN on_opened(SSL *ssl, SSL_SESSION *session, const unsigne
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     memcpy(&note, data, sizeof(note));
     if (note.until <= (int64_t)time(NULL) || note.site != t->site)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!tls_verify_session(t, session, note.verified))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }

@@ -131,10 +131,13 @@ static int load_default(struct tls_sites *sites, tepal_tls *tls)
 static int load(struct tls_sites *sites, tepal_tls *tls)
 {
     const tepal_tls_options *o = &tls->options;
-    int rc = o->ca_file ? tls_check_readable(tls, o->ca_file) : 0;
+    bool has_text = tls_is_text(o->ca_file), has_file = o->ca_file && !has_text;
+    int rc = has_file ? tls_check_readable(tls, o->ca_file) : 0;
+    if (rc == 0 && has_text)
+        rc = tls_pem_trust(sites, tls, o->ca_file);
     if (rc < 0)
         return rc;
-    if (o->ca_file && !X509_STORE_load_file(sites->trusted, o->ca_file))
+    if (has_file && !X509_STORE_load_file(sites->trusted, o->ca_file))
         return tls_bad_file(tls, o->ca_file);
     if (o->ca_dir)
         rc = load_dir(sites, tls, o->ca_dir);
@@ -143,7 +146,7 @@ static int load(struct tls_sites *sites, tepal_tls *tls)
     if (rc < 0)
         return rc;
     /* Servers tell their clients whose certificates they accept. */
-    if (o->server && o->ca_file) {
+    if (o->server && has_file) {
         sites->authorities = SSL_load_client_CA_file(o->ca_file);
         if (!sites->authorities)
             return tls_bad_file(tls, o->ca_file);

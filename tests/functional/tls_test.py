@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """TLS with clients of others: openssl s_client, curl, and Python's ssl, against bench's
 tls_handshake.c, which answers a line with what it knows about the connection."""
+import hashlib
 import os
 import re
 import shutil
@@ -187,6 +188,54 @@ class TlsTest(unittest.TestCase):
         server.process.send_signal(signal.SIGHUP)
         wait_for('it reloads', lambda: 'reloaded' in server.log())
         self.assertNotEqual(served.search(self.s_client(server)).group(), first)
+
+    def fingerprint(self, name):
+        """Of the key in a certificate, as tepal_tls_peer has it."""
+        key = openssl('pkey', '-in', self.path(name + '-key'), '-pubout', '-outform', 'DER').stdout
+        return hashlib.sha256(key).hexdigest()
+
+    def test_client_keys(self):
+        # Self-signed: its key is all that is known of it.
+        self.certificates.make('mine', '/CN=Mine', None, ['basicConstraints=critical,CA:FALSE'])
+        mine = ['-cert', self.path('mine'), '-key', self.path('mine-key')]
+        server = self.server('--client-key', self.fingerprint('mine'))
+        session = os.path.join(self.folder.name, 'session')
+        for version in '-tls1_2', '-tls1_3':
+            output = self.s_client(server, version, *mine, '-sess_out', session)
+            self.assertIn('peer=CN=Mine resumed=0', output)
+            output = self.s_client(server, version, *mine, '-sess_in', session)
+            self.assertIn('peer=CN=Mine resumed=1', output)
+            output = self.s_client(server, version, '-cert', self.path('client'), '-key',
+                                   self.path('client-key'))
+            self.assertIn('alert bad certificate', output)
+        self.assertIn('the client has another key', server.log())
+
+    @staticmethod
+    def secrets(path):
+        """The lines of a log of keys, but for comments."""
+        with open(path, encoding='ascii') as file:
+            return {line for line in file if not line.startswith('#')}
+
+    def test_key_log(self):
+        ours, theirs = (os.path.join(self.folder.name, name) for name in ('ours', 'theirs'))
+        server = self.server('--key-log', ours)
+        self.assertEqual(os.stat(ours).st_mode & 0o777, 0o600)
+        for version, lines in ((ssl.TLSVersion.TLSv1_2, 1), (ssl.TLSVersion.TLSv1_3, 5)):
+            context = self.context()
+            context.maximum_version = version
+            context.keylog_filename = theirs
+            before = self.secrets(theirs)
+            self.ask(server, context)
+            self.assertEqual(len(self.secrets(theirs) - before), lines)
+            self.assertEqual(self.secrets(ours), self.secrets(theirs))
+        os.environ['SSLKEYLOGFILE'] = theirs
+        try:
+            status, output = self.curl(server)
+        finally:
+            del os.environ['SSLKEYLOGFILE']
+        self.assertEqual(status, 0, output)
+        self.assertEqual(len(self.secrets(ours)), 1 + 5 + 5)
+        self.assertLessEqual(self.secrets(theirs), self.secrets(ours))
 
     def test_plain_text(self):
         server = self.server()

@@ -61,6 +61,7 @@ SIZE(tepal_listener_serve_options, 88);
 
 /* tls.h */
 SIZE(tepal_tls_options, 120);
+SIZE(tepal_tls_peer, 160);
 SIZE(tepal_start_tls_options, 40);
 SIZE(tepal_tls_info, 112);
 
@@ -71,6 +72,8 @@ SIZE(tepal_datagram, 88);
 /* dns.h */
 SIZE(tepal_resolve_options, 40);
 SIZE(tepal_dns_options, 144);
+SIZE(tepal_dns_query_options, 40);
+SIZE(tepal_dns_service, 288);
 
 /* process.h */
 SIZE(tepal_process_options, 112);
@@ -102,5 +105,6 @@ SIZE(tepal_fetch_options, 264);
 /* testing.h */
 SIZE(tepal_test_options, 80);
 SIZE(tepal_test_reply, 88);
+SIZE(tepal_made, 136);
 
 #endif

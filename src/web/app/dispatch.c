@@ -6,6 +6,7 @@
 #include "web/message/res_hooks.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* A response in place of none, and of one that must not be sent. who returned it. */
 static NO_INLINE tepal_res *other_response(tepal_req *req, tepal_res *res, const char *who)
@@ -83,32 +84,36 @@ static NO_INLINE tepal_res *prepare(tepal_req *req, tepal_res *res)
     return rc < 0 && !res->head_sent ? response_for_error(req, rc) : res;
 }
 
-tepal_res *dispatch(tepal_req *req)
+static inline void find_route(tepal_req *req)
+{
+    if (req->refused)
+        return;
+    const struct message *message = req->message;
+    const tepal_bytes method = { .data = message_method(message), .len = message->method_len },
+                      path = { .data = message->uri.path, .len = message->uri.path_len };
+    int rc = router_match(&req->app->router, &req->arena, method, path, &req->match);
+    if (UNLIKELY(rc == TEPAL_EPATTERN))
+        mistake(req, rc, "the route", "the expression %.200s takes too many steps for this path",
+                req->match.costly);
+    else if (UNLIKELY(rc < 0))
+        request_fail(req, rc);
+}
+
+/* What next calls, behind what is common to all: the time of the route, the hooks. */
+static inline tepal_res *respond_by(tepal_req *req, tepal_next *next)
 {
     struct tepal_task *task = req->exchange->task;
-    tepal_next next = { .handler = unrouted };
     int64_t deadline = task->deadline;
-    if (!req->refused) {
-        const struct message *message = req->message;
-        const tepal_bytes method = { .data = message_method(message), .len = message->method_len },
-                          path = { .data = message->uri.path, .len = message->uri.path_len };
-        int rc = router_match(&req->app->router, &req->arena, method, path, &req->match);
-        if (UNLIKELY(rc == TEPAL_EPATTERN))
-            mistake(req, rc, "the route",
-                    "the expression %.200s takes too many steps for this path", req->match.costly);
-        else if (UNLIKELY(rc < 0))
-            request_fail(req, rc);
-    }
     const struct route *route = req->match.route;
     req->exchange->shielded = route && route->shield;
     req->exchange->ops->look(req->exchange);
     if (route && !req->error) {
-        next.handler = route->handler;
+        next->handler = route->handler;
         task->name = route->pattern.source;
         if (route->timeout_ms > 0)
             tepal_deadline_in_ms(route->timeout_ms);
     }
-    tepal_res *res = call_next(&next, req);
+    tepal_res *res = call_next(next, req);
     request_close_group(req);
     task_need_nothing_open(task);
     task->deadline = deadline;
@@ -116,4 +121,60 @@ tepal_res *dispatch(tepal_req *req)
         res = prepare(req, res);
     task->name = "connection";
     return res;
+}
+
+tepal_res *dispatch(tepal_req *req)
+{
+    tepal_next next = { .handler = unrouted };
+    find_route(req);
+    return respond_by(req, &next);
+}
+
+/* --- Calls ------------------------------------------------------------------------------------ */
+
+/* A route that matches just this request. NULL, and the cause recorded, when memory is short. */
+static struct route *route_of_call(tepal_req *req, const struct exchange_call *call)
+{
+    static char source[] = "(made)";
+    struct route *route = request_alloc(req, sizeof(*route));
+    if (!route)
+        return NULL;
+    *route = (struct route){ .handler = call->handler, .arg = call->arg };
+    route->pattern.source = source;
+    for (const tepal_pair *pair = call->match; pair && pair->name; pair++) {
+        size_t n = route->pattern.n_names;
+        const char *value =
+            n < PATTERN_MAX_VARIABLES && pair->value ? tepal_req_strdup(req, pair->value) : NULL;
+        if (!value)
+            break;
+        route->pattern.names[n] = pair->name;
+        req->match.values[n] = (tepal_bytes){ .data = value, .len = strlen(value) };
+        req->match.n_values = route->pattern.n_names = n + 1;
+    }
+    return req->error ? NULL : route;
+}
+
+/* What is done before the handler is called. */
+static void prepare_call(tepal_req *req, const struct exchange_call *call)
+{
+    if (req->refused || req->error || !call->prepare)
+        return;
+    int rc = call->prepare(req, call->prepare_arg);
+    if (rc < 0)
+        request_fail(req, rc);
+    else
+        req->error = 0;
+}
+
+tepal_res *dispatch_call(tepal_req *req, const struct exchange_call *call)
+{
+    tepal_next next = { .handler = unrouted };
+    if (!call->handler)
+        find_route(req);
+    else if (!req->refused)
+        req->match.route = route_of_call(req, call);
+    if (call->handler)
+        next.index = req->app->n_middlewares;
+    prepare_call(req, call);
+    return respond_by(req, &next);
 }

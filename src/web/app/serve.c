@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-int exchange_serve(struct exchange *exchange, int refused)
+static inline int answer(struct exchange *exchange, int refused, const struct exchange_call *call)
 {
     tepal_req *req = exchange->req;
     struct server *server = req->server;
@@ -19,7 +19,7 @@ int exchange_serve(struct exchange *exchange, int refused)
     exchange->task->describe_arg = req;
     exchange->task->cancel_told = false;
     request_look(req, refused);
-    tepal_res *res = dispatch(req);
+    tepal_res *res = call ? dispatch_call(req, call) : dispatch(req);
     int rc = response_send(res);
     if (UNLIKELY(server->observed)) {
         bool short_of_memory = rc == -ENOMEM && !exchange->begun;
@@ -27,4 +27,19 @@ int exchange_serve(struct exchange *exchange, int refused)
     }
     exchange->task->describe_arg = NULL;
     return rc;
+}
+
+int exchange_serve(struct exchange *exchange, int refused)
+{
+    return answer(exchange, refused, NULL);
+}
+
+int exchange_call(struct exchange *exchange, int refused, const struct exchange_call *call)
+{
+    return answer(exchange, refused, call);
+}
+
+int exchange_error(const struct exchange *exchange)
+{
+    return exchange->req->error;
 }

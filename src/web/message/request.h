@@ -120,5 +120,6 @@ tepal_res *unrouted(tepal_req *req);
 
 /* The response of the application: middlewares and handler (dispatch.c). Suspends. Never NULL. */
 tepal_res *dispatch(tepal_req *req);
+tepal_res *dispatch_call(tepal_req *req, const struct exchange_call *call);
 
 #endif

@@ -5,7 +5,7 @@
 #include "http/uri.h"
 #include "web/json/owner.h"
 #include "web/json/writer.h"
-#include "web/text/markup.h"
+#include "web/message/markup.h"
 #include "web/message/mistake.h"
 #include "web/message/responses.h"
 

@@ -49,6 +49,18 @@ int testreply_fill(struct kept_reply *kept, tepal_bytes raw, tepal_bytes body)
     return 0;
 }
 
+int testreply_take(struct kept_reply *kept, const struct message *message, size_t text_len,
+                   tepal_bytes body)
+{
+    kept->values = mem_strndup(message->data, text_len);
+    if (!kept->values || testreply_fill(kept, (tepal_bytes){ 0 }, body) < 0)
+        return -ENOMEM;
+    kept->head.message = *message;
+    for (size_t i = 0; i < message->n_fields; i++)
+        kept->fields[i] = message->fields[i];
+    return 0;
+}
+
 /* --- Parsing ---------------------------------------------------------------------------------- */
 
 /* Where the body of the head ends in data[0..len), and the decoded body; 0 when more is to come, -1

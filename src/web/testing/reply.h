@@ -18,7 +18,9 @@ struct kept_reply {
     size_t head_at; /* where the final head begins in raw */
     struct h1_head head;
     struct message_field fields[TESTREPLY_MAX_FIELDS];
-    char *values; /* a copy of raw from there on, with terminated fields */
+    char *
+        values; /* the text that the fields are in, terminated: a copy of raw from there on, when it
+                     is asked for; or all there is */
 };
 
 /* A new one at the head of the list. NULL when memory is short. */
@@ -32,6 +34,10 @@ long testreply_parse(struct kept_reply *kept, const char *method, tepal_bytes re
 
 /* Gives it copies of its raw octets and its body. Returns 0 or -ENOMEM. */
 int testreply_fill(struct kept_reply *kept, tepal_bytes raw, tepal_bytes body);
+
+/* Makes it one that came as a message, not as octets. Returns 0 or -ENOMEM. */
+int testreply_take(struct kept_reply *kept, const struct message *message, size_t text_len,
+                   tepal_bytes body);
 
 /* Ends a test that gave NULL as this argument to the call: as for a test that could not start. */
 void testreply_need(const char *call, const void *argument, const char *what);

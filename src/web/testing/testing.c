@@ -13,7 +13,7 @@
 #include "web/server/server.h"
 #include "web/testing/peer.h"
 #include "web/testing/reply.h"
-#include "net/addr.h"
+#include "web/testing/test.h"
 
 #include <tepal/inspect.h>
 #include <tepal/testing.h>
@@ -25,22 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_REPLY = 256 * 1024 * 1024, READ_SIZE = 64 * 1024 };
+enum { READ_SIZE = 64 * 1024 };
 
-/* How long, in real time, a reply may be waited for that is never whole, and something from outside. */
-enum { PATIENCE_MS = 60 * 1000, MOST_TURNS = 20 * 1000 };
-
-struct tepal_test {
-    struct loop loop;
-    tepal_app *app;
-    struct addr remote;         /* what the connections come from */
-    int fd;                     /* of the client's end; -1: not connected */
-    struct closed_peer *closed; /* its earlier ends */
-    struct buf in;              /* received and not yet part of a reply */
-    bool at_end;                /* the server has closed */
-    bool no_memory;             /* to receive what it has sent */
-    struct kept_reply *replies;
-};
+/* A task that never waits is left at it after so many turns. */
+enum { MOST_TURNS = 20 * 1000 };
 
 /* --- Running the loop until something is done ------------------------------------------------- */
 
@@ -164,11 +152,13 @@ tepal_test *tepal_test_new(tepal_app *app, const tepal_test_options *options)
         tell_no_test(-ENOMEM);
         return NULL;
     }
-    test->app = app;
+    test->own_app = app ? NULL : tepal_app_new();
+    test->app = app ? app : test->own_app;
     test->fd = -1;
-    buf_init(&test->in, MAX_REPLY);
+    buf_init(&test->in, TEST_MAX_REPLY);
     if (check_options(options, &test->remote) == 0 && open_test(test, options->run) == 0)
         return test;
+    tepal_app_close(test->own_app);
     mem_free(test);
     return NULL;
 }
@@ -190,6 +180,7 @@ void tepal_test_close(tepal_test *test)
     loop_finish(&test->loop);
     loop_close(&test->loop);
     testreply_free_all(&test->replies);
+    tepal_app_close(test->own_app);
     mem_free(test);
 }
 
@@ -199,6 +190,9 @@ static int connect_client(tepal_test *test)
 {
     if (test->fd >= 0)
         return 0;
+    if (test->own_app)
+        misuse("tepal_test_new", "a test without an application is for tepal_test_call() and "
+                                 "tepal_test_run(): nothing can be sent to it");
     int fd = testpeer_open(test->app->server, &test->remote);
     if (fd < 0)
         return fd;
@@ -209,8 +203,7 @@ static int connect_client(tepal_test *test)
 
 static bool receive_some(tepal_test *test);
 
-/* Lets everything happen that takes no time. A task that never waits is left at it after a while. */
-static void let_happen(tepal_test *test)
+void test_let_happen(tepal_test *test)
 {
     for (int left = MOST_TURNS; left > 0; left--)
         if (!receive_some(test) && !testpeer_answer(&test->closed) &&
@@ -226,7 +219,7 @@ void tepal_test_disconnect(tepal_test *test)
     testpeer_close(&test->closed, test->fd);
     test->fd = -1;
     buf_clear(&test->in);
-    let_happen(test);
+    test_let_happen(test);
 }
 
 void tepal_test_shutdown(tepal_test *test)
@@ -270,16 +263,14 @@ static bool waits_for_others(const tepal_test *test)
     return false;
 }
 
-/* Lets the next thing happen; on the fake clock that is the next timer. Returns 0, or -EDEADLK when
- * nothing can happen any more, and then says what all tasks wait for. */
-static int wait_for_next(tepal_test *test)
+int test_wait_for_next(tepal_test *test)
 {
     struct loop *loop = &test->loop;
     if (testpeer_answer(&test->closed) || loop_turn(loop, false))
         return 0;
     struct pollfd poller = { .fd = loop->poller.fd, .events = POLLIN };
     if (loop_next_us(loop) != INT64_MAX ||
-        (waits_for_others(test) && poll(&poller, 1, PATIENCE_MS) > 0)) {
+        (waits_for_others(test) && poll(&poller, 1, TEST_PATIENCE_MS) > 0)) {
         loop_turn(loop, true);
         return 0;
     }
@@ -303,9 +294,9 @@ int tepal_test_write(tepal_test *test, const void *data, size_t len)
             rc = -errno;
         }
         /* Let the server read, and do not let it wait for us. */
-        let_happen(test);
+        test_let_happen(test);
         if (n < 0 && rc == 0)
-            rc = wait_for_next(test);
+            rc = test_wait_for_next(test);
     }
     return rc;
 }
@@ -317,7 +308,7 @@ void tepal_test_advance(tepal_test *test, int64_t ms)
     int64_t now = loop_clock_us(loop);
     int64_t end = ms < (INT64_MAX - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
     while (true) {
-        let_happen(test);
+        test_let_happen(test);
         int64_t next = loop_next_us(loop);
         if (next > end)
             break;
@@ -328,7 +319,7 @@ void tepal_test_advance(tepal_test *test, int64_t ms)
 
 /* --- Replies ---------------------------------------------------------------------------------- */
 
-static int64_t real_ms(void)
+int64_t test_real_ms(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -339,7 +330,7 @@ static int64_t real_ms(void)
 static long wait_for_reply(tepal_test *test, struct kept_reply *kept, const char *method,
                            struct buf *body)
 {
-    int64_t until = real_ms() + PATIENCE_MS;
+    int64_t until = test_real_ms() + TEST_PATIENCE_MS;
     test->no_memory = false;
     while (true) {
         tepal_bytes received = { .data = test->in.data, .len = test->in.len };
@@ -352,11 +343,11 @@ static long wait_for_reply(tepal_test *test, struct kept_reply *kept, const char
             continue;
         if (test->no_memory)
             return -ENOMEM;
-        if (real_ms() > until) {
+        if (test_real_ms() > until) {
             tepal_log(TEPAL_LOG_ERROR, "test: a minute has passed, and the reply has no end");
             return -ETIMEDOUT;
         }
-        int rc = wait_for_next(test);
+        int rc = test_wait_for_next(test);
         if (rc < 0)
             return rc;
     }
@@ -382,7 +373,7 @@ tepal_test_reply *tepal_test_receive(tepal_test *test, const char *method)
     struct buf body;
     if (!kept)
         return NULL;
-    buf_init(&body, MAX_REPLY);
+    buf_init(&body, TEST_MAX_REPLY);
     long len = wait_for_reply(test, kept, method, &body);
     if (len > 0)
         kept->reply.status = kept->head.message.status;
@@ -393,15 +384,14 @@ tepal_test_reply *tepal_test_receive(tepal_test *test, const char *method)
     buf_clear(&body);
     if (rc < 0)
         return NULL;
-    let_happen(test);
+    test_let_happen(test);
     kept->reply.closed = test->at_end;
     if (test->at_end && test->in.len == 0)
         tepal_test_disconnect(test);
     return &kept->reply;
 }
 
-/* The reply to a request that could not be made. */
-static tepal_test_reply *no_reply(tepal_test *test, int error)
+tepal_test_reply *test_no_reply(tepal_test *test, int error)
 {
     const tepal_bytes nothing = { 0 };
     struct kept_reply *kept = testreply_new(&test->replies);
@@ -417,12 +407,12 @@ tepal_test_reply *tepal_test_send(tepal_test *test, const char *target,
     testreply_need("tepal_test_send", test, "the test");
     testreply_need("tepal_test_send", target, "the target");
     struct buf request;
-    buf_init(&request, MAX_REPLY);
+    buf_init(&request, TEST_MAX_REPLY);
     int rc = fetch_write(&request, "tepal_test_send", "test", target, options);
     if (rc == 0) /* a refusal may come before all is sent */
         (void)tepal_test_write(test, request.data, request.len);
     buf_clear(&request);
-    return rc < 0 ? no_reply(test, rc) : tepal_test_receive(test, fetch_method(options));
+    return rc < 0 ? test_no_reply(test, rc) : tepal_test_receive(test, fetch_method(options));
 }
 
 tepal_test_reply *tepal_test_get(tepal_test *test, const char *target)
@@ -440,7 +430,7 @@ tepal_test_reply *tepal_test_post_json(tepal_test *test, const char *target, jso
         return tepal_test_send(test, target,
                                &(tepal_fetch_options){ .method = "POST", .json = json });
     tepal_log(TEPAL_LOG_ERROR, "tepal_test_post_json: the JSON is NULL");
-    return no_reply(test, -EINVAL);
+    return test_no_reply(test, -EINVAL);
 }
 
 tepal_test_reply *tepal_test_post_form(tepal_test *test, const char *target, const tepal_pair *form)

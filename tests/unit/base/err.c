@@ -24,7 +24,7 @@ static void of_tepal(void **state)
     assert_string_equal(tepal_code_name(TEPAL_EPATTERN), "TEPAL_EPATTERN");
     assert_string_equal(tepal_code_name(TEPAL_ENOBODY), "TEPAL_ENOBODY");
     assert_string_equal(tepal_code_text(TEPAL_ENOBODY), "nobody reads this body");
-    for (int error = TEPAL_ECLOSED; error >= TEPAL_ESILENT; error--) {
+    for (int error = TEPAL_ECLOSED; error >= TEPAL_ENOSERVICE; error--) {
         assert_int_equal(strncmp(tepal_code_name(error), "TEPAL_E", 7), 0);
         assert_string_not_equal(tepal_code_text(error), "unknown error");
         for (int other = TEPAL_ECLOSED; other > error; other--) {
@@ -38,7 +38,7 @@ static void of_what_is_none(void **state)
 {
     (void)state;
     static const int counts[] = { 0, 1, 4097, INT_MAX };
-    static const int unknown[] = { INT_MIN, -100000, TEPAL_ESILENT - 1, -4096, -4095, -3000 };
+    static const int unknown[] = { INT_MIN, -100000, TEPAL_ENOSERVICE - 1, -4096, -4095, -3000 };
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         assert_string_equal(tepal_code_name(counts[i]), "0");
         assert_non_null(tepal_code_text(counts[i]));

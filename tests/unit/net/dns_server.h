@@ -37,6 +37,12 @@ struct record {
     uint32_t cname_ttl;
     int rcode;
     enum record_trick trick;
+    const char *pointers[4]; /* names, PTR */
+    struct {
+        uint16_t priority, weight, port;
+        const char *host;
+    } services[8];        /* SRV; host "": the root */
+    const char *texts[8]; /* TXT; '|' stands between strings, '~' for a NUL */
 };
 
 struct dns_server {
@@ -45,11 +51,11 @@ struct dns_server {
     int udp, tcp, stop[2];
     pthread_t thread;
     atomic_int n_queries; /* for A records: one for each name, when both families are asked for */
-    atomic_int n_queries6, n_silent;
-    atomic_int n_tcp, n_open;    /* connections */
-    atomic_bool released, holds; /* holds: an answer that is late */
+    atomic_int n_queries6, n_silent; /* n_queries6: for all others */
+    atomic_int n_tcp, n_open;        /* connections */
+    atomic_bool released, holds;     /* holds: an answer that is late */
     struct packet {
-        uint8_t data[4096];
+        uint8_t data[16 * 1024];
         size_t len;
     } held;
     struct addr held_to;
@@ -87,6 +93,48 @@ static inline void put_record(struct packet *p, const char *name, unsigned type,
     p->data[7]++;
 }
 
+static inline void put_texts(struct packet *p, const struct record *r, const char *name)
+{
+    for (int i = 0; i < 8 && r->texts[i]; i++) {
+        put_record(p, name, 16, r->ttl);
+        put16(p, (unsigned)strlen(r->texts[i]) + 1);
+        for (const char *text = r->texts[i];; text++) {
+            size_t len = strcspn(text, "|");
+            put(p, &(uint8_t){ (uint8_t)len }, 1);
+            for (; len > 0; len--, text++)
+                put(p, *text == '~' ? "" : text, 1);
+            if (!*text)
+                break;
+        }
+    }
+}
+
+/* A name in a record; its length goes before it, and size octets that stand before the name. */
+static inline void put_target(struct packet *p, const void *before, size_t size, const char *name)
+{
+    put16(p, (unsigned)(size + strlen(name) + (*name ? 2 : 1)));
+    put(p, before, size);
+    put_name(p, name);
+}
+
+/* What is neither an address nor an alias. */
+static inline void put_others(struct packet *p, const struct record *r, const char *name,
+                              unsigned type)
+{
+    for (int i = 0; i < 4 && r->pointers[i] && type == 12; i++) {
+        put_record(p, name, 12, r->ttl);
+        put_target(p, "", 0, r->pointers[i]);
+    }
+    for (int i = 0; i < 8 && r->services[i].host && type == 33; i++) {
+        uint16_t head[3] = { htons(r->services[i].priority), htons(r->services[i].weight),
+                             htons(r->services[i].port) };
+        put_record(p, name, 33, r->ttl);
+        put_target(p, head, 6, r->services[i].host);
+    }
+    if (type == 16)
+        put_texts(p, r, name);
+}
+
 static inline void put_answers(struct packet *p, const struct record *r, const char *name,
                                unsigned type)
 {
@@ -96,7 +144,8 @@ static inline void put_answers(struct packet *p, const struct record *r, const c
         put_name(p, r->cname);
         name = r->cname;
     }
-    for (int i = 0; i < 8 && r->addrs[i]; i++) {
+    put_others(p, r, name, type);
+    for (int i = 0; i < 8 && r->addrs[i] && (type == 1 || type == 28); i++) {
         uint8_t ip[16];
         bool v6 = strchr(r->addrs[i], ':');
         if (v6 != (type == 28))

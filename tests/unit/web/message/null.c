@@ -343,7 +343,6 @@ static void no_application(void **state)
     assert_null(tepal_app_group(no_app));
     assert_null(tepal_app_url(no_app, 0));
     assert_non_null(strstr(tepal_app_error_text(no_app), "the application is NULL"));
-    assert_null(tepal_test_new(no_app, NULL));
     assert_int_equal(tepal_run(no_app, NULL), 1);
 }
 

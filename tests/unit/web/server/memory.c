@@ -132,6 +132,27 @@ static void bodies_wait_in_vain(void **state)
     free(body);
 }
 
+/* Who has been waited for for less than a second is not slow, however little has come. */
+static void nobody_is_slow_at_once(void **state)
+{
+    (void)state;
+    serve();
+    int first = send_body(100 * 1000), second = send_body(50 * 1000), fds[3];
+    for (int i = 0; i < 3; i++)
+        fds[i] = send_body(BODY);
+    assert_int_equal(n_running, 1);
+    tepal_test_advance(client, 900);
+    assert_int_equal(strlen(status_of(first)) + strlen(status_of(second)), 0);
+    assert_int_equal(n_running, 1);
+    tepal_test_advance(client, 250);
+    assert_status(second, "503");
+    close(first);
+    close(second);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    free(body);
+}
+
 /* Who sends slowly makes room for who waits. */
 static void the_slowest_is_given_up(void **state)
 {
@@ -211,8 +232,12 @@ static void a_shortage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WEB_TEST(bodies_wait),  WEB_TEST(bodies_wait_in_vain), WEB_TEST(the_slowest_is_given_up),
-        WEB_TEST(at_the_limit), WEB_TEST(a_shortage),
+        WEB_TEST(bodies_wait),
+        WEB_TEST(bodies_wait_in_vain),
+        WEB_TEST(the_slowest_is_given_up),
+        WEB_TEST(nobody_is_slow_at_once),
+        WEB_TEST(at_the_limit),
+        WEB_TEST(a_shortage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Escaping for HTML. A format is printed conversion by conversion, each with a copy of the arguments that
  * are left, and what it has printed is escaped where it stands. */
-#include "web/text/markup.h"
+#include "web/message/markup.h"
 
 #include "base/print.h"
 #include "web/message/mistake.h"

@@ -1,7 +1,7 @@
 /* HTML that is made of a format: the markup is the format's own, and what its conversions print is
  * text, which cannot become markup. */
-#ifndef TEPAL_WEB_TEXT_MARKUP_H
-#define TEPAL_WEB_TEXT_MARKUP_H
+#ifndef TEPAL_WEB_MESSAGE_MARKUP_H
+#define TEPAL_WEB_MESSAGE_MARKUP_H
 
 #include "web/message/request.h"
 
