@@ -8,9 +8,9 @@
  *
  * Tasks may read from a connection and write to it at once. Writers take turns, in order of their
  * coming: what one call writes stays together, and a call suspends while another task is in the
- * middle of one, which a deadline, a cancellation or an interruption ends before anything was written. (While TLS
- * begins they get -EBUSY.) Only one task at a time may read: which of two gets what would be
- * chance, so the second one gets -EBUSY while the first one waits.
+ * middle of one, which a deadline, a cancellation or an interruption ends before anything was
+ * written. (While TLS begins they get -EBUSY.) Only one task at a time may read: which of two gets
+ * what would be chance, so the second one gets -EBUSY while the first one waits.
  *
  * Calls with a connection or a listener that is NULL, or without a place for their result, end the
  * program with a message, where they do not say that NULL is allowed.

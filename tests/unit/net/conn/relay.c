@@ -306,7 +306,6 @@ static int relay_on(void *arg)
             len += (size_t)n;
         assert_int_equal(n, -EAGAIN);
     }
-    assert_true(conn_has_unread(all.a));
     tepal_group *group = start_relay();
     assert_int_equal(tepal_conn_shutdown(all.client), 0);
     ssize_t n;
@@ -327,11 +326,11 @@ static void nothing_is_lost_when_it_ends_early(void **state)
     each_pair_of_families(relay_on);
 }
 
-/* No memory to put back what is in a pipe: it is lost, and nothing is read behind the hole. */
-static int relay_into_a_hole(void *arg)
+/* No memory to put back what is in a pipe: it is lost, and nothing is read behind the hole. Returns false
+ * when there was nothing in a pipe this time: then nothing is lost. */
+static bool relay_into_a_hole(const int *family)
 {
     char buffer[10];
-    const int *family = arg;
     open_all(family[0], family[1]);
     tepal_group *group = start_relay();
     fill_up(all.client);
@@ -340,16 +339,29 @@ static int relay_into_a_hole(void *arg)
     assert_int_equal(tepal_group_wait(group), -ECANCELED);
     mem_fail_nth(0, 0);
     tepal_group_close(group);
-    assert_int_equal(tepal_conn_read(all.a, buffer, sizeof(buffer)), -ENOMEM);
-    assert_int_equal(relay(NULL), -ENOMEM);
+    ssize_t n = tepal_conn_read(all.a, buffer, sizeof(buffer));
+    if (n > 0)
+        assert_int_equal(n, sizeof(buffer));
+    else
+        assert_int_equal(n, -ENOMEM);
+    if (n < 0)
+        assert_int_equal(relay(NULL), -ENOMEM);
     close_all();
+    return n < 0;
+}
+
+static int relay_into_holes(void *arg)
+{
+    int n_tries = 0;
+    while (!relay_into_a_hole(arg))
+        assert_true(++n_tries < 100);
     return 0;
 }
 
 static void without_memory_the_rest_is_lost(void **state)
 {
     (void)state;
-    assert_int_equal(run(relay_into_a_hole, families[0]), 0);
+    assert_int_equal(run(relay_into_holes, families[0]), 0);
 }
 
 static int relay_for_ever(void *arg)
@@ -423,7 +435,7 @@ static void it_can_be_cut_short(void **state)
 /* Time begins anew with whatever moves, in either direction; also for what waits for a slow peer. */
 static int fall_idle(void *arg)
 {
-    open_all(AF_INET, AF_INET);
+    open_all(AF_UNIX, AF_UNIX); /* where what is written has come at once */
     idle_ms = 100;
     tepal_group *group = start_relay();
     int64_t start = tepal_now_ms();

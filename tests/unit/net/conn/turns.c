@@ -123,6 +123,8 @@ static int take_turns(void *arg)
 {
     char rest[10];
     connect_conns(*(int *)arg, ends);
+    limit_buffers(ends[0]);
+    limit_buffers(ends[1]);
     memset(order, 0, sizeof(order));
     tepal_group *group = tepal_group_new(), *impatient = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_large, NULL, NULL), 0);
@@ -160,6 +162,8 @@ static void first_come_first_served(void **state)
 static int queue_without_memory(void *arg)
 {
     connect_conns(*(int *)arg, ends);
+    limit_buffers(ends[0]);
+    limit_buffers(ends[1]);
     tepal_group *group = tepal_group_new();
     assert_int_equal(tepal_spawn(group, write_large, NULL, NULL), 0);
     settle();
