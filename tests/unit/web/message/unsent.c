@@ -252,11 +252,8 @@ static void the_rest_follows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WEB_TEST(sent_before_a_wait),
-        WEB_TEST(sent_for_other_tasks),
-        WEB_TEST(heads_alone),
-        WEB_TEST(sent_to_several),
-        WEB_TEST(the_rest_follows),
+        WEB_TEST(sent_before_a_wait), WEB_TEST(sent_for_other_tasks), WEB_TEST(heads_alone),
+        WEB_TEST(sent_to_several),    WEB_TEST(the_rest_follows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
