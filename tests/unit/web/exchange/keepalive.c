@@ -160,6 +160,42 @@ static void max_requests(void **state)
 
 /* --- A client that sends no more, and still listens ------------------------------------------- */
 
+static tepal_res *streams_unread(tepal_req *req)
+{
+    tepal_res *res = tepal_stream(req, tepal_req_match(req, "none") ? 204 : 200, "text/plain");
+    tepal_write(res, "unread", 6);
+    return res;
+}
+
+/* The head of a stream says that the connection goes on, and so it does, when all of the request's
+ * content has come though nobody reads it: with that head, or while the stream is written. */
+static void a_stream_and_an_unread_body(void **state)
+{
+    (void)state;
+    tepal_post(app, "/stream", streams_unread);
+    tepal_put(app, "/{none}", streams_unread);
+    register_routes();
+    start(&(tepal_run_options){ .limits.max_unread_body = 3 });
+    static const char *const frames[] = {
+        "Content-Length: 9\r\n\r\n123456789",
+        "Transfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n5\r\n56789\r\n0\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof(frames) / sizeof(*frames); i++) {
+        char text[512];
+        sprintf(text,
+                "POST /stream HTTP/1.1\r\nHost: a\r\n%sPUT /x HTTP/1.1\r\nHost: a\r\n%s"
+                "GET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+                frames[i], frames[i]);
+        say(text);
+        assert_reply(hear("POST"), 200, "unread");
+        assert_reply(hear("PUT"), 204, "");
+        assert_reply(hear("GET"), 200, "/next");
+    }
+    /* What is still to come, and is over the limit, ends it. */
+    say("POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n12345");
+    assert_true(hear("POST")->closed);
+}
+
 static void half_close(void **state)
 {
     (void)state;
@@ -368,6 +404,7 @@ int main(void)
         WEB_TEST(a_fast_one_before_a_slow_one),
         WEB_TEST(a_bad_one_behind_good_ones),
         WEB_TEST(max_requests),
+        WEB_TEST(a_stream_and_an_unread_body),
         WEB_TEST(half_close),
         WEB_TEST(disconnect_cancels),
         WEB_TEST(lingering),
