@@ -3,11 +3,12 @@
  * nothing else can happen, the clock moves to the next timer. The connection begins and ends as one
  * over TCP does.
  *
- * Not to be used in a task: each call runs the loop itself. A call whose reply can never come gives up:
- * when all tasks wait for one another, with no timer set; or after a minute of real time, for a stream
- * that has no end, or what never comes from outside of the process. The log then says what each task
- * waits for. NULL, where it is not said to be allowed, ends the program with a message that names the
- * call: so does the test that could not start.
+ * Not to be used in a task: the calls run the loop themselves, and one in a task of the test ends the
+ * program with a message that names it. A call whose reply can never come gives up: when all tasks wait
+ * for one another, with no timer set; or after a minute of real time, for a stream that has no end, or
+ * what never comes from outside of the process. The log then says what each task waits for. NULL, where
+ * it is not said to be allowed, ends the program with a message that names the call: so does the test
+ * that could not start.
  *
  *     tepal_test *test = tepal_test_new(app, NULL);
  *     tepal_test_reply *reply = tepal_test_get(test, "/hello/you");
@@ -81,7 +82,7 @@ TEPAL_API const char *tepal_test_header(const tepal_test_reply *reply, const cha
 /* The body as JSON, which is lent; NULL when it is none. */
 TEPAL_API json_t *tepal_test_json(tepal_test_reply *reply);
 
-/* Frees all replies so far, for tests with many. */
+/* Frees all replies so far, for tests with many. NULL is allowed. */
 TEPAL_API void tepal_test_forget(tepal_test *test);
 
 /* --- Made requests: without a connection --------------------------------------------------------- */

@@ -65,8 +65,6 @@ static void give_task_up(struct test_task *run, const char *call, int why)
 static int run_test_to_end(struct test_task *run, const char *call)
 {
     struct loop *loop = &run->test->loop;
-    if (loop->current)
-        misuse(call, "it runs the loop, and was called in a task");
     run->task = task_new(loop, run_test_task, run, "test", 0);
     if (!run->task) {
         run->done = true;
@@ -85,7 +83,7 @@ static int run_test_to_end(struct test_task *run, const char *call)
 int tepal_test_run(tepal_test *test, tepal_task_fn *fn, const void *arg)
 {
     static const char call[] = "tepal_test_run";
-    testreply_need(call, test, "the test");
+    test_need(call, test);
     if (!fn)
         misuse(call, "the function is NULL");
     struct test_task *run = mem_alloc(sizeof(*run));
@@ -228,7 +226,7 @@ tepal_test_reply *tepal_test_call(tepal_test *test, tepal_handler *handler, cons
 {
     static const tepal_made nothing;
     from = from ? from : &nothing;
-    testreply_need(call_name, test, "the test");
+    test_need(call_name, test);
     if (!handler && test->own_app)
         misuse(call_name, "the handler is NULL, and the test has no application");
     int rc = room_check(call_name, from->later, sizeof(from->later));

@@ -30,6 +30,10 @@ struct tepal_test {
     struct kept_reply *replies;
 };
 
+/* Ends a test that gave NULL as the test to the call, or that called it in a task: that task would run
+ * the loop that runs it. */
+void test_need(const char *call, const tepal_test *test);
+
 /* Lets everything happen that takes no time. A task that never waits is left at it after a while. */
 void test_let_happen(tepal_test *test);
 

@@ -32,6 +32,13 @@ enum { MOST_TURNS = 20 * 1000 };
 
 /* --- Running the loop until something is done ------------------------------------------------- */
 
+void test_need(const char *call, const tepal_test *test)
+{
+    testreply_need(call, test, "the test");
+    if (test->loop.current)
+        misuse(call, "it was called in a task: only what runs the test may do that");
+}
+
 struct step {
     int (*fn)(tepal_test *test);
     tepal_test *test;
@@ -173,6 +180,7 @@ void tepal_test_close(tepal_test *test)
 {
     if (!test)
         return;
+    test_need("tepal_test_close", test);
     tepal_test_disconnect(test);
     if (run_task(test, stop_app) < 0)
         misuse("tepal_test_close", "no memory to stop the application");
@@ -213,7 +221,7 @@ void test_let_happen(tepal_test *test)
 
 void tepal_test_disconnect(tepal_test *test)
 {
-    testreply_need("tepal_test_disconnect", test, "the test");
+    test_need("tepal_test_disconnect", test);
     if (test->fd < 0)
         return;
     testpeer_close(&test->closed, test->fd);
@@ -281,7 +289,7 @@ int test_wait_for_next(tepal_test *test)
 
 int tepal_test_write(tepal_test *test, const void *data, size_t len)
 {
-    testreply_need("tepal_test_write", test, "the test");
+    test_need("tepal_test_write", test);
     testreply_need("tepal_test_write", len > 0 ? data : test, "the data");
     const char *p = data;
     int rc = connect_client(test);
@@ -303,7 +311,7 @@ int tepal_test_write(tepal_test *test, const void *data, size_t len)
 
 void tepal_test_advance(tepal_test *test, int64_t ms)
 {
-    testreply_need("tepal_test_advance", test, "the test");
+    test_need("tepal_test_advance", test);
     struct loop *loop = &test->loop;
     int64_t now = loop_clock_us(loop);
     int64_t end = ms < (INT64_MAX - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
@@ -367,7 +375,7 @@ static int take_reply(tepal_test *test, struct kept_reply *kept, size_t len, con
 
 tepal_test_reply *tepal_test_receive(tepal_test *test, const char *method)
 {
-    testreply_need("tepal_test_receive", test, "the test");
+    test_need("tepal_test_receive", test);
     testreply_need("tepal_test_receive", method, "the method");
     struct kept_reply *kept = testreply_new(&test->replies);
     struct buf body;
@@ -404,7 +412,7 @@ tepal_test_reply *test_no_reply(tepal_test *test, int error)
 tepal_test_reply *tepal_test_send(tepal_test *test, const char *target,
                                   const tepal_fetch_options *options)
 {
-    testreply_need("tepal_test_send", test, "the test");
+    test_need("tepal_test_send", test);
     testreply_need("tepal_test_send", target, "the target");
     struct buf request;
     buf_init(&request, TEST_MAX_REPLY);
@@ -417,14 +425,14 @@ tepal_test_reply *tepal_test_send(tepal_test *test, const char *target,
 
 tepal_test_reply *tepal_test_get(tepal_test *test, const char *target)
 {
-    testreply_need("tepal_test_get", test, "the test");
+    test_need("tepal_test_get", test);
     testreply_need("tepal_test_get", target, "the target");
     return tepal_test_send(test, target, NULL);
 }
 
 tepal_test_reply *tepal_test_post_json(tepal_test *test, const char *target, json_t *json)
 {
-    testreply_need("tepal_test_post_json", test, "the test");
+    test_need("tepal_test_post_json", test);
     testreply_need("tepal_test_post_json", target, "the target");
     if (json)
         return tepal_test_send(test, target,
@@ -435,13 +443,15 @@ tepal_test_reply *tepal_test_post_json(tepal_test *test, const char *target, jso
 
 tepal_test_reply *tepal_test_post_form(tepal_test *test, const char *target, const tepal_pair *form)
 {
-    testreply_need("tepal_test_post_form", test, "the test");
+    test_need("tepal_test_post_form", test);
     testreply_need("tepal_test_post_form", target, "the target");
     return tepal_test_send(test, target, &(tepal_fetch_options){ .method = "POST", .form = form });
 }
 
 void tepal_test_forget(tepal_test *test)
 {
-    if (test)
-        testreply_free_all(&test->replies);
+    if (!test)
+        return;
+    test_need("tepal_test_forget", test); /* a call that is under way has a reply among them */
+    testreply_free_all(&test->replies);
 }

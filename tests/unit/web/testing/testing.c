@@ -324,6 +324,91 @@ static void ends(void **state)
     assert_int_equal(app->server->n_connections, 0);
 }
 
+/* --- In a task -------------------------------------------------------------------------------- */
+
+static void write_x(void)
+{
+    tepal_test_write(client, "x", 1);
+}
+
+static void get_root(void)
+{
+    tepal_test_get(client, "/");
+}
+
+static void receive(void)
+{
+    tepal_test_receive(client, "GET");
+}
+
+static void post_json(void)
+{
+    tepal_test_post_json(client, "/", json_true());
+}
+
+static void post_form(void)
+{
+    tepal_test_post_form(client, "/", NULL);
+}
+
+static void disconnect(void)
+{
+    tepal_test_disconnect(client);
+}
+
+static void advance(void)
+{
+    tepal_test_advance(client, 1);
+}
+
+static void forget(void)
+{
+    tepal_test_forget(client);
+}
+
+static void close_test(void)
+{
+    tepal_test_close(client);
+}
+
+static void (*call_in_task)(void);
+
+static int make_the_call(void *arg)
+{
+    (void)arg;
+    call_in_task();
+    return 0;
+}
+
+static void run_the_call(void *arg)
+{
+    tepal_test_run(arg, make_the_call, NULL);
+}
+
+/* Who is run by the loop cannot run it. */
+static void in_a_task(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*fn)(void);
+        const char *name;
+    } rows[] = {
+        { write_x, "tepal_test_write" },       { get_root, "tepal_test_get" },
+        { receive, "tepal_test_receive" },     { post_json, "tepal_test_post_json" },
+        { post_form, "tepal_test_post_form" }, { disconnect, "tepal_test_disconnect" },
+        { advance, "tepal_test_advance" },     { forget, "tepal_test_forget" },
+        { close_test, "tepal_test_close" },
+    };
+    start(NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char text[128];
+        snprintf(text, sizeof(text), "%s: it was called in a task", rows[i].name);
+        call_in_task = rows[i].fn;
+        assert_misuse(run_the_call, client, text);
+    }
+    tepal_test_forget(NULL);
+}
+
 /* --- Memory that is short --------------------------------------------------------------------- */
 
 /* Whichever allocation fails: a client that is none says why. */
@@ -344,10 +429,33 @@ static void no_memory_to_start(void **state)
     assert_reply(get("/"), 200, "ok");
 }
 
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* The same for a test without an application, which is to be made, too. */
+static void no_memory_for_its_own_application(void **state)
+{
+    (void)state;
+    for (size_t n = 1; !client; n++) {
+        log_forget();
+        mem_fail_nth(n, 1);
+        client = tepal_test_new(NULL, NULL);
+        mem_fail_nth(0, 0);
+        if (!client && !*logged())
+            fail_msg("no client, and no word: allocation %zu failed", n);
+    }
+    assert_int_equal(tepal_test_run(client, nothing, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WEB_TEST(no_memory_to_start),
+        WEB_TEST(no_memory_for_its_own_application),
+        WEB_TEST(in_a_task),
         WEB_TEST(requests),
         WEB_TEST(the_clock),
         WEB_TEST(broken_replies),
