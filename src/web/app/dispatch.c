@@ -143,8 +143,7 @@ static struct route *route_of_call(tepal_req *req, const struct exchange_call *c
     route->pattern.source = source;
     for (const tepal_pair *pair = call->match; pair && pair->name; pair++) {
         size_t n = route->pattern.n_names;
-        const char *value =
-            n < PATTERN_MAX_VARIABLES && pair->value ? tepal_req_strdup(req, pair->value) : NULL;
+        const char *value = n < PATTERN_MAX_VARIABLES ? tepal_req_strdup(req, pair->value) : NULL;
         if (!value)
             break;
         route->pattern.names[n] = pair->name;
@@ -159,6 +158,8 @@ static void prepare_call(tepal_req *req, const struct exchange_call *call)
 {
     if (req->refused || req->error || !call->prepare)
         return;
+    req->rejected = 500; /* for one that says so without tepal_reject() */
+    req->rejection = NULL;
     int rc = call->prepare(req, call->prepare_arg);
     if (rc < 0)
         request_fail(req, rc);

@@ -130,8 +130,8 @@ static void on_leaving(struct timer *timer)
 static int check_call(const struct exchange_call *how)
 {
     size_t n = 0;
-    for (const tepal_pair *pair = how->match; pair && pair->name; pair++)
-        n++;
+    for (const tepal_pair *pair = how->match; pair && pair->name; pair++, n++)
+        testreply_need(call_name, pair->value, "the value of a variable in match");
     if (how->handler && n <= EXCHANGE_MAX_MATCH)
         return 0;
     if (how->handler)

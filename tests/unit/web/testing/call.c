@@ -135,6 +135,13 @@ static void parts(void **state)
     assert_reply(tepal_test_call(client, ok, NULL), 200, "ok");
 }
 
+static int rejects(tepal_req *req, void *arg)
+{
+    (void)req;
+    (void)arg;
+    return TEPAL_EREJECTED;
+}
+
 static void preparing(void **state)
 {
     (void)state;
@@ -149,6 +156,9 @@ static void preparing(void **state)
     tepal_test_reply *reply = tepal_test_call(client, show_state, &made);
     assert_int_equal(reply->status, 400);
     assert_int_equal(reply->error, TEPAL_ECHARSET);
+    /* A rejection that nobody has made. */
+    made.prepare = rejects;
+    assert_int_equal(tepal_test_call(client, show_state, &made)->status, 500);
     made.target = "no path";
     assert_int_equal(tepal_test_call(client, show_state, &made)->status, 400);
 }
@@ -620,6 +630,12 @@ static void call_within(void *arg)
     tepal_test_call(arg, calls_in_a_task, NULL);
 }
 
+static void call_with_no_value(void *arg)
+{
+    const tepal_pair match[] = { { "a", "1" }, { "b", NULL }, { 0 } };
+    tepal_test_call(arg, ok, &(tepal_made){ .match = match });
+}
+
 static void call_without_a_test(void *arg)
 {
     tepal_test_call(arg, ok, NULL);
@@ -646,6 +662,7 @@ static void mistakes(void **state)
     made = (tepal_made){ .later = { 1 } };
     assert_int_equal(tepal_test_call(client, ok, &made)->error, -EINVAL);
     assert_misuse(call_within, client, "called in a task");
+    assert_misuse(call_with_no_value, client, "the value of a variable in match is NULL");
 }
 
 static void short_of_memory(void **state)
