@@ -151,15 +151,15 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
     return http->conn.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
 }
 
-/* The end of the connection behind a response. A close while octets of the client are unread would be a
- * reset, and could take the response with it (RFC 9112 section 9.6): only then is there a need to
- * linger. */
+/* The end of the connection behind a response. A close while octets of the client are unread, or about
+ * to come, would be a reset, and could take the response with it (RFC 9112 section 9.6). */
 static NO_INLINE enum outcome close_behind(struct connection *c, const struct h1_exchange *x)
 {
     struct h1_conn *http = &c->http;
     if (h1_conn_flush(http) < 0)
         return OUTCOME_CLOSE;
-    bool unread = !x->body.done || http->in_start < http->in_end || (http->conn.io.state & IO_READ);
+    bool unread = !x->body.done || x->base.refused || http->in_start < http->in_end ||
+                  (http->conn.io.state & IO_READ);
     return unread || h1_conn_is_untaken(http) ? OUTCOME_LINGER : OUTCOME_CLOSE;
 }
 

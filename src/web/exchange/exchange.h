@@ -79,6 +79,7 @@ struct exchange {
     bool begun;        /* the head of a response has gone */
     bool keep_alive;   /* the carrier goes on after this, as far as the head has said */
     bool shielded;     /* the handler goes on when the client has gone */
+    bool refused;      /* before it was routed; the client may well send more behind it */
 };
 
 #endif

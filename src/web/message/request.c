@@ -139,6 +139,7 @@ static NO_INLINE void odd_target(tepal_req *req, int status)
     if (status == 0)
         return;
     req->refused = status;
+    req->exchange->refused = true;
     req->message->uri = (struct uri_target){ .path = "/", .path_len = 1 };
 }
 

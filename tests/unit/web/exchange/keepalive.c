@@ -299,16 +299,20 @@ static void lingering(void **state)
     memset(data, 'x', sizeof(data));
     register_routes();
     start(&(tepal_run_options){ .limits.lingering_timeout_ms = 5000 });
-    for (int times_out = 0; times_out < 2; times_out++) {
+    /* A head that is none, and a whole one whose target is none. */
+    static const char *const bad[] = { "BAD\r\n\r\n", "GET /%ff HTTP/1.1\r\nHost: a\r\n\r\n" };
+    for (int i = 0; i < 4; i++) {
+        bool times_out = i & 1;
+        const char *text = bad[i / 2];
         int fd = attach();
-        assert_int_equal(write(fd, "BAD\r\n\r\n", 7), 7);
+        assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
         run();
         ssize_t n = recv(fd, got, sizeof(got), 0);
         assert_true(n > 0);
         assert_memory_equal(got, "HTTP/1.1 400 ", 13);
         assert_int_equal(recv(fd, got, sizeof(got), 0), 0); /* its side has ended */
         assert_int_equal(app->server->n_connections, 1);
-        for (int i = 0; i < 100; i++) {
+        for (int k = 0; k < 100; k++) {
             assert_int_equal(write(fd, data, sizeof(data)), sizeof(data));
             run();
         }
