@@ -118,7 +118,8 @@ typedef struct tepal_made {
  * response has no Connection or Transfer-Encoding, no raw octets, and its head none for tepal_done.
  *
  * Never NULL unless memory is short. Status is 0 and error says why when the response is not whole
- * (-ECANCELED, -ECONNRESET: the client left; TEPAL_ELENGTH, ...; body is what came before that);
+ * (-ECANCELED, -ECONNRESET: the client left; -ENOBUFS: a body over 256 MiB; TEPAL_EMESSAGE: over 255
+ * fields, with those that are the server's own; TEPAL_ELENGTH, ...; body is what came before that);
  * when the handler never ended, which is then cancelled (-EDEADLK, -ETIMEDOUT: see above); or when
  * the request cannot be made: as for tepal_test_send(); and -EINVAL, logged, for match or arg
  * without a handler, or more than 32 variables. */

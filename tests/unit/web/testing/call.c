@@ -492,6 +492,44 @@ static void limits_of_bodies(void **state)
         }
 }
 
+static tepal_res *many_fields(tepal_req *req)
+{
+    tepal_res *res = ok(req);
+    const int *n = tepal_req_arg(req);
+    for (int i = 0; i < *n; i++)
+        tepal_res_add_header(res, "X-Many", "x");
+    return res;
+}
+
+static tepal_res *too_large(tepal_req *req)
+{
+    const tepal_bytes *body = tepal_req_arg(req);
+    return lent(req, body->data, body->len);
+}
+
+/* What of a response a call takes: 255 fields, four of them the server's own, and 256 MiB. */
+static void limits_of_responses(void **state)
+{
+    (void)state;
+    int n = 251;
+    client = tepal_test_new(NULL, NULL);
+    tepal_made made = { .arg = &n };
+    assert_reply(tepal_test_call(client, many_fields, &made), 200, "ok");
+    n++;
+    tepal_test_reply *reply = tepal_test_call(client, many_fields, &made);
+    assert_int_equal(reply->status, 0);
+    assert_int_equal(reply->error, TEPAL_EMESSAGE);
+    size_t len = 256 * 1024 * 1024 + 1;
+    char *data = calloc(len, 1);
+    const tepal_bytes body = { .data = data, .len = len };
+    made.arg = &body;
+    reply = tepal_test_call(client, too_large, &made);
+    assert_int_equal(reply->status, 0);
+    assert_int_equal(reply->error, -ENOBUFS);
+    assert_int_equal(reply->body.len, 0);
+    free(data);
+}
+
 /* --- Ends ------------------------------------------------------------------------------------- */
 
 static tepal_res *slow(tepal_req *req)
@@ -695,6 +733,7 @@ int main(void)
         WEB_TEST(bodies_in_pieces),
         WEB_TEST(lengths_that_are_not),
         WEB_TEST(limits_of_bodies),
+        WEB_TEST(limits_of_responses),
         WEB_TEST(clients_that_leave),
         WEB_TEST(handlers_without_an_end),
         WEB_TEST(handlers_that_cannot_be_cancelled),
