@@ -168,9 +168,6 @@ static NO_INLINE enum outcome close_behind(struct connection *c, const struct h1
 static inline enum outcome after_response(struct connection *c, struct h1_exchange *x, int rc)
 {
     static const struct fate_facts broken = { .broken = true };
-    /* What has come of the content while a stream was written, and was not read, costs nothing. */
-    if (rc > 0 && UNLIKELY(!x->body.done))
-        body_drop_received(&x->body);
     enum fate fate = LIKELY(rc >= 0) ? h1_exchange_fate(x, rc == 0, false) : fate_of(&broken);
     if (LIKELY(fate == FATE_NEXT) || (fate == FATE_DRAIN && h1_exchange_drain(x)))
         return OUTCOME_NEXT;

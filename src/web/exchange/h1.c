@@ -24,9 +24,12 @@ bool h1_exchange_is_kept_back(const struct h1_exchange *x)
            !x->continued;
 }
 
-NO_INLINE enum fate h1_exchange_fate_unread(const struct h1_exchange *x, bool last, bool reading)
+NO_INLINE enum fate h1_exchange_fate_unread(struct h1_exchange *x, bool last, bool reading)
 {
-    const struct body_reader *body = &x->body;
+    struct body_reader *body = &x->body;
+    /* What has come while a stream was written, and was not read, costs nothing. */
+    if (!last && !reading && !h1_exchange_is_kept_back(x))
+        body_drop_received(body);
     const struct fate_facts facts = {
         .last = last,
         .whole = body->done,

@@ -37,9 +37,10 @@ int h1_exchange_refuse(struct h1_exchange *x, int status);
 bool h1_exchange_is_kept_back(const struct h1_exchange *x);
 
 /* What becomes of the connection. last: it ends with the response; reading: the handler may still read
- * the content. The first is for one that has not all been read. */
-enum fate h1_exchange_fate_unread(const struct h1_exchange *x, bool last, bool reading);
-static inline enum fate h1_exchange_fate(const struct h1_exchange *x, bool last, bool reading)
+ * the content. The first is for one that has not all been read: unless it may be, what has come of it is
+ * dropped. */
+enum fate h1_exchange_fate_unread(struct h1_exchange *x, bool last, bool reading);
+static inline enum fate h1_exchange_fate(struct h1_exchange *x, bool last, bool reading)
 {
     if (UNLIKELY(!x->body.done))
         return h1_exchange_fate_unread(x, last, reading);
