@@ -5,7 +5,8 @@
  * /etc/nsswitch.conf says) with the name servers and search domains of /etc/resolv.conf. These
  * files are read at the loop's first look-up, by tepal_dns_configure(), and when one of them has
  * changed, which is looked at by a look-up, once in a second at most: then the cache is forgotten,
- * and what is being asked for is asked again, of the new servers. /etc/hosts is read each time it
+ * and what is being asked for is asked again, of the new servers. While they cannot be read for want
+ * of descriptors or memory all stays as it was, and it is tried again. /etc/hosts is read each time it
  * is asked. A search domain whose servers fail, but at once, does not end the search. Names are
  * ASCII; an internationalised one is given in its "xn--" form. "localhost", and all names that end
  * with ".localhost", are ::1 and 127.0.0.1, whatever anyone else may say.

@@ -48,9 +48,9 @@ typedef struct tepal_tls_peer {
  * peer, which gets an alert, and is what tepal_conn_start_tls() returns; its text is the reason,
  * or that of the error. Whether the peer has the key to the certificate is seen after the call:
  * only a handshake that succeeds shows it. The function runs in the middle of the handshake, so it
- * must neither suspend (a call that would ends the program with a message) nor touch the context;
- * what it needs to know is looked up before, and what takes time is done after the handshake. It
- * runs on the stack of the task. */
+ * must neither suspend (a call that would ends the program with a message) nor touch the context
+ * or the connection, which it must not close, either; what it needs to know is looked up before,
+ * and what takes time is done after the handshake. It runs on the stack of the task. */
 typedef int tepal_tls_verify_fn(tepal_tls_peer *peer, void *arg);
 
 /* Where a PEM file is named the text itself may be given instead: what has "-----BEGIN " in it is
@@ -119,8 +119,8 @@ TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
  * TEPAL_ECERTIFICATE for one that has no certificate or key or is no regular file (from a pipe a
  * reload could not read again, and would wait), or when the two do not belong together; -EPERM for
  * a key_log that is another user's, or open to others, and -EINVAL for one that is no regular
- * file; -EINVAL for a server without certificate, a server that must verify without ca_file,
- * ca_dir and verify, one with verify that verifies nobody, a bad protocol name or version, a
+ * file (-EISDIR for a folder, -ENXIO for a socket, and a FIFO that nobody reads); -EINVAL for a
+ * server without certificate, a server that must verify without ca_file, ca_dir and verify, one with verify that verifies nobody, a bad protocol name or version, a
  * session_lifetime_ms out of its range; -ENOMEM; -EAGAIN when the system has no random numbers.
  * For NULL, which tepal_tls_new() returns for want of memory, -ENOMEM. */
 TEPAL_API int tepal_tls_error(const tepal_tls *tls);

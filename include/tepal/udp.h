@@ -3,8 +3,8 @@
  * The calls that suspend end with -ETIMEDOUT at the task's deadline, with -ECANCELED in a task that
  * is cancelled, and with -EINTR when another task interrupts them; nothing is lost then. Tasks may
  * receive from a socket and send at once; senders take turns, but only one task at a time may receive:
- * a second one gets -EBUSY while the first one waits. Calls with a socket that is NULL, or without a place for their result, end the program with a
- * message, but for tepal_udp_close().
+ * a second one gets -EBUSY while the first one waits. Calls with a socket that is NULL, or without a
+ * place for their result, end the program with a message, but for tepal_udp_close().
  */
 #ifndef TEPAL_UDP_H
 #define TEPAL_UDP_H
@@ -64,7 +64,7 @@ TEPAL_API ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, t
 /* --- Many at once ----------------------------------------------------------------------------- */
 
 /* One of many datagrams. An array of them that was received can be sent as it is, back to where each
- * came from. */
+ * came from (but not over a Unix socket, whose addresses are not kept: -EAFNOSUPPORT). */
 typedef struct tepal_datagram {
     tepal_addr
         addr;    /* received: where it came from. Sent: where to; all zero (family 0): to the peer
@@ -86,8 +86,9 @@ TEPAL_API ssize_t tepal_udp_receive_all(tepal_udp *udp, tepal_datagram *datagram
 
 /* Sends n datagrams, in order, 64 in one call of the system. No datagram of another task comes between
  * them. One that cannot be sent does not hold up the others: its error says why, as tepal_udp_send()
- * would. Suspends while the system's buffer is full, or another task sends. Returns how many were sent:
- * n, or fewer when some have an error; or -ETIMEDOUT, -ECANCELED, -EINTR or -ENOMEM, which is the error
+ * would. (But that nobody received an earlier one, -ECONNREFUSED, the system tells of the first one of
+ * a call to it at most; of others it may be lost.) Suspends while the system's buffer is full, or
+ * another task sends. Returns how many were sent: n, or fewer when some have an error; or -ETIMEDOUT, -ECANCELED, -EINTR or -ENOMEM, which is the error
  * of those, too, that were not tried any more. */
 TEPAL_API ssize_t tepal_udp_send_all(tepal_udp *udp, tepal_datagram *datagrams, size_t n);
 

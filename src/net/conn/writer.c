@@ -46,13 +46,24 @@ int writer_leave(struct tepal_conn *conn, int result)
     return (int)conn_left(conn, result);
 }
 
+/* Refuses a task that was cancelled or is out of time. One that goes on all the same is held back
+ * there, and others may interrupt it or close the connection meanwhile. */
+static int refuse_if_over(struct tepal_conn *conn)
+{
+    struct tepal_task *task = loop_current->current;
+    conn->io.writer = task;
+    int rc = task_check(loop_current, task);
+    conn->io.writer = NULL;
+    return io_waited(&conn->io, IO_WRITER_INTERRUPTED, rc);
+}
+
 /* Begins a call that puts. As writer_enter(). */
 static int begin(struct tepal_conn *conn, const char *call)
 {
     int rc = writer_enter(conn, call);
     if (rc < 0)
         return rc;
-    rc = task_check(loop_current, loop_current->current);
+    rc = refuse_if_over(conn);
     if (rc == 0)
         rc = buffers_need(conn) ? conn->buffers->out_error : -ENOMEM;
     return rc < 0 ? writer_leave(conn, rc) : 0;

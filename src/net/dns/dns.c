@@ -37,6 +37,7 @@ struct dns {
     tepal_dns_options given; /* as they were, with arrays of our own */
     struct seen seen;        /* of the system's files, when they were read */
     int64_t look_at;         /* not before they are looked at again */
+    bool complained;         /* that they cannot be read */
 };
 
 /* --- Options ---------------------------------------------------------------------------------- */
@@ -207,16 +208,16 @@ static void follow_system(struct dns *dns)
     look_at_system(&seen);
     if (is_as_seen(&seen, &dns->seen, given))
         return;
-    dns->seen = seen;
     tepal_dns_options again;
     int rc = copy_given(&again, given);
     if (rc == 0) {
         rc = replace_channel(dns, &again);
         free_given(&again);
     }
-    if (rc < 0)
+    if (rc < 0 && !dns->complained) /* and is tried again the next time */
         tepal_logf(TEPAL_LOG_WARNING, "the changed configuration of DNS could not be read: %s",
                    tepal_code_text(rc));
+    dns->complained = rc < 0;
 }
 
 int tepal_dns_configure(const tepal_dns_options *options)

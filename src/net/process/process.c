@@ -312,10 +312,11 @@ int tepal_process_wait(tepal_process *process, tepal_process_status *status)
     struct tepal_task *task = task_need("tepal_process_wait");
     need(process, "tepal_process_wait");
     int rc = task_check(process->loop, task);
-    if (rc == 0 && process->waiter)
+    if (rc < 0) /* who was held back there may find it closed */
+        return rc;
+    if (process->waiter)
         return -EBUSY;
-    if (rc == 0)
-        rc = wait_for_end(process);
+    rc = wait_for_end(process);
     if (rc == 0)
         rc = process->error;
     if (rc == 0 && status)

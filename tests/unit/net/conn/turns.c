@@ -515,6 +515,49 @@ static void reading_nothing_is_not_the_end(void **state)
 
 #define TEST(name) cmocka_unit_test(name)
 
+/* --- Held back -------------------------------------------------------------------------------- */
+
+static bool is_late, told_to_stop;
+
+/* Goes on though its time is over; so it is held back in some of its calls. */
+static int put_for_ever(void *arg)
+{
+    int rc = 0;
+    (void)arg;
+    tepal_deadline_in_ms(1);
+    assert_int_equal(tepal_sleep_ms(TEPAL_NEVER), -ETIMEDOUT);
+    is_late = true;
+    while (!told_to_stop) {
+        rc = tepal_conn_put(ends[0], "x", 1);
+        assert_int_equal(rc, -ETIMEDOUT);
+    }
+    return 0;
+}
+
+static int close_under_one_that_is_held_back(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    (void)arg;
+    is_late = told_to_stop = false;
+    assert_int_equal(tepal_conn_open_pair(&ends[0], &ends[1]), 0);
+    assert_int_equal(tepal_spawn(group, put_for_ever, NULL, NULL), 0);
+    while (!is_late)
+        assert_int_equal(tepal_sleep_ms(0), 0);
+    assert_true(tepal_conn_interrupt_writers(ends[0])); /* it is in a call */
+    told_to_stop = true;
+    tepal_conn_close(ends[0]);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    tepal_conn_close(ends[1]);
+    return 0;
+}
+
+static void closed_under_one_that_is_held_back(void **state)
+{
+    (void)state;
+    assert_int_equal(run(close_under_one_that_is_held_back, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +567,7 @@ int main(void)
         TEST(the_buffer_grows_meanwhile),
         TEST(closed_under_tasks),
         TEST(closed_under_tasks_that_were_woken),
+        TEST(closed_under_one_that_is_held_back),
         TEST(a_second_reader_is_refused),
         TEST(a_task_that_is_given_up_leaves_its_place),
         TEST(reading_nothing_is_not_the_end),

@@ -397,6 +397,20 @@ static tepal_group *start(struct question *questions, int n, const char *host)
     return group;
 }
 
+/* Asks for something when the files have changed and no descriptor is left to read them. */
+static void look_without_descriptors(void)
+{
+    struct rlimit before, none;
+    tepal_addr addr;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ 0, before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(tepal_sleep_ms(1001), 0);
+    int rc = tepal_resolve(&addr, 1, "host", NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(rc, 1); /* as before */
+}
+
 /* The system gets other search domains while names are looked up, and while nobody does. */
 static int change_system(void *arg)
 {
@@ -414,6 +428,7 @@ static int change_system(void *arg)
     tepal_group *group = start(&waiting, 1, "quiet");
     assert_int_equal(ftruncate(fd, 0), 0);
     assert_int_equal(pwrite(fd, "search outer.test\n# changed\n", 28, 0), 28);
+    look_without_descriptors();
     assert_int_equal(tepal_sleep_ms(1001), 0);
     expect_addr("host", "192.0.2.19");
     assert_int_equal(tepal_group_wait(group), 0); /* it was asked again, in the other domain */

@@ -724,6 +724,49 @@ static void misused(void **state)
 
 #define TEST(name) cmocka_unit_test(name)
 
+/* --- Held back -------------------------------------------------------------------------------- */
+
+struct held_back {
+    tepal_process *process;
+    int n_calls;
+    bool stop;
+};
+
+/* Goes on though its time is over; so it is held back in some of its calls. */
+static int wait_for_ever(void *arg)
+{
+    struct held_back *h = arg;
+    tepal_deadline_in_ms(1);
+    assert_int_equal(tepal_sleep_ms(TEPAL_NEVER), -ETIMEDOUT);
+    while (!h->stop) {
+        h->n_calls++;
+        assert_int_equal(tepal_process_wait(h->process, NULL), -ETIMEDOUT);
+    }
+    return 0;
+}
+
+static int close_under_one_that_is_held_back(void *arg)
+{
+    tepal_group *group = tepal_group_new();
+    struct held_back h = { .process = start_process("exit 0", NULL) };
+    (void)arg;
+    assert_int_equal(tepal_process_wait(h.process, NULL), 0);
+    assert_int_equal(tepal_spawn(group, wait_for_ever, &h, NULL), 0);
+    while (h.n_calls == 0)
+        assert_int_equal(tepal_sleep_ms(0), 0);
+    h.stop = true;
+    tepal_process_close(h.process);
+    assert_int_equal(tepal_group_wait(group), 0);
+    tepal_group_close(group);
+    return 0;
+}
+
+static void closed_under_one_that_is_held_back(void **state)
+{
+    (void)state;
+    assert_int_equal(run(close_under_one_that_is_held_back, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -740,6 +783,7 @@ int main(void)
         TEST(closing_ends_it),
         TEST(closing_is_gentle_first),
         TEST(closing_cannot_be_interrupted),
+        TEST(closed_under_one_that_is_held_back),
         TEST(groups_are_one),
         TEST(many_at_once),
         TEST(without_sigchld),
