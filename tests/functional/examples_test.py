@@ -469,7 +469,8 @@ def receive(sock, size):
     """So many octets."""
     data = b''
     while len(data) < size:
-        more = sock.recv(size - len(data))
+        # No more at once: Python makes room for all that is asked for, and MALLOC_PERTURB_ fills it.
+        more = sock.recv(min(size - len(data), 1 << 18))
         if not more:
             break
         data += more
