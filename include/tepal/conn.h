@@ -104,12 +104,12 @@ TEPAL_API ssize_t tepal_conn_read_line(tepal_conn *conn, size_t max, char **line
 /* The most octets that can be waited for. */
 enum { TEPAL_MAX_PEEK = 64 * 1024 };
 
-/* Waits until n octets have come, and shows all that have (as many as were read ahead), without taking
- * them: whatever reads the connection next gets them, be it tepal_conn_start_tls() or
- * tepal_conn_relay(). *data is where they are, with a NUL behind; valid until the connection is used
- * again. On an encrypted connection they are what was decrypted. Suspends. Returns how many: n or more;
- * fewer when the peer has ended its side before that, 0 when nothing came before; or a negative error:
- * -EMSGSIZE when n is over TEPAL_MAX_PEEK, -EINVAL when it is 0. */
+/* Waits until n octets have come, and shows all that have (as many as were read ahead), without
+ * taking them: whatever reads the connection next gets them, be it tepal_conn_start_tls() or
+ * tepal_conn_relay(). *data is where they are, with a NUL behind; valid until the connection is
+ * used again. On an encrypted connection they are what was decrypted. Suspends. Returns how many: n
+ * or more; fewer when the peer has ended its side before that, 0 when nothing came before; or a
+ * negative error: -EMSGSIZE when n is over TEPAL_MAX_PEEK, -EINVAL when it is 0. */
 TEPAL_API ssize_t tepal_conn_peek(tepal_conn *conn, size_t n, const char **data);
 
 /* --- Writing ---------------------------------------------------------------------------------- */
@@ -129,11 +129,11 @@ TEPAL_API int tepal_conn_sendfile(tepal_conn *conn, int file, int64_t offset, si
 /* Puts data into the connection's output buffer, so that many small writes become few large ones.
  * What was put goes out when the buffer is full, and before all that the other calls write; see to
  * the rest with tepal_conn_drain(). Suspends when the buffer is full and the peer is slow. Returns
- * 0 or a negative error: -ETIMEDOUT, -ECANCELED, -EINTR, -ENOMEM, and then none of the data was put,
- * and what was put before is still there. Only of data that is larger than the whole buffer a part may
- * have gone; that, and each error of the connection (-EPIPE, ...), ends all writing: what was put
- * is dropped, and every further call returns the error again, or -EPIPE when it was a deadline, a
- * cancellation or an interruption. */
+ * 0 or a negative error: -ETIMEDOUT, -ECANCELED, -EINTR, -ENOMEM, and then none of the data was
+ * put, and what was put before is still there. Only of data that is larger than the whole buffer a
+ * part may have gone; that, and each error of the connection (-EPIPE, ...), ends all writing: what
+ * was put is dropped, and every further call returns the error again, or -EPIPE when it was a
+ * deadline, a cancellation or an interruption. */
 TEPAL_API int tepal_conn_put(tepal_conn *conn, const void *data, size_t len);
 
 /* Puts text, formatted as by printf(). Suspends. Returns as tepal_conn_put(); -EINVAL for a format
@@ -150,19 +150,20 @@ TEPAL_API int tepal_conn_set_max_output(tepal_conn *conn, size_t max);
 
 /* --- From one connection to another ----------------------------------------------------------- */
 
-/* Passes on what comes from either connection to the other, until both have ended or one is gone; in
- * the kernel where much comes and neither is encrypted. What was read ahead of either, or peeked at,
- * goes first, and before it what was put into the other one. When one ends its side, so is that of the
- * other, and the other direction goes on. When nothing has moved in either direction for idle_ms
- * (TEPAL_NEVER: any time) it returns -ETIMEDOUT. Both stay open, and the caller's. Other tasks that read
- * get -EBUSY meanwhile, those that write wait for its end.
+/* Passes on what comes from either connection to the other, until both have ended or one is gone;
+ * in the kernel where much comes and neither is encrypted. What was read ahead of either, or peeked
+ * at, goes first, and before it what was put into the other one. When one ends its side, so is that
+ * of the other, and the other direction goes on. When nothing has moved in either direction for
+ * idle_ms (TEPAL_NEVER: any time) it returns -ETIMEDOUT. Both stay open, and the caller's. Other
+ * tasks that read get -EBUSY meanwhile, those that write wait for its end.
  *
- * Suspends. Returns 0 when all has been passed on; otherwise a negative error of either side. When one
- * cannot be written to any more, what it has sent before is passed on first; an error of reading ends
- * both directions at once. Whatever ends it, octets that have come from one and not gone to the other
- * can be read from the one that they came from: after -EINTR it can go on where it was. -EINVAL when
- * one is NULL, both are the same, or idle_ms is not over 0; -EBUSY when another task reads or writes
- * one; -ENOMEM. A process's pipe goes one way only and cannot be relayed: -EBADF. */
+ * Suspends. Returns 0 when all has been passed on; otherwise a negative error of either side. When
+ * one cannot be written to any more, what it has sent before is passed on first; an error of
+ * reading ends both directions at once. Whatever ends it, octets that have come from one and not
+ * gone to the other can be read from the one that they came from: after -EINTR it can go on where
+ * it was. -EINVAL when one is NULL, both are the same, or idle_ms is not over 0; -EBUSY when
+ * another task reads or writes one; -ENOMEM. A process's pipe goes one way only and cannot be
+ * relayed: -EBADF. */
 TEPAL_API int tepal_conn_relay(tepal_conn *a, tepal_conn *b, int64_t idle_ms);
 
 /* --- Interrupting ----------------------------------------------------------------------------- */
@@ -171,14 +172,15 @@ TEPAL_API int tepal_conn_relay(tepal_conn *a, tepal_conn *b, int64_t idle_ms);
  * returns -EINTR. The connection stays open, and the tasks are not cancelled.
  *
  *  - The next read gets all that has come: nothing is lost. (But see tepal_conn_read_exactly().)
- *  - Of a write it is not known how much has gone: see each call. An encrypted connection stays so: a
- *    record that was begun goes on with the next write.
- *  - tepal_conn_relay() both reads and writes. So does a handshake, and after it was interrupted the
- *    connection can only be closed. (A connection that is being opened cannot be had yet: cancel the
- *    task, or give it a deadline.)
+ *  - Of a write it is not known how much has gone: see each call. An encrypted connection stays so:
+ *    a record that was begun goes on with the next write.
+ *  - tepal_conn_relay() both reads and writes. So does a handshake, and after it was interrupted
+ *    the connection can only be closed. (A connection that is being opened cannot be had yet:
+ *    cancel the task, or give it a deadline.)
  *
- * Only a call that has begun is interrupted. When there is none nothing happens, and false is returned;
- * so a task that is to stop reading is told by a variable first, which it looks at before each call:
+ * Only a call that has begun is interrupted. When there is none nothing happens, and false is
+ * returned; so a task that is to stop reading is told by a variable first, which it looks at before
+ * each call:
  *
  *     state->stop = true;
  *     tepal_conn_interrupt_reader(state->conn);
@@ -273,7 +275,7 @@ TEPAL_API ssize_t tepal_conn_receive_fds(tepal_conn *conn, void *buffer, size_t 
 
 typedef struct tepal_listener_options {
     const char *host; /* an address, or a name, of which all addresses are listened on (without IPv6
-                         on this machine, all that are IPv4); default: all IPv6 and IPv4 addresses */
+                         on this machine, all that are IPv4); default: all IPv6 and IPv4 ones */
     int port;         /* TCP port; TEPAL_ANY_PORT: one that is free. Ignored with path */
     const char *path; /* a Unix socket; '@' first: abstract. A socket left by a dead process is
                          replaced; the file is removed when the listener is closed, unless the path
@@ -303,9 +305,9 @@ TEPAL_API uint16_t tepal_listener_port(const tepal_listener *listener);
 
 /* Waits for the next connection. When the listener has several sockets, for as many addresses, they
  * take turns. Suspends. Returns 0 and the connection, which the caller closes; -EMFILE, -ENFILE,
- * -ENOMEM or -ENOBUFS when there is a shortage; -EBUSY when another task accepts; -EINTR when another
- * task interrupts it, and -ECANCELED when one closes the listener; or another error, when accepting
- * fails again and again: then the next call waits for a moment before it tries. */
+ * -ENOMEM or -ENOBUFS when there is a shortage; -EBUSY when another task accepts; -EINTR when
+ * another task interrupts it, and -ECANCELED when one closes the listener; or another error, when
+ * accepting fails again and again: then the next call waits for a moment before it tries. */
 TEPAL_API int tepal_listener_open_conn(tepal_listener *listener, tepal_conn **conn);
 
 /* Serves a connection. It runs in a task of its own; when it returns the connection is closed. */
@@ -325,19 +327,19 @@ typedef struct tepal_listener_serve_options {
 } tepal_listener_serve_options;
 
 /* Accepts connections and runs fn(conn, arg) in a task for each, until the calling task is
- * cancelled, its deadline comes, or it is told by a signal or by tepal_listener_interrupt(). (The connections' tasks do not inherit
- * that deadline.) Then no more are accepted, the connections are given the time of the options to
- * end, the rest are cancelled, and when all have returned the call does; those that do not end even
- * then, such as one that waits for a thread that is stuck, are left as they are after a tenth of
- * that time (one second at least, and ten at most; ten when it is 0), and a thread's memory must
- * stay. With stop_on_signal all servers of the process end at one signal. A second one ends the
- * process at once, whatever holds the loop; but when it comes within 150 ms of the first it is
- * taken for the same wish, sent by two: for its twin the call waits a tenth of a second. When
- * descriptors or memory are short, or accepting fails again and again for another reason, it
- * pauses, with one line in the log, and is tried ten times a second. The listener stays the
- * caller's; when another task closes it, that ends the serving, too. Suspends. Returns 0 after a
- * signal, an interruption or that close, else -ECANCELED or -ETIMEDOUT; -EBUSY when another task accepts
- * from the listener, -ENOMEM or -EMFILE when it could not begin; what
+ * cancelled, its deadline comes, or it is told by a signal or by tepal_listener_interrupt(). (The
+ * connections' tasks do not inherit that deadline.) Then no more are accepted, the connections are
+ * given the time of the options to end, the rest are cancelled, and when all have returned the call
+ * does; those that do not end even then, such as one that waits for a thread that is stuck, are
+ * left as they are after a tenth of that time (one second at least, and ten at most; ten when it is
+ * 0), and a thread's memory must stay. With stop_on_signal all servers of the process end at one
+ * signal. A second one ends the process at once, whatever holds the loop; but when it comes within
+ * 150 ms of the first it is taken for the same wish, sent by two: for its twin the call waits a
+ * tenth of a second. When descriptors or memory are short, or accepting fails again and again for
+ * another reason, it pauses, with one line in the log, and is tried ten times a second. The
+ * listener stays the caller's; when another task closes it, that ends the serving, too. Suspends.
+ * Returns 0 after a signal, an interruption or that close, else -ECANCELED or -ETIMEDOUT; -EBUSY
+ * when another task accepts from the listener, -ENOMEM or -EMFILE when it could not begin; what
  * tepal_tls_error() says of tls. */
 TEPAL_API int tepal_listener_serve(tepal_listener *listener, tepal_conn_fn *fn, const void *arg,
                                    const tepal_listener_serve_options *options);
@@ -349,9 +351,9 @@ TEPAL_API int tepal_listener_open_and_serve(const tepal_listener_options *where,
                                             const void *arg,
                                             const tepal_listener_serve_options *options);
 
-/* For another task: lets tepal_listener_open_conn() return -EINTR, or tepal_listener_serve() end as by a
- * signal. The listener can be used as before. When neither waits nothing happens. Does not suspend.
- * Returns whether one did. */
+/* For another task: lets tepal_listener_open_conn() return -EINTR, or tepal_listener_serve() end as
+ * by a signal. The listener can be used as before. When neither waits nothing happens. Does not
+ * suspend. Returns whether one did. */
 TEPAL_API bool tepal_listener_interrupt(tepal_listener *listener);
 
 /* Stops listening. Connections that were accepted live on. Calls of other tasks that wait on the

@@ -38,13 +38,13 @@ typedef struct tepal_file_save_options {
 
 /* Writes a whole file so that a reader, or a crash at any moment, sees the old content or the new
  * one, but never a part: into a new file in the same folder, which then takes the place of the old
- * one. Where the file system can (O_TMPFILE: ext4, xfs, btrfs, tmpfs) the new file has no name before
- * it is complete, and a process that is killed leaves nothing behind. Elsewhere, and in the moment of
- * taking the place, its name is ".tepal-", 16 hexadecimal digits made of the old one's name, and a
- * number; one that a killed process has left is removed when the same file is saved again. A symbolic
- * link is replaced, not followed. Suspends. Returns 0 or a negative error. After an error the old
- * file is as it was and the new one removed, unless it was the last step that failed, to sync the
- * folder: then the new file may not survive a power failure. */
+ * one. Where the file system can (O_TMPFILE: ext4, xfs, btrfs, tmpfs) the new file has no name
+ * before it is complete, and a process that is killed leaves nothing behind. Elsewhere, and in the
+ * moment of taking the place, its name is ".tepal-", 16 hexadecimal digits made of the old one's
+ * name, and a number; one that a killed process has left is removed when the same file is saved
+ * again. A symbolic link is replaced, not followed. Suspends. Returns 0 or a negative error. After
+ * an error the old file is as it was and the new one removed, unless it was the last step that
+ * failed, to sync the folder: then the new file may not survive a power failure. */
 TEPAL_API int tepal_file_save(const char *path, const void *data, size_t len,
                               const tepal_file_save_options *options);
 
@@ -86,8 +86,8 @@ TEPAL_API int tepal_file_sync(tepal_file *file);
 
 /* Closes the file and frees it, in any case. No operation may be under way. Suspends, but cannot be
  * cancelled or time out, so that it works in a task that was; it comes before other operations that
- * wait for a thread. Returns 0, or a negative error when what was written may be lost (-EIO, -EDQUOT,
- * ...). NULL is allowed. */
+ * wait for a thread. Returns 0, or a negative error when what was written may be lost (-EIO,
+ * -EDQUOT, ...). NULL is allowed. */
 TEPAL_API int tepal_file_close(tepal_file *file);
 
 #ifdef __cplusplus

@@ -41,9 +41,9 @@ typedef void tepal_line_fn(const char *line, void *arg);
 TEPAL_API void tepal_dump_tasks(tepal_line_fn *fn, const void *arg);
 
 /* From now on, until the loop ends, it writes that report to the log whenever the signal comes. May
- * be called for several signals. It is a receiver of the signal beside those of tepal_signals_open()
- * (signal.h), and all get it. tepal_run() does it for SIGUSR1. Does not suspend. Returns 0, -ENOMEM
- * or -EMFILE. */
+ * be called for several signals. It is a receiver of the signal beside those of
+ * tepal_signals_open() (signal.h), and all get it. tepal_run() does it for SIGUSR1. Does not
+ * suspend. Returns 0, -ENOMEM or -EMFILE. */
 TEPAL_API int tepal_dump_on_signal(int signal);
 
 /* --- Debug mode ------------------------------------------------------------------------------- */
@@ -71,10 +71,10 @@ typedef struct tepal_debug_options {
  *    time it has computed; and while it still does so, at slow_ms and at 10, 100, ... times of it,
  *    where it is: its back-trace;
  *  - when the loop ends: the census of stacks; groups that were not closed, with who made them and
- *    where; connections, listeners and the like that were not closed, by their descriptors; receivers of
- *    signals.
- * And the memory of a request that has ended is overwritten with 0xdd, so that what was kept of it is
- * seen to be gone.
+ *    where; connections, listeners and the like that were not closed, by their descriptors;
+ *    receivers of signals.
+ * And the memory of a request that has ended is overwritten with 0xdd, so that what was kept of it
+ * is seen to be gone.
  * It costs about a microsecond each time a task is run, more when it is started, and a thread that
  * looks at the clock; while it is off, nothing. Does not suspend. Returns 0 or -ENOMEM. When there
  * can be no live report (no thread, no descriptor, or a handler of the program's own for the
@@ -83,8 +83,8 @@ TEPAL_API int tepal_debug(const tepal_debug_options *options);
 
 /* --- Stack use -------------------------------------------------------------------------------- */
 
-/* The tasks of one name. A stack_size (see tepal_spawn_options) must be larger than max_used by what
- * you think proper for cases that have not come up. */
+/* The tasks of one name. A stack_size (see tepal_spawn_options) must be larger than max_used by
+ * what you think proper for cases that have not come up. */
 typedef struct tepal_stack_use {
     const char *name; /* NULL: all names that are over max_names */
     size_t n_tasks;

@@ -1,5 +1,5 @@
-/* The net room: addresses, names, connections, listeners, TLS, datagrams and processes. What asyncio's
- * streams are to Python. */
+/* The net room: addresses, names, connections, listeners, TLS, datagrams and processes. What
+ * asyncio's streams are to Python. */
 #ifndef TEPAL_NET_H
 #define TEPAL_NET_H
 

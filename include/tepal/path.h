@@ -1,11 +1,12 @@
-/* What is done with names of files, and with folders, in threads, so that a slow disk holds no other
- * task up: file.h is for what is in files.
+/* What is done with names of files, and with folders, in threads, so that a slow disk holds no
+ * other task up: file.h is for what is in files.
  *
- * Each call is that of the system of the same name, made in one of the threads that file.h uses. A task
- * that is cancelled or out of time before a thread has begun gets -ECANCELED or -ETIMEDOUT, and nothing
- * has been done; what has begun is waited for and its result returned. Besides the errors of the system
- * (-ENOENT, -EACCES, -EEXIST, ...), each call returns those of tepal_offload(): -EBUSY when the pool's
- * queue is full, -EAGAIN, -ENOMEM, -EMFILE. Relative paths are seen from the working directory.
+ * Each call is that of the system of the same name, made in one of the threads that file.h uses. A
+ * task that is cancelled or out of time before a thread has begun gets -ECANCELED or -ETIMEDOUT,
+ * and nothing has been done; what has begun is waited for and its result returned. Besides the
+ * errors of the system (-ENOENT, -EACCES, -EEXIST, ...), each call returns those of
+ * tepal_offload(): -EBUSY when the pool's queue is full, -EAGAIN, -ENOMEM, -EMFILE. Relative paths
+ * are seen from the working directory.
  */
 #ifndef TEPAL_PATH_H
 #define TEPAL_PATH_H
@@ -20,8 +21,8 @@ extern "C" {
 
 struct stat;
 
-/* All that stat(2) says of the file, and lstat(2): of a symbolic link itself. Whether there is one is a
- * 0 or -ENOENT. Suspends. Returns 0 or a negative error. */
+/* All that stat(2) says of the file, and lstat(2): of a symbolic link itself. Whether there is one
+ * is a 0 or -ENOENT. Suspends. Returns 0 or a negative error. */
 TEPAL_API int tepal_path_stat(const char *path, struct stat *status);
 TEPAL_API int tepal_path_lstat(const char *path, struct stat *status);
 
@@ -29,17 +30,17 @@ TEPAL_API int tepal_path_lstat(const char *path, struct stat *status);
  * error. */
 TEPAL_API int tepal_path_unlink(const char *path);
 
-/* Gives what is at from the name to, in place of what has it: at once, for all who look. Both are in one
- * file system, else -EXDEV. Suspends. Returns 0 or a negative error. */
+/* Gives what is at from the name to, in place of what has it: at once, for all who look. Both are
+ * in one file system, else -EXDEV. Suspends. Returns 0 or a negative error. */
 TEPAL_API int tepal_path_rename(const char *from, const char *to);
 
-/* Makes path another name of the file target, or a symbolic link whose content is target. What is there
- * already is -EEXIST. Suspends. Returns 0 or a negative error. */
+/* Makes path another name of the file target, or a symbolic link whose content is target. What is
+ * there already is -EEXIST. Suspends. Returns 0 or a negative error. */
 TEPAL_API int tepal_path_link(const char *target, const char *path);
 TEPAL_API int tepal_path_symlink(const char *target, const char *path);
 
-/* What a symbolic link contains. Suspends. Returns its length, and in *target a text, which the caller
- * frees with free(); or a negative error (-EINVAL: it is no link), and *target is NULL. */
+/* What a symbolic link contains. Suspends. Returns its length, and in *target a text, which the
+ * caller frees with free(); or a negative error (-EINVAL: it is no link), and *target is NULL. */
 TEPAL_API ssize_t tepal_path_readlink(const char *path, char **target);
 
 typedef struct tepal_path_mkdir_options {
@@ -52,15 +53,16 @@ typedef struct tepal_path_mkdir_options {
 /* Makes a folder. Suspends. Returns 0, -EEXIST, or another negative error. */
 TEPAL_API int tepal_path_mkdir(const char *path, const tepal_path_mkdir_options *options);
 
-/* Makes a folder for this user only (0700), whose name is prefix and six characters that make it a new
- * one: "/tmp/upload-" becomes "/tmp/upload-x3Hq9a". Suspends. Returns 0, and in *path the name, which
- * the caller frees with free(); or a negative error, and *path is NULL. */
+/* Makes a folder for this user only (0700), whose name is prefix and six characters that make it a
+ * new one: "/tmp/upload-" becomes "/tmp/upload-x3Hq9a". Suspends. Returns 0, and in *path the name,
+ * which the caller frees with free(); or a negative error, and *path is NULL. */
 TEPAL_API int tepal_path_mkdtemp(const char *prefix, char **path);
 
-/* Removes a folder, which must be empty: else -ENOTEMPTY. Suspends. Returns 0 or a negative error. */
+/* Removes a folder, which must be empty: else -ENOTEMPTY. Suspends. Returns 0 or a negative
+ * error. */
 TEPAL_API int tepal_path_rmdir(const char *path);
 
-/* --- What is in a folder ------------------------------------------------------------------------ */
+/* --- What is in a folder ---------------------------------------------------------------------- */
 
 typedef enum tepal_entry_type {
     TEPAL_ENTRY_UNKNOWN, /* the file system does not say: tepal_path_lstat() does */
@@ -79,14 +81,15 @@ typedef struct tepal_dir_entry {
 /* A folder that is being read. It takes some 32 KiB however many names there are. */
 typedef struct tepal_dir tepal_dir;
 
-/* Opens a folder to read it. Suspends. Returns 0 and the folder, which the caller closes, or a negative
- * error, and NULL. */
+/* Opens a folder to read it. Suspends. Returns 0 and the folder, which the caller closes, or a
+ * negative error, and NULL. */
 TEPAL_API int tepal_dir_open(tepal_dir **dir, const char *path);
 
-/* The next entry, in no order, without "." and "..": what was there when the folder was opened, and is
- * still; of what comes or goes meanwhile nothing is sure. One task at a time. Suspends, with some
- * hundred entries for each time that a thread reads. Returns 1 with *entry filled, 0 when there is none
- * left, or a negative error; after -ECANCELED or -ETIMEDOUT it may be called again, and none is lost. */
+/* The next entry, in no order, without "." and "..": what was there when the folder was opened, and
+ * is still; of what comes or goes meanwhile nothing is sure. One task at a time. Suspends, with
+ * some hundred entries for each time that a thread reads. Returns 1 with *entry filled, 0 when
+ * there is none left, or a negative error; after -ECANCELED or -ETIMEDOUT it may be called again,
+ * and none is lost. */
 TEPAL_API int tepal_dir_next(tepal_dir *dir, tepal_dir_entry *entry);
 
 /* Closes the folder. Suspends, but cannot be cancelled or time out. NULL is allowed. */

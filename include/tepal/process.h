@@ -8,11 +8,11 @@
  *     tepal_process_result_clear(&result);
  *
  * argv[0] is a path, or a name that is searched for in the PATH of this program. There is no shell
- * in between, so nothing in an argument is special; to have one, run "/bin/sh", "-c", "the line".
- * A program starts with no signal blocked or ignored, and of this program's descriptors it has only
- * the standard ones; the limit of descriptors is what this program was given, though tepal_run() has
- * raised its own. The clock of a test (testing.h) does not wait for a program, as it does
- * for a call in a thread: a deadline comes before its end.
+ * in between, so nothing in an argument is special; to have one, run "/bin/sh", "-c", "the line". A
+ * program starts with no signal blocked or ignored, and of this program's descriptors it has only
+ * the standard ones; the limit of descriptors is what this program was given, though tepal_run()
+ * has raised its own. The clock of a test (testing.h) does not wait for a program, as it does for a
+ * call in a thread: a deadline comes before its end.
  */
 #ifndef TEPAL_PROCESS_H
 #define TEPAL_PROCESS_H
@@ -89,8 +89,8 @@ typedef struct tepal_process tepal_process;
 
 /* Starts a program. It runs when the call returns, which takes as long as the system needs to load
  * it; does not suspend. Returns 0 and the process, which the caller closes; -ENOENT or -EACCES for
- * the program or cwd, -ENOEXEC, -E2BIG, -EAGAIN, -EMFILE, -ENOMEM, ...; -EINVAL when death_signal is
- * no signal; -ECANCELED or -ETIMEDOUT in a task that is cancelled or late. */
+ * the program or cwd, -ENOEXEC, -E2BIG, -EAGAIN, -EMFILE, -ENOMEM, ...; -EINVAL when death_signal
+ * is no signal; -ECANCELED or -ETIMEDOUT in a task that is cancelled or late. */
 TEPAL_API int tepal_process_open(tepal_process **process, const char *const *argv,
                                  const tepal_process_options *options);
 
@@ -109,17 +109,17 @@ TEPAL_API tepal_conn *tepal_process_stderr(const tepal_process *process);
  * tell, since this program ignores SIGCHLD or has waited for the process by itself. */
 TEPAL_API int tepal_process_wait(tepal_process *process, tepal_process_status *status);
 
-/* Sends a signal to the program, or to its group, and never to another one that has its number by now,
- * although this program may have waited for it by itself. Does not suspend. Returns 0, -ESRCH when it
- * has ended, -EPERM, or -EINVAL for what is no signal. */
+/* Sends a signal to the program, or to its group, and never to another one that has its number by
+ * now, although this program may have waited for it by itself. Does not suspend. Returns 0, -ESRCH
+ * when it has ended, -EPERM, or -EINVAL for what is no signal. */
 TEPAL_API int tepal_process_signal(tepal_process *process, int signal);
 
 /* Closes the pipes, ends the program if it still runs (SIGTERM; after kill_after_ms SIGKILL), waits
  * until it has ended, and frees the process. What is left of a group of its own is killed. One that
- * this program may not signal (set-user-ID) is waited for. No task may wait for the process, but for
- * one that has been cancelled or whose time is over, and that only has not run since; those that wait
- * on its pipes are told as by tepal_conn_close(). Suspends, but cannot be cancelled or time out, so that it works in a task that was. NULL is
- * allowed. */
+ * this program may not signal (set-user-ID) is waited for. No task may wait for the process, but
+ * for one that has been cancelled or whose time is over, and that only has not run since; those
+ * that wait on its pipes are told as by tepal_conn_close(). Suspends, but cannot be cancelled or
+ * time out, so that it works in a task that was. NULL is allowed. */
 TEPAL_API void tepal_process_close(tepal_process *process);
 
 #ifdef __cplusplus

@@ -2,16 +2,17 @@
  * been sent. Text has no NUL in it: what a peer sends with one is refused with 400 before. Asking
  * for the same again takes no more memory.
  *
- * So nothing of a request is kept beyond it, the request itself included: that memory is used for the
- * next one, and a pointer shows somebody else's data. A library that was built with AddressSanitizer
- * (make sanitize) names the line that does it; with TEPAL_DEBUG=1 what has ended is overwritten with
- * 0xdd.
+ * So nothing of a request is kept beyond it, the request itself included: that memory is used for
+ * the next one, and a pointer shows somebody else's data. A library that was built with
+ * AddressSanitizer (make sanitize) names the line that does it; with TEPAL_DEBUG=1 what has ended
+ * is overwritten with 0xdd.
  *
- * A name that is NULL is nowhere: the getters return NULL or an empty list, and the log says so. The
- * same holds for a key, and for the places that a tepal_req_each_ call is given. A request that is NULL
- * is a mistake of the handler that runs: the log says so with that handler's request and the call, the
- * call returns NULL, false, 0 or -EINVAL, and the handler's answer is a 500 unless it returns another
- * one. Where the calling task is no handler's, the program ends with a message that names the call. */
+ * A name that is NULL is nowhere: the getters return NULL or an empty list, and the log says so.
+ * The same holds for a key, and for the places that a tepal_req_each_ call is given. A request that
+ * is NULL is a mistake of the handler that runs: the log says so with that handler's request and
+ * the call, the call returns NULL, false, 0 or -EINVAL, and the handler's answer is a 500 unless it
+ * returns another one. Where the calling task is no handler's, the program ends with a message that
+ * names the call. */
 #ifndef TEPAL_REQ_H
 #define TEPAL_REQ_H
 
@@ -31,8 +32,8 @@ extern "C" {
  * nothing. */
 TEPAL_API const char *tepal_req_method(const tepal_req *req);
 
-/* The path, decoded: UTF-8, such as "/hello/wo rld"; "/" for a request that could not be read. NULL when
- * memory is short. */
+/* The path, decoded: UTF-8, such as "/hello/wo rld"; "/" for a request that could not be read. NULL
+ * when memory is short. */
 TEPAL_API const char *tepal_req_path(tepal_req *req);
 
 /* The target as it was sent (RFC 9112 section 3.2), such as "/hello/wo%20rld?x=1". A target that no
@@ -46,9 +47,9 @@ TEPAL_API const char *tepal_req_target(const tepal_req *req);
 /* The query as it was sent, without '?'; "" when there is none. */
 TEPAL_API const char *tepal_req_query_string(tepal_req *req);
 
-/* The first value of a name in the query, decoded, or NULL; and a list of all its values, which ends
- * with NULL: the list is empty when there is none, and NULL itself only when memory is short (which is
- * recorded). */
+/* The first value of a name in the query, decoded, or NULL; and a list of all its values, which
+ * ends with NULL: the list is empty when there is none, and NULL itself only when memory is short
+ * (which is recorded). */
 TEPAL_API const char *tepal_req_query(tepal_req *req, const char *name);
 TEPAL_API const char *const *tepal_req_query_all(tepal_req *req, const char *name);
 
@@ -105,8 +106,8 @@ TEPAL_API tepal_app *tepal_req_app(const tepal_req *req);
 
 /* --- State ------------------------------------------------------------------------------------ */
 
-/* Keeps value under the key for this request; returns 0 or a negative error: -EINVAL, recorded, for a
- * key that is NULL. */
+/* Keeps value under the key for this request; returns 0 or a negative error: -EINVAL, recorded, for
+ * a key that is NULL. */
 TEPAL_API int tepal_req_set_state(tepal_req *req, const tepal_key *key, const void *value);
 
 /* The request's value of the key, else the application's, else NULL. */
@@ -121,12 +122,13 @@ TEPAL_API void *tepal_req_state(const tepal_req *req, const tepal_key *key);
  * max_memory), TEPAL_EREQUEST_MEMORY (413), TEPAL_EJSON and TEPAL_ECHARSET (400).
  * A handler that returns NULL then is answered with it. */
 
-/* The next piece of the body; it is valid until the next call. Suspends. Returns 1, 0 at the end,
- * or a negative error. max_body does not apply: the handler decides what is too much. A read that the
- * task's own deadline has ended (-ETIMEDOUT), or that found another task reading (-EBUSY), can be made
- * again, and then takes back what was recorded; a client that was silent for too long is -ETIMEDOUT
- * once, and TEPAL_ECLOSED from then on. -EINVAL, recorded, when piece is NULL. A client that waits for
- * 100 (Continue) gets it when its body is waited for, unless a response has begun. */
+/* The next piece of the body; it is valid until the next call. Suspends. Returns 1, 0 at the
+ * end, or a negative error. max_body does not apply: the handler decides what is too much. A
+ * read that the task's own deadline has ended (-ETIMEDOUT), or that found another task reading
+ * (-EBUSY), can be made again, and then takes back what was recorded; a client that was silent
+ * for too long is -ETIMEDOUT once, and TEPAL_ECLOSED from then on. -EINVAL, recorded, when piece
+ * is NULL. A client that waits for 100 (Continue) gets it when its body is waited for, unless a
+ * response has begun. */
 TEPAL_API int tepal_req_read(tepal_req *req, tepal_bytes *piece);
 
 /* The whole body, at most max_body octets, with a NUL behind; the same again on the next call.
@@ -136,11 +138,11 @@ TEPAL_API const tepal_bytes *tepal_req_body(tepal_req *req);
 /* The whole body as text: UTF-8 without NUL. Suspends. NULL on failure. */
 TEPAL_API const char *tepal_req_text(tepal_req *req);
 
-/* The whole body as JSON; the request owns it. Nested max_json_depth deep at most, and what it takes
- * is counted before it is made: more than is left of max_request_memory is TEPAL_EREQUEST_MEMORY.
- * One of over 32 KiB is made and freed in steps, between which other tasks have their turn. A byte
- * order mark before it is ignored. Any content type is accepted. Suspends. NULL on failure, -EBUSY
- * while another task of the request makes it. */
+/* The whole body as JSON; the request owns it. Nested max_json_depth deep at most, and what it
+ * takes is counted before it is made: more than is left of max_request_memory is
+ * TEPAL_EREQUEST_MEMORY. One of over 32 KiB is made and freed in steps, between which other tasks
+ * have their turn. A byte order mark before it is ignored. Any content type is accepted. Suspends.
+ * NULL on failure, -EBUSY while another task of the request makes it. */
 TEPAL_API json_t *tepal_req_json(tepal_req *req);
 
 /* --- What lives with the request -------------------------------------------------------------- */
@@ -149,14 +151,14 @@ TEPAL_API json_t *tepal_req_json(tepal_req *req);
  * max_request_memory or the system's memory is used up; that is recorded. */
 TEPAL_API void *tepal_req_alloc(tepal_req *req, size_t size);
 
-/* A copy of a string, and formatted text, with the same lifetime. NULL as above, and when the string
- * or a %s is NULL: that is recorded, too. */
+/* A copy of a string, and formatted text, with the same lifetime. NULL as above, and when the
+ * string or a %s is NULL: that is recorded, too. */
 TEPAL_API char *tepal_req_strdup(tepal_req *req, const char *s);
 TEPAL_API char *tepal_req_printf(tepal_req *req, const char *format, ...) TEPAL_PRINTF(2, 3);
 
 /* Calls fn(arg) when the request ends, whatever happens; the latest first: after the handler has
- * returned, so arg is no variable on its stack (-EINVAL). Returns 0, or a negative error, and then fn
- * has been called already. */
+ * returned, so arg is no variable on its stack (-EINVAL). Returns 0, or a negative error, and then
+ * fn has been called already. */
 TEPAL_API int tepal_req_defer(tepal_req *req, void (*fn)(void *arg), const void *arg);
 
 /* tepal_on_response() for this request alone; called before those of the application. Returns 0,
@@ -167,28 +169,29 @@ TEPAL_API int tepal_req_on_response(tepal_req *req, tepal_res_hook *hook, const 
  * NULL when memory is short. */
 TEPAL_API tepal_group *tepal_req_group(tepal_req *req);
 
-/* The URL path of the route with this name. The values of its variables are a list of pairs that ends
- * with { 0 }; NULL is none: tepal_req_url(req, "user", (tepal_pair[]){ { "id", "7" }, { 0 } }). Values
- * are encoded. NULL when the name or a value is missing or NULL: logged, and recorded. A value that the
- * pattern has no variable for is left out, and logged once. */
+/* The URL path of the route with this name. The values of its variables are a list of pairs that
+ * ends with { 0 }; NULL is none: tepal_req_url(req, "user", (tepal_pair[]){ { "id", "7" }, { 0 }
+ * }). Values are encoded. NULL when the name or a value is missing or NULL: logged, and recorded. A
+ * value that the pattern has no variable for is left out, and logged once. */
 TEPAL_API const char *tepal_req_url(tepal_req *req, const char *name, const tepal_pair *variables);
 
 /* --- Failures ------------------------------------------------------------------------------------
  *
- * A call that fails records the cause on the request: a handler that returns NULL is answered with it. A
- * later cause replaces an earlier one, so that what is tried in place of what has failed has the last
- * word. But -ECANCELED replaces none, and a call that fails only because it was given NULL leaves the
- * cause of that NULL alone: tepal_text(req, 200, tepal_req_text(req)) is a 400 or 413 if need be. */
+ * A call that fails records the cause on the request: a handler that returns NULL is answered with
+ * it. A later cause replaces an earlier one, so that what is tried in place of what has failed has
+ * the last word. But -ECANCELED replaces none, and a call that fails only because it was given NULL
+ * leaves the cause of that NULL alone: tepal_text(req, 200, tepal_req_text(req)) is a 400 or 413 if
+ * need be. */
 
-/* Records an answer, an error page as by tepal_error(), and returns NULL, whatever pointer the caller is
- * to return: return tepal_reject(req, 403, "not yours"); for helpers deep below a handler. In C++ it
- * needs a cast. detail NULL is the phrase of the status. */
+/* Records an answer, an error page as by tepal_error(), and returns NULL, whatever pointer the
+ * caller is to return: return tepal_reject(req, 403, "not yours"); for helpers deep below a
+ * handler. In C++ it needs a cast. detail NULL is the phrase of the status. */
 TEPAL_API void *tepal_reject(tepal_req *req, int status, const char *detail);
 TEPAL_API void *tepal_rejectf(tepal_req *req, int status, const char *format, ...)
     TEPAL_PRINTF(3, 4);
 
-/* The cause that is recorded (0: none); with the status that it would be answered with, and the detail of
- * that page. TEPAL_EREJECTED is that of tepal_reject(). */
+/* The cause that is recorded (0: none); with the status that it would be answered with, and the
+ * detail of that page. TEPAL_EREJECTED is that of tepal_reject(). */
 typedef struct tepal_failure {
     int error, status;
     const char *detail;

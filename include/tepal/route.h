@@ -11,14 +11,14 @@
  *
  * Names are identifiers. A fixed segment wins over a variable one; among variable ones int wins
  * over a regular expression, that (in order of registration) over a plain one, and path comes last.
- * Matching takes time by the length of the path, not by the number of routes: but for segments with a
- * regular expression, or with several parts, of which those are tried that begin and end with the
+ * Matching takes time by the length of the path, not by the number of routes: but for segments with
+ * a regular expression, or with several parts, of which those are tried that begin and end with the
  * same fixed text as the path's.
  *
  * What could never match as it is meant is refused at the start: a method in lower case; :name,
- * <name>, [name] and * in the place of a variable, and '?' and '#', each of which can be written as a
- * %-code where it is meant; '.' and '..', which clients resolve; {name:integer}, and any other mere
- * word in the place of int and path.
+ * <name>, [name] and * in the place of a variable, and '?' and '#', each of which can be written as
+ * a %-code where it is meant; '.' and '..', which clients resolve; {name:integer}, and any other
+ * mere word in the place of int and path.
  *
  * The path is matched as it was sent, segment by segment, each decoded once: an encoded slash is
  * part of its segment. A path that no pattern matches is a 404; one that is there, but not for this
@@ -47,9 +47,9 @@ typedef struct tepal_route {
     uint64_t later[8];
 } tepal_route;
 
-/* Adds a route, or all routes of a table, which ends with an entry that is all zero. The strings are
- * copied. A route that is not initialised is an error of the application, as any other mistake: see
- * tepal_app_error_text(). */
+/* Adds a route, or all routes of a table, which ends with an entry that is all zero. The strings
+ * are copied. A route that is not initialised is an error of the application, as any other mistake:
+ * see tepal_app_error_text(). */
 TEPAL_API void tepal_add_route(tepal_app *app, const tepal_route *route);
 TEPAL_API void tepal_routes(tepal_app *app, const tepal_route *table);
 

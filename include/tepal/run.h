@@ -42,25 +42,26 @@ typedef struct tepal_limits {
     size_t max_head;
     /* Fields. Default 128, at most 255; more are answered with 431. */
     size_t max_fields;
-    /* The body, as read by tepal_req_body() and its kin. Default 1 MiB, or max_request_memory if that
-     * is set and less; larger: 413. Not over max_request_memory, but for TEPAL_UNLIMITED. */
+    /* The body, as read by tepal_req_body() and its kin. Default 1 MiB, or max_request_memory if
+     * that is set and less; larger: 413. Not over max_request_memory, but for TEPAL_UNLIMITED. */
     size_t max_body;
-    /* Nesting of a JSON body. Default 128, at most 512; deeper is answered with 400. Each level takes
-     * 128 octets of the stack: a small stack_size has a lower default, (stack_size - 12 KiB) / 128,
-     * and more than that is refused at the start. */
+    /* Nesting of a JSON body. Default 128, at most 512; deeper is answered with 400. Each level
+     * takes 128 octets of the stack: a small stack_size has a lower default, (stack_size - 12 KiB)
+     * / 128, and more than that is refused at the start. */
     size_t max_json_depth;
-    /* All memory of one request, with what its body becomes as JSON: about 80 octets and the text for
-     * each string and key, 32 for a number, 128 for an array, 224 for an object. Default 16 MiB, or 4
-     * times max_body if that is more, for requests of a route 4 times its own max_body; at least 64
-     * KiB. More is answered with 413. */
+    /* All memory of one request, with what its body becomes as JSON: about 80 octets and the text
+     * for each string and key, 32 for a number, 128 for an array, 224 for an object. Default 16
+     * MiB, or 4 times max_body if that is more, for requests of a route 4 times its own max_body;
+     * at least 64 KiB. More is answered with 413. */
     size_t max_request_memory;
 
-    /* The memory of all requests of the server that are under way, each of which counts for 48 KiB and
-     * for what it takes beyond that, as max_request_memory does. At three quarters of it bodies over 64
-     * KiB wait, 10 s at most, and the client that sends its body most slowly is given up for one that
-     * waits; at all of it nothing more is begun. Then the answer is 503 with Retry-After. Default: half
-     * of what the process may have, the least of physical memory, RLIMIT_AS, RLIMIT_DATA and the limits
-     * of its control groups (memory.max, memory.high), divided among its servers; at least 1 MiB. */
+    /* The memory of all requests of the server that are under way, each of which counts for 48 KiB
+     * and for what it takes beyond that, as max_request_memory does. At three quarters of it bodies
+     * over 64 KiB wait, 10 s at most, and the client that sends its body most slowly is given up
+     * for one that waits; at all of it nothing more is begun. Then the answer is 503 with
+     * Retry-After. Default: half of what the process may have, the least of physical memory,
+     * RLIMIT_AS, RLIMIT_DATA and the limits of its control groups (memory.max, memory.high),
+     * divided among its servers; at least 1 MiB. */
     size_t max_memory;
 
     /* How long things may take. */
@@ -72,35 +73,36 @@ typedef struct tepal_limits {
     int64_t keepalive_timeout_ms;
     /* Between two reads of a body. Default 30 s; then 408. */
     int64_t body_timeout_ms;
-    /* The least rate of a body, over the whole of it: it may take body_timeout_ms and as long as what
-     * has come takes at so many octets a second. Default 100, TEPAL_UNLIMITED: any; slower is answered
-     * with 408. Only the time in which the handler waits for the client counts. */
+    /* The least rate of a body, over the whole of it: it may take body_timeout_ms and as long as
+     * what has come takes at so many octets a second. Default 100, TEPAL_UNLIMITED: any; slower is
+     * answered with 408. Only the time in which the handler waits for the client counts. */
     size_t min_body_rate;
     /* A write of which the client takes nothing. Default 60 s; then the connection is closed. */
     int64_t write_timeout_ms;
-    /* The least rate at which a client takes a response, counted in the same way. Default 100 octets a
-     * second, TEPAL_UNLIMITED: any; the connection of a slower one is closed. */
+    /* The least rate at which a client takes a response, counted in the same way. Default 100
+     * octets a second, TEPAL_UNLIMITED: any; the connection of a slower one is closed. */
     size_t min_write_rate;
     /* Reading and dropping what a client still sends after its last answer. Default 10 s. */
     int64_t lingering_timeout_ms;
 
     /* How many. */
 
-    /* Connections at once. Default 100000. For more, the connection that has been idle for longest is
-     * closed, as also when the process is out of descriptors; one that has not asked for anything yet
-     * has a second for that. While there is none to be closed they wait in the backlog. */
+    /* Connections at once. Default 100000. For more, the connection that has been idle for longest
+     * is closed, as also when the process is out of descriptors; one that has not asked for
+     * anything yet has a second for that. While there is none to be closed they wait in the
+     * backlog. */
     size_t max_connections;
     /* Requests on one connection. Default unlimited. */
     size_t max_requests;
     /* What a handler has left of a body, and is read and dropped to keep the connection. Default
      * 256 KiB; when there is more the connection is closed. */
     size_t max_unread_body;
-    /* What the system holds of a response that it has not sent yet because its client is slow: that is
-     * memory, too. TCP only. Default 256 KiB, at least 4 KiB. */
+    /* What the system holds of a response that it has not sent yet because its client is slow: that
+     * is memory, too. TCP only. Default 256 KiB, at least 4 KiB. */
     size_t max_unsent;
 
-    /* A client that ends its side of the connection (a TCP FIN) and still reads is not taken for one
-     * that goes away: see tepal_handler. */
+    /* A client that ends its side of the connection (a TCP FIN) and still reads is not taken for
+     * one that goes away: see tepal_handler. */
     bool half_closed_clients;
     uint64_t later[8];
 } tepal_limits;
@@ -130,8 +132,8 @@ typedef struct tepal_access_log {
 
 /* --- Serving ---------------------------------------------------------------------------------- */
 
-/* A command line option of the program's own, for tepal_run_args(). It sets one of the three, and what
- * is there before is the default, which --help shows. */
+/* A command line option of the program's own, for tepal_run_args(). It sets one of the three, and
+ * what is there before is the default, which --help shows. */
 typedef struct tepal_argument {
     const char *name;  /* without the dashes; not that of another option, nor with a '=' */
     const char *help;  /* a line for --help */
@@ -156,10 +158,11 @@ typedef struct tepal_run_options {
     size_t stack_size;  /* of the tasks that run handlers; default 256 KiB, at least 32 KiB */
     const char *server; /* the Server field; default "tepal"; "": none */
 
-    /* For all that is under way when the server ends: running requests, heads of which a part has come,
-     * clients that still send or read after their answer. Default 60 s; then requests are cancelled, and
-     * the other connections closed. What does not end even so, such as a request that waits for a thread
-     * that is stuck, is left as it is after a tenth of that time, 1 s at least and 10 s at most. */
+    /* For all that is under way when the server ends: running requests, heads of which a part has
+     * come, clients that still send or read after their answer. Default 60 s; then requests are
+     * cancelled, and the other connections closed. What does not end even so, such as a request
+     * that waits for a thread that is stuck, is left as it is after a tenth of that time, 1 s at
+     * least and 10 s at most. */
     int64_t shutdown_timeout_ms;
 
     /* --- tepal_run() and tepal_run_args() only --- */
@@ -189,16 +192,18 @@ TEPAL_API int tepal_run(tepal_app *app, const tepal_run_options *options);
 
 /* The same, with options from the command line: --host HOST, --port PORT (0: one that is free),
  * --path SOCKET (a Unix socket), --no-access-log, --help or -h, and those in options->arguments. A
- * value may follow as a word of its own, or after "=". What is not given is as in options; with one of
- * the first three there is one place, whatever sites has. Returns 2 for a bad command line, with a line
- * on standard error that says what is wrong with it; and 1, as tepal_run() does, when argv, a word of it
- * or the place for an argument's value is NULL, or an argument has a name that is taken or is none. */
+ * value may follow as a word of its own, or after "=". What is not given is as in options; with one
+ * of the first three there is one place, whatever sites has. Returns 2 for a bad command line, with
+ * a line on standard error that says what is wrong with it; and 1, as tepal_run() does, when argv,
+ * a word of it or the place for an argument's value is NULL, or an argument has a name that is
+ * taken or is none. */
 TEPAL_API int tepal_run_args(tepal_app *app, int argc, char **argv,
                              const tepal_run_options *options);
 
-/* Reads the command line as tepal_run_args() does, and sets the program's own options: for a program
- * that builds its application by them. It then calls tepal_run_args() with the same. Returns -1 to go
- * on, or what main() returns: 0 for --help, 2 for a bad command line, 1 for bad arguments. */
+/* Reads the command line as tepal_run_args() does, and sets the program's own options: for a
+ * program that builds its application by them. It then calls tepal_run_args() with the same.
+ * Returns -1 to go on, or what main() returns: 0 for --help, 2 for a bad command line, 1 for bad
+ * arguments. */
 TEPAL_API int tepal_read_args(int argc, char **argv, const tepal_run_options *options);
 
 /* Serves the application in the calling task until that is cancelled or its deadline has come, or
@@ -210,8 +215,9 @@ TEPAL_API int tepal_serve(tepal_app *app, const tepal_run_options *options);
 /* Lets tepal_serve() or tepal_run() end gracefully. Does not suspend. */
 TEPAL_API void tepal_app_stop(tepal_app *app);
 
-/* The URL of the n-th site, from 0, such as "http://127.0.0.1:8080", or "unix:/run/x.sock"; with one
- * place only that is 0. NULL when there is none, and before it listens. Lives until it stops. */
+/* The URL of the n-th site, from 0, such as "http://127.0.0.1:8080", or "unix:/run/x.sock"; with
+ * one place only that is 0. NULL when there is none, and before it listens. Lives until it
+ * stops. */
 TEPAL_API const char *tepal_app_url(const tepal_app *app, size_t n);
 
 #ifdef __cplusplus

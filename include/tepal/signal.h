@@ -12,11 +12,11 @@ extern "C" {
 /* Signals of the process, received one after the other by tasks instead of a handler. */
 typedef struct tepal_signals tepal_signals;
 
-/* Receives the signals in the list, which ends with 0, from now on. While anything receives a signal
- * it has a handler of tepal's own, in the whole process, and is not blocked in this thread; then
- * what the program had for it is put back. So it does not matter which thread the system picks, and
- * what a task starts by fork() and exec() inherits nothing of it. Of several receivers of one
- * signal, in this loop and others, all get it, and closing one is no matter to the others.
+/* Receives the signals in the list, which ends with 0, from now on. While anything receives a
+ * signal it has a handler of tepal's own, in the whole process, and is not blocked in this thread;
+ * then what the program had for it is put back. So it does not matter which thread the system
+ * picks, and what a task starts by fork() and exec() inherits nothing of it. Of several receivers
+ * of one signal, in this loop and others, all get it, and closing one is no matter to the others.
  * tepal_run(), stop_on_signal and tepal_dump_on_signal() are such receivers. SIGKILL and SIGSTOP
  * cannot be received, nor the signals of faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL. NULL when memory
  * or descriptors are short; the log says which. */

@@ -9,11 +9,11 @@
  * task to end then. One that goes on and on all the same is no harm to the others: after a few such
  * results in a row its calls let the others run, then pause, for a tenth of a second in the end,
  * and the log names it once as a warning. When its group is being closed or the loop ends, a task
- * that was cancelled and goes on so for 3 seconds, be it in a shield whose time is over, is given up:
- * it does not run any more, what it holds is not given back, and the log says so as an error. What
- * must be done although the task is cancelled stands in a shield, see tepal_shield_begin_ms().
- * (On a connection, too, -ETIMEDOUT is always a deadline: that the system gives up a peer which does
- * not answer is TEPAL_ESILENT, see conn.h.)
+ * that was cancelled and goes on so for 3 seconds, be it in a shield whose time is over, is given
+ * up: it does not run any more, what it holds is not given back, and the log says so as an error.
+ * What must be done although the task is cancelled stands in a shield, see tepal_shield_begin_ms().
+ * (On a connection, too, -ETIMEDOUT is always a deadline: that the system gives up a peer which
+ * does not answer is TEPAL_ESILENT, see conn.h.)
  *
  * fork(): the child may exec, or leave by _exit(). It has no loop: to close what it has inherited
  * is harmless to the parent, and any call that needs the loop ends the child with a message, as
@@ -35,9 +35,9 @@ extern "C" {
 typedef int tepal_task_fn(void *arg);
 
 /* Runs an event loop in this thread with fn(arg) as its first task, until that task returns; then
- * cancels and joins what else still runs, and returns the first task's result. When that takes long,
- * the log says what is waited for. Returns -EBUSY when this thread runs a loop already, or the error
- * that kept the loop from starting (-ENOMEM, -EMFILE). */
+ * cancels and joins what else still runs, and returns the first task's result. When that takes
+ * long, the log says what is waited for. Returns -EBUSY when this thread runs a loop already, or
+ * the error that kept the loop from starting (-ENOMEM, -EMFILE). */
 TEPAL_API int tepal_main(tepal_task_fn *fn, const void *arg);
 
 /* --- Time ------------------------------------------------------------------------------------- */
@@ -52,10 +52,10 @@ TEPAL_API int64_t tepal_now_us(void);
 TEPAL_API int tepal_sleep_ms(int64_t ms);
 
 /* Sleeps for at least us microseconds; 0 lets the other tasks run once. For pauses of less than a
- * millisecond, and for those that must not last a millisecond longer: it costs a system call more than
- * tepal_sleep_ms(), and ends some 10 to 100 us late, or when the other tasks let it. The deadline of
- * the task still counts in milliseconds. The first one in a loop takes memory and a descriptor for it;
- * while there are none, a sleep lasts whole milliseconds.
+ * millisecond, and for those that must not last a millisecond longer: it costs a system call more
+ * than tepal_sleep_ms(), and ends some 10 to 100 us late, or when the other tasks let it. The
+ * deadline of the task still counts in milliseconds. The first one in a loop takes memory and a
+ * descriptor for it; while there are none, a sleep lasts whole milliseconds.
  * Suspends. Returns 0, -ECANCELED or -ETIMEDOUT. */
 TEPAL_API int tepal_sleep_us(int64_t us);
 
@@ -73,22 +73,22 @@ TEPAL_API void tepal_deadline_move_ms(int64_t before, int64_t ms);
 /* Puts the deadline back that tepal_deadline_in_ms() returned. */
 TEPAL_API void tepal_deadline_restore(int64_t before);
 
-/* Runs fn(arg) in the calling task, and limits all that it waits for to ms milliseconds from now, as
- * tepal_deadline_in_ms() does; then the deadline is what it was before. So what fn waits for returns
- * -ETIMEDOUT when the time is over, and fn returns that to its caller:
+/* Runs fn(arg) in the calling task, and limits all that it waits for to ms milliseconds from now,
+ * as tepal_deadline_in_ms() does; then the deadline is what it was before. So what fn waits for
+ * returns -ETIMEDOUT when the time is over, and fn returns that to its caller:
  *
  *     rc = tepal_timeout_ms(500, ask_the_cache, &question);
  *     if (rc == -ETIME)
  *         rc = ask_the_database(&question);
  *
- * fn is called in any case, and the first thing that it waits for tells when its time is over already
- * (ms is 0 or less) or the task cancelled; TEPAL_NEVER gives it no time of its own. Timeouts nest, and
- * an earlier deadline that is in force stays in force. A shield that fn begins must end within it, and
- * a deadline that it moves or leaves behind ends with it.
+ * fn is called in any case, and the first thing that it waits for tells when its time is over
+ * already (ms is 0 or less) or the task cancelled; TEPAL_NEVER gives it no time of its own.
+ * Timeouts nest, and an earlier deadline that is in force stays in force. A shield that fn begins
+ * must end within it, and a deadline that it moves or leaves behind ends with it.
  *
- * Suspends where fn does. Returns what fn returned; but -ETIME in place of -ETIMEDOUT when this time
- * has passed, and the deadline that was in force before has not. So -ETIMEDOUT is what the calls of the
- * caller are told, too, and for it to pass on. */
+ * Suspends where fn does. Returns what fn returned; but -ETIME in place of -ETIMEDOUT when this
+ * time has passed, and the deadline that was in force before has not. So -ETIMEDOUT is what the
+ * calls of the caller are told, too, and for it to pass on. */
 TEPAL_API int tepal_timeout_ms(int64_t ms, tepal_task_fn *fn, const void *arg);
 
 /* Moments at equal distances. The members are tepal's own. */
@@ -140,26 +140,26 @@ typedef struct tepal_spawn_options {
  * and what the program puts in their places stays. A program built with AddressSanitizer or
  * ThreadSanitizer, whether libtepal is or not, has the sanitizer's report instead.
  *
- * In C++ a task may suspend while it handles an exception, and while one is on its way; one must not
- * leave the function of a task, or any other function that tepal calls. For that the C++ runtime
- * must be there when the loop begins: as it is in a program that is linked with it. */
+ * In C++ a task may suspend while it handles an exception, and while one is on its way; one must
+ * not leave the function of a task, or any other function that tepal calls. For that the C++
+ * runtime must be there when the loop begins: as it is in a program that is linked with it. */
 
 /* The stack of a task: stack_size is rounded up to whole pages. It is address space, and memory is
  * used page by page; what an ended task has used stays with the loop for the next one of that size,
  * and goes back to the system when it was idle for half a second to a second. Of sizes over 1 MiB,
- * and of more than eight other ones than the default, it goes back at once, and each such task costs
- * some 20 us more. Large arrays belong elsewhere.
+ * and of more than eight other ones than the default, it goes back at once, and each such task
+ * costs some 20 us more. Large arrays belong elsewhere.
  *
  * Below each stack lies a guard, on which a task that overflows its stack ends the program with a
  * message that has its name. The guard is a megabyte for the first 1,024 tasks of each size that
  * live at once, 64 KiB for further ones and where the system limits what the process may map
- * (RLIMIT_AS, RLIMIT_DATA). A function whose local variables are larger than that can reach over the
- * guard into memory that is not its own, unnoticed when it writes only there: a program with such
- * functions should be compiled with -fstack-clash-protection, which touches each page of a large frame
- * in order. On a kernel without MADV_GUARD_INSTALL (before 6.13) a guard takes
- * two of the mappings that vm.max_map_count allows the process: when half of them are taken, by
- * whomever, further stacks have a mark at their end instead, which is looked at whenever the task
- * suspends or ends. */
+ * (RLIMIT_AS, RLIMIT_DATA). A function whose local variables are larger than that can reach over
+ * the guard into memory that is not its own, unnoticed when it writes only there: a program with
+ * such functions should be compiled with -fstack-clash-protection, which touches each page of a
+ * large frame in order. On a kernel without MADV_GUARD_INSTALL (before 6.13) a guard takes two of
+ * the mappings that vm.max_map_count allows the process: when half of them are taken, by whomever,
+ * further stacks have a mark at their end instead, which is looked at whenever the task suspends or
+ * ends. */
 
 /* A new, empty group. It belongs to the calling task, which must close it: a group that is not
  * closed stays until the loop ends, and debug mode names it then. NULL when memory is short. */
@@ -168,14 +168,14 @@ TEPAL_API tepal_group *tepal_group_new(void);
 /* Starts fn(arg) as a task of the group; it runs when the calling task next suspends, and inherits
  * its deadline and its task-local values. So what arg points to must be there as long as the task
  * uses it, and a local variable of a function that returns meanwhile is not. With arg_size it is
- * copied before the call returns, and fn gets the address of the copy, which is aligned for any type
- * and there until the task ends:
+ * copied before the call returns, and fn gets the address of the copy, which is aligned for any
+ * type and there until the task ends:
  *
  *     struct job job = { .id = id };
  *     tepal_spawn(group, run, &job, &(tepal_spawn_options){ .arg_size = sizeof(job) });
  *
- * Does not suspend. Returns 0, -ENOMEM, -ECANCELED when the group has been cancelled, or -EINVAL when
- * arg_size is too large for the stack, or there is one and arg is NULL. */
+ * Does not suspend. Returns 0, -ENOMEM, -ECANCELED when the group has been cancelled, or -EINVAL
+ * when arg_size is too large for the stack, or there is one and arg is NULL. */
 TEPAL_API int tepal_spawn(tepal_group *group, tepal_task_fn *fn, const void *arg,
                           const tepal_spawn_options *options);
 
@@ -188,9 +188,10 @@ TEPAL_API int tepal_group_wait(tepal_group *group);
 TEPAL_API void tepal_group_cancel(tepal_group *group);
 
 /* Cancels all tasks of the group, waits until they have ended, and frees the group. Suspends, and
- * cannot itself be cancelled or time out; tasks that go on though cancelled are given up, see above.
- * One that takes longer than 5 seconds, as in a shield it may, is named in the log, and waited for.
- * Not for groups that tepal itself closes, those of a request or an application. NULL is allowed. */
+ * cannot itself be cancelled or time out; tasks that go on though cancelled are given up, see
+ * above. One that takes longer than 5 seconds, as in a shield it may, is named in the log, and
+ * waited for. Not for groups that tepal itself closes, those of a request or an application. NULL
+ * is allowed. */
 TEPAL_API void tepal_group_close(tepal_group *group);
 
 /* Whether the calling task has been cancelled, and its next call that suspends says so: within a

@@ -3,12 +3,12 @@
  * nothing else can happen, the clock moves to the next timer. The connection begins and ends as one
  * over TCP does.
  *
- * Not to be used in a task: the calls run the loop themselves, and one in a task of the test ends the
- * program with a message that names it. A call whose reply can never come gives up: when all tasks wait
- * for one another, with no timer set; or after a minute of real time, for a stream that has no end, or
- * what never comes from outside of the process. The log then says what each task waits for. NULL, where
- * it is not said to be allowed, ends the program with a message that names the call: so does the test
- * that could not start.
+ * Not to be used in a task: the calls run the loop themselves, and one in a task of the test ends
+ * the program with a message that names it. A call whose reply can never come gives up: when all
+ * tasks wait for one another, with no timer set; or after a minute of real time, for a stream that
+ * has no end, or what never comes from outside of the process. The log then says what each task
+ * waits for. NULL, where it is not said to be allowed, ends the program with a message that names
+ * the call: so does the test that could not start.
  *
  *     tepal_test *test = tepal_test_new(app, NULL);
  *     tepal_test_reply *reply = tepal_test_get(test, "/hello/you");
@@ -85,9 +85,10 @@ TEPAL_API json_t *tepal_test_json(tepal_test_reply *reply);
 /* Frees all replies so far, for tests with many. NULL is allowed. */
 TEPAL_API void tepal_test_forget(tepal_test *test);
 
-/* --- Made requests: without a connection --------------------------------------------------------- */
+/* --- Made requests: without a connection ------------------------------------------------------ */
 
-/* What a request is made of beside the options of tepal_fetch_options. All may be zero, for GET /. */
+/* What a request is made of beside the options of tepal_fetch_options. All may be zero, for GET
+ * /. */
 typedef struct tepal_made {
     const char *target;               /* default "/" */
     const tepal_fetch_options *fetch; /* method, headers, query, body; NULL: none */
@@ -118,11 +119,11 @@ typedef struct tepal_made {
  * response has no Connection or Transfer-Encoding, no raw octets, and its head none for tepal_done.
  *
  * Never NULL unless memory is short. Status is 0 and error says why when the response is not whole
- * (-ECANCELED, -ECONNRESET: the client left; -ENOBUFS: a body over 256 MiB; TEPAL_EMESSAGE: over 255
- * fields, with those that are the server's own; TEPAL_ELENGTH, ...; body is what came before that);
- * when the handler never ended, which is then cancelled (-EDEADLK, -ETIMEDOUT: see above); or when
- * the request cannot be made: as for tepal_test_send(); and -EINVAL, logged, for match or arg
- * without a handler, or more than 32 variables. */
+ * (-ECANCELED, -ECONNRESET: the client left; -ENOBUFS: a body over 256 MiB; TEPAL_EMESSAGE: over
+ * 255 fields, with those that are the server's own; TEPAL_ELENGTH, ...; body is what came before
+ * that); when the handler never ended, which is then cancelled (-EDEADLK, -ETIMEDOUT: see above);
+ * or when the request cannot be made: as for tepal_test_send(); and -EINVAL, logged, for match or
+ * arg without a handler, or more than 32 variables. */
 TEPAL_API tepal_test_reply *tepal_test_call(tepal_test *test, tepal_handler *handler,
                                             const tepal_made *made);
 

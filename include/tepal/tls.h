@@ -118,11 +118,12 @@ TEPAL_API tepal_tls *tepal_tls_new(const tepal_tls_options *options);
 /* 0, or why the context cannot be used: -ENOENT, -EACCES, ... for a file that cannot be read;
  * TEPAL_ECERTIFICATE for one that has no certificate or key or is no regular file (from a pipe a
  * reload could not read again, and would wait), or when the two do not belong together; -EPERM for
- * a key_log that is another user's, or open to others, and -EINVAL for one that is no regular
- * file (-EISDIR for a folder, -ENXIO for a socket, and a FIFO that nobody reads); -EINVAL for a
- * server without certificate, a server that must verify without ca_file, ca_dir and verify, one with verify that verifies nobody, a bad protocol name or version, a
- * session_lifetime_ms out of its range; -ENOMEM; -EAGAIN when the system has no random numbers.
- * For NULL, which tepal_tls_new() returns for want of memory, -ENOMEM. */
+ * a key_log that is another user's, or open to others, and -EINVAL for one that is no regular file
+ * (-EISDIR for a folder, -ENXIO for a socket, and a FIFO that nobody reads); -EINVAL for a server
+ * without certificate, a server that must verify without ca_file, ca_dir and verify, one with
+ * verify that verifies nobody, a bad protocol name or version, a session_lifetime_ms out of its
+ * range; -ENOMEM; -EAGAIN when the system has no random numbers. For NULL, which tepal_tls_new()
+ * returns for want of memory, -ENOMEM. */
 TEPAL_API int tepal_tls_error(const tepal_tls *tls);
 
 /* A text about what last failed on this context, or in a handshake with it: "server.pem: No such
@@ -161,9 +162,9 @@ typedef struct tepal_start_tls_options {
 /* Makes a connection encrypted: the handshake, as client or server by the context. At once after
  * connect or accept, or later (STARTTLS): then the caller sees to it that the peer knows where the
  * plain text ends. What was read ahead or peeked at (tepal_conn_peek()) is the beginning of the
- * handshake: so a server can look first what the peer speaks, and plain text that somebody has slipped
- * in before is never taken for the peer's encrypted one, but a failure. No other task may use the
- * connection meanwhile. A task with a stack of its own size needs 48 KiB for it.
+ * handshake: so a server can look first what the peer speaks, and plain text that somebody has
+ * slipped in before is never taken for the peer's encrypted one, but a failure. No other task may
+ * use the connection meanwhile. A task with a stack of its own size needs 48 KiB for it.
  *
  * Suspends; to limit its time use tepal_deadline_in_ms(). Returns 0, and from then on all calls on
  * the connection are encrypted. Otherwise a negative error, and the connection can only be closed:
@@ -193,10 +194,10 @@ TEPAL_API int tepal_conn_start_tls(tepal_conn *conn, tepal_tls *tls,
  *    slow.
  *  - tepal_conn_close() says so, too, but does not wait. What was written before arrives, and the
  *    end behind it, although the peer's tickets or its own end have not been read: the socket lives
- *    on by itself, without the tepal_conn. It ends this side, drops what comes, and is closed when the
- *    peer has ended its side; when nothing has moved for 10 s, after a minute, or after 256 KiB; the
- *    oldest of more than 1000 in a loop; and with the loop, which waits up to a second for the
- *    peer's system to get what is under way.
+ *    on by itself, without the tepal_conn. It ends this side, drops what comes, and is closed when
+ *    the peer has ended its side; when nothing has moved for 10 s, after a minute, or after 256
+ *    KiB; the oldest of more than 1000 in a loop; and with the loop, which waits up to a second for
+ *    the peer's system to get what is under way.
  *  - tepal_conn_sendfile() reads the file, and encrypts it.
  */
 

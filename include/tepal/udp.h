@@ -2,9 +2,9 @@
  *
  * The calls that suspend end with -ETIMEDOUT at the task's deadline, with -ECANCELED in a task that
  * is cancelled, and with -EINTR when another task interrupts them; nothing is lost then. Tasks may
- * receive from a socket and send at once; senders take turns, but only one task at a time may receive:
- * a second one gets -EBUSY while the first one waits. Calls with a socket that is NULL, or without a
- * place for their result, end the program with a message, but for tepal_udp_close().
+ * receive from a socket and send at once; senders take turns, but only one task at a time may
+ * receive: a second one gets -EBUSY while the first one waits. Calls with a socket that is NULL, or
+ * without a place for their result, end the program with a message, but for tepal_udp_close().
  */
 #ifndef TEPAL_UDP_H
 #define TEPAL_UDP_H
@@ -36,8 +36,8 @@ typedef struct tepal_udp_options {
 } tepal_udp_options;
 
 /* Opens a socket. NULL: all defaults. Does not suspend. Returns 0 and the socket, which the caller
- * closes; -EINVAL when host is no address or port is none, -ENAMETOOLONG; -EADDRINUSE, -EACCES, ...;
- * -ECONNREFUSED, -ENOENT when nobody receives on peer_path. */
+ * closes; -EINVAL when host is no address or port is none, -ENAMETOOLONG; -EADDRINUSE, -EACCES,
+ * ...; -ECONNREFUSED, -ENOENT when nobody receives on peer_path. */
 TEPAL_API int tepal_udp_open(tepal_udp **udp, const tepal_udp_options *options);
 
 /* Connects the socket to a peer: it is where datagrams go by default, and no others than the peer's
@@ -63,8 +63,8 @@ TEPAL_API ssize_t tepal_udp_receive(tepal_udp *udp, void *buffer, size_t size, t
 
 /* --- Many at once ----------------------------------------------------------------------------- */
 
-/* One of many datagrams. An array of them that was received can be sent as it is, back to where each
- * came from (but not over a Unix socket, whose addresses are not kept: -EAFNOSUPPORT). */
+/* One of many datagrams. An array of them that was received can be sent as it is, back to where
+ * each came from (but not over a Unix socket, whose addresses are not kept: -EAFNOSUPPORT). */
 typedef struct tepal_datagram {
     tepal_addr
         addr;    /* received: where it came from. Sent: where to; all zero (family 0): to the peer
@@ -79,24 +79,25 @@ typedef struct tepal_datagram {
 
 /* Receives all datagrams that have come, at most n and at most 64, in one call of the system. Waits
  * until there is one. Of each, data and size are the caller's, and the others are filled in; where
- * some are dropped, since they are not from the peer that the socket is connected to, entries of the
- * array are exchanged. Suspends. Returns how many, over 0, or as tepal_udp_receive(), but never
+ * some are dropped, since they are not from the peer that the socket is connected to, entries of
+ * the array are exchanged. Suspends. Returns how many, over 0, or as tepal_udp_receive(), but never
  * -EMSGSIZE: see truncated; -EINVAL when n is 0. -ENOMEM. */
 TEPAL_API ssize_t tepal_udp_receive_all(tepal_udp *udp, tepal_datagram *datagrams, size_t n);
 
-/* Sends n datagrams, in order, 64 in one call of the system. No datagram of another task comes between
- * them. One that cannot be sent does not hold up the others: its error says why, as tepal_udp_send()
- * would. (But that nobody received an earlier one, -ECONNREFUSED, the system tells of the first one of
- * a call to it at most; of others it may be lost.) Suspends while the system's buffer is full, or
- * another task sends. Returns how many were sent: n, or fewer when some have an error; or -ETIMEDOUT, -ECANCELED, -EINTR or -ENOMEM, which is the error
- * of those, too, that were not tried any more. */
+/* Sends n datagrams, in order, 64 in one call of the system. No datagram of another task comes
+ * between them. One that cannot be sent does not hold up the others: its error says why, as
+ * tepal_udp_send() would. (But that nobody received an earlier one, -ECONNREFUSED, the system tells
+ * of the first one of a call to it at most; of others it may be lost.) Suspends while the system's
+ * buffer is full, or another task sends. Returns how many were sent: n, or fewer when some have an
+ * error; or -ETIMEDOUT, -ECANCELED, -EINTR or -ENOMEM, which is the error of those, too, that were
+ * not tried any more. */
 TEPAL_API ssize_t tepal_udp_send_all(tepal_udp *udp, tepal_datagram *datagrams, size_t n);
 
 /* --- Interrupting ----------------------------------------------------------------------------- */
 
-/* For another task: the call of the one that receives, or of all that send or wait for their turn to,
- * returns -EINTR; the socket can be used as before. No datagram is lost. When there is no such call
- * nothing happens. Do not suspend. Return whether there was one. */
+/* For another task: the call of the one that receives, or of all that send or wait for their turn
+ * to, returns -EINTR; the socket can be used as before. No datagram is lost. When there is no such
+ * call nothing happens. Do not suspend. Return whether there was one. */
 TEPAL_API bool tepal_udp_interrupt_receiver(tepal_udp *udp);
 TEPAL_API bool tepal_udp_interrupt_senders(tepal_udp *udp);
 
@@ -116,8 +117,8 @@ TEPAL_API int tepal_udp_local_addr(const tepal_udp *udp, tepal_addr *addr);
 /* The descriptor, for setsockopt() and the like; it stays the socket's. */
 TEPAL_API int tepal_udp_fd(const tepal_udp *udp);
 
-/* Closes the socket. Calls of other tasks that wait on it return -ECANCELED, without their tasks being
- * cancelled; they must not use the socket any more. Does not suspend. NULL is allowed. */
+/* Closes the socket. Calls of other tasks that wait on it return -ECANCELED, without their tasks
+ * being cancelled; they must not use the socket any more. Does not suspend. NULL is allowed. */
 TEPAL_API void tepal_udp_close(tepal_udp *udp);
 
 #ifdef __cplusplus

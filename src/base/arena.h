@@ -38,13 +38,13 @@ int arena_init(struct arena *arena, struct block_pool *pool, size_t limit);
 /* Gives all memory back. */
 void arena_clear(struct arena *arena);
 
-/* An owner of size octets that lies in its own arena: the arena is its first member, the first chunk has
- * room for it, and nothing else of it is set. NULL when memory is short. */
+/* An owner of size octets that lies in its own arena: the arena is its first member, the first
+ * chunk has room for it, and nothing else of it is set. NULL when memory is short. */
 void *arena_new_owner(struct block_pool *pool, size_t size, size_t limit);
 void arena_free_owner(struct arena *arena);
 
-/* Overwrites all of its memory with 0xdd, so that who looks at it after arena_clear() sees what it is.
- * Nothing but that may follow. */
+/* Overwrites all of its memory with 0xdd, so that who looks at it after arena_clear() sees what it
+ * is. Nothing but that may follow. */
 void arena_overwrite(struct arena *arena);
 
 /* Forgets all that was allocated, keeping the first chunk. */
@@ -67,7 +67,8 @@ void *arena_zalloc(struct arena *arena, size_t size);
 void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_size);
 
 /* Counts memory that is not in the arena, but of its owner. Returns false, and counts nothing, when
- * that is over the limit or the budget. What was counted is taken off by arena_discharge(), or by a reset. */
+ * that is over the limit or the budget. What was counted is taken off by arena_discharge(), or by a
+ * reset. */
 bool arena_charge(struct arena *arena, size_t size);
 void arena_discharge(struct arena *arena, size_t size);
 

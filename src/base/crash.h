@@ -1,5 +1,5 @@
-/* A line for standard error that looks like one of the log, from where next to nothing may be called:
- * a signal handler. */
+/* A line for standard error that looks like one of the log, from where next to nothing may be
+ * called: a signal handler. */
 #ifndef TEPAL_BASE_CRASH_H
 #define TEPAL_BASE_CRASH_H
 

@@ -1,5 +1,5 @@
-/* Names and texts of error numbers: one table for tepal's own codes and what has another meaning here,
- * the C library's for errno. */
+/* Names and texts of error numbers: one table for tepal's own codes and what has another meaning
+ * here, the C library's for errno. */
 #include "base/platform.h"
 
 #include <tepal/base.h>

@@ -12,8 +12,8 @@
  * the length. */
 size_t log_escape(char *out, size_t size, const char *in, size_t len);
 
-/* Ends the program with a line of the level error that names the call: for wrong use of the API, which
- * no run of a right program can reach. */
+/* Ends the program with a line of the level error that names the call: for wrong use of the API,
+ * which no run of a right program can reach. */
 _Noreturn void misuse(const char *call, const char *what);
 
 /* Ends it where a call is given no place for what it makes. */

@@ -38,8 +38,9 @@ static size_t limit_in(const char *root, const char *group, const char *name)
     return read_number(path);
 }
 
-/* The least limit of a group and all that it is in: root itself, in a container. The names are those
- * of its files. Above memory.high a group is not refused memory, but hardly gets on any more. */
+/* The least limit of a group and all that it is in: root itself, in a container. The names are
+ * those of its files. Above memory.high a group is not refused memory, but hardly gets on any
+ * more. */
 static size_t least_up_to_root(const char *root, char *group, const char *const names[2])
 {
     size_t limit = SIZE_MAX;

@@ -2,10 +2,10 @@
  * never waits for a reader, raises no signal, and changes nothing that other processes see of the
  * descriptor, its blocking mode above all.
  *
- * A pipe or a terminal is opened a second time for that, through /proc, in a non-blocking way; where
- * that is not possible the system is asked first whether there is room. Lines that several processes
- * write into one pipe stay whole: up to PIPE_BUF octets the system sees to it, for longer ones the
- * pipe is locked (fcntl) while one of them is under way.
+ * A pipe or a terminal is opened a second time for that, through /proc, in a non-blocking way;
+ * where that is not possible the system is asked first whether there is room. Lines that several
+ * processes write into one pipe stay whole: up to PIPE_BUF octets the system sees to it, for longer
+ * ones the pipe is locked (fcntl) while one of them is under way.
  */
 #ifndef TEPAL_BASE_OUTLET_H
 #define TEPAL_BASE_OUTLET_H

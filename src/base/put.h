@@ -1,5 +1,5 @@
-/* Writing octets one after another into memory that the caller has made large enough: each call writes at
- * p and returns the end of what it wrote. */
+/* Writing octets one after another into memory that the caller has made large enough: each call
+ * writes at p and returns the end of what it wrote. */
 #ifndef TEPAL_BASE_PUT_H
 #define TEPAL_BASE_PUT_H
 

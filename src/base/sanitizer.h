@@ -31,7 +31,8 @@ static inline bool has_tsan(void)
            __tsan_switch_to_fiber;
 }
 
-/* Lets the program's code use memory in which frames were left for good: they are still poisoned. */
+/* Lets the program's code use memory in which frames were left for good: they are still
+ * poisoned. */
 static inline void sanitizer_unpoison(void *from, size_t size)
 {
     if (has_asan())

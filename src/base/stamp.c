@@ -12,8 +12,8 @@ static void put_digits(char *to, int64_t number, int n)
         to[--n] = (char)('0' + number % 10);
 }
 
-/* The date so many days after 1970-01-01, as YYYY-MM-DD. The years of an era of 400 are counted from
- * March, so that the day that some have is their last. */
+/* The date so many days after 1970-01-01, as YYYY-MM-DD. The years of an era of 400 are counted
+ * from March, so that the day that some have is their last. */
 static void put_date(char *to, int64_t days)
 {
     int64_t since_march = days + 719468; /* of the year 0 */

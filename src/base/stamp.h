@@ -1,6 +1,6 @@
 /* The time at the beginning of a line of the log: UTC, ISO 8601, with milliseconds, such as
- * 2026-11-27T09:00:01.123Z. It asks neither for the time zone nor for a lock: it is safe in a signal
- * handler and in a forked child. */
+ * 2026-11-27T09:00:01.123Z. It asks neither for the time zone nor for a lock: it is safe in a
+ * signal handler and in a forked child. */
 #ifndef TEPAL_BASE_STAMP_H
 #define TEPAL_BASE_STAMP_H
 

@@ -15,8 +15,8 @@ static inline uint64_t word_at(const char *text)
     return word;
 }
 
-/* All of at most WORD_MAX octets. Those in the middle may be in it twice: it stands for the text among
- * those of the same length. */
+/* All of at most WORD_MAX octets. Those in the middle may be in it twice: it stands for the text
+ * among those of the same length. */
 static inline uint64_t word_of(const char *text, size_t len)
 {
     uint32_t first = 0, last = 0;

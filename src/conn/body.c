@@ -113,8 +113,8 @@ int body_read(struct body_reader *reader, tepal_bytes *piece)
     return rc;
 }
 
-/* Reads what there is from the connection and fits into what is left of the buffer, without waiting and
- * without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
+/* Reads what there is from the connection and fits into what is left of the buffer, without waiting
+ * and without disturbing the piece that was taken last. Returns 0, or -EBUSY while a task reads. */
 static int read_ahead(struct body_reader *reader)
 {
     struct h1_conn *http = reader->http;

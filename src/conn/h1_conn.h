@@ -146,12 +146,12 @@ static inline bool h1_conn_is_flushed(const struct h1_conn *http)
     return http->out_len == 0 && http->error == 0 && !conn_is_holding(&http->conn);
 }
 
-/* Whether the peer has not taken all yet that the system holds for it. What it may send meanwhile would
- * make of a close a reset, which takes that away. */
+/* Whether the peer has not taken all yet that the system holds for it. What it may send meanwhile
+ * would make of a close a reset, which takes that away. */
 bool h1_conn_is_untaken(const struct h1_conn *http);
 
-/* For a task that is not the connection's own: what was collected goes out when it leaves, as it does
- * with the connection's own task by h1_conn_flush_some(). */
+/* For a task that is not the connection's own: what was collected goes out when it leaves, as it
+ * does with the connection's own task by h1_conn_flush_some(). */
 void h1_conn_flush_at_leaving(struct h1_conn *http);
 
 /* Writes as much of it as the peer takes at once. Does not suspend. Fits task->before_wait. */

@@ -16,7 +16,8 @@ uint64_t h1_conn_message_sent(const struct h1_conn *http)
     return work->sent > work->message_start ? work->sent - work->message_start : 0;
 }
 
-/* For how long the peer may take nothing more now. What the system holds for it it has not taken. */
+/* For how long the peer may take nothing more now. What the system holds for it it has not
+ * taken. */
 static int64_t write_time_left(const struct h1_conn *http)
 {
     const struct h1_conn_limits *limits = http->limits;
@@ -31,7 +32,8 @@ static int64_t write_time_left(const struct h1_conn *http)
                              http->work->message_wait_ms);
 }
 
-/* Waits until the peer may take something. Returns 0, 1 when its time is over, or an interruption. */
+/* Waits until the peer may take something. Returns 0, 1 when its time is over, or an
+ * interruption. */
 static int wait_to_write(struct h1_conn *http)
 {
     struct loop *loop = loop_current;
@@ -43,8 +45,8 @@ static int wait_to_write(struct h1_conn *http)
     return rc == -ETIMEDOUT && !task_was_interrupted(rc) ? 1 : rc;
 }
 
-/* The system takes as much from one connection as it has room for: after so many octets the others have
- * their turn. Returns 0 or an interruption. */
+/* The system takes as much from one connection as it has room for: after so many octets the others
+ * have their turn. Returns 0 or an interruption. */
 static int let_others_write(struct h1_conn *http, size_t done)
 {
     enum { AT_ONCE_BITS = 16 };
@@ -101,8 +103,8 @@ static size_t length_of(const struct iovec *pieces, int n)
     return len;
 }
 
-/* Writes the buffer, and then more. An interruption costs nothing as long as only octets of the buffer
- * have gone: what is left of them stays there. */
+/* Writes the buffer, and then more. An interruption costs nothing as long as only octets of the
+ * buffer have gone: what is left of them stays there. */
 static NO_INLINE int write_through(struct h1_conn *http, const struct iovec *more, int n_more)
 {
     struct iovec all[1 + H1_CONN_MAX_PIECES], *pieces = all;

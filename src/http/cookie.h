@@ -33,8 +33,8 @@ struct cookie_attributes {
     enum cookie_same_site same_site;
 };
 
-/* Why no browser would keep such a cookie, though it is well formed (RFC 6265bis section 5.7); NULL:
- * they do. */
+/* Why no browser would keep such a cookie, though it is well formed (RFC 6265bis section 5.7);
+ * NULL: they do. */
 const char *cookie_fault(const char *name, const struct cookie_attributes *attributes);
 
 /* Whether the name begins with __Secure- or __Host-, in any case: such a cookie must be secure. */

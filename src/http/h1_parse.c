@@ -198,8 +198,8 @@ static size_t at_most(uint32_t limit)
     return limit < UINT32_MAX - 64 ? limit : UINT32_MAX - 64;
 }
 
-/* Why a start-line that is over its limit is refused (RFC 9112 section 3): a method that fills it is
- * longer than any that is known. */
+/* Why a start-line that is over its limit is refused (RFC 9112 section 3): a method that fills it
+ * is longer than any that is known. */
 static int over_long(const struct h1_head *head, size_t max)
 {
     bool only_method = !head->message.method_len || head->message.method_len >= max;

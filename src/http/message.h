@@ -1,9 +1,10 @@
-/* What a message is, in no syntax: a method and a target, or a status, and fields (RFC 9110 section 6).
- * Whoever carries it fills it in: HTTP/1's parser from the octets of a head, others from what they have.
+/* What a message is, in no syntax: a method and a target, or a status, and fields (RFC 9110 section
+ * 6). Whoever carries it fills it in: HTTP/1's parser from the octets of a head, others from what
+ * they have.
  *
- * Texts are offsets from data, so that a parser whose buffer grows need not mind that it moves. Once the
- * message is complete there is a NUL behind the method, the target, the reason, and each name and
- * value: they are C strings.
+ * Texts are offsets from data, so that a parser whose buffer grows need not mind that it moves.
+ * Once the message is complete there is a NUL behind the method, the target, the reason, and each
+ * name and value: they are C strings.
  */
 #ifndef TEPAL_HTTP_MESSAGE_H
 #define TEPAL_HTTP_MESSAGE_H
@@ -54,12 +55,12 @@ static inline bool message_is(const struct message *message, const char *method,
     return message->method_len == len && memcmp(message_method(message), method, len) == 0;
 }
 
-/* Finds out which fields there are: the id of each, and the first of each id. For carriers that have them
- * as a list; HTTP/1's parser does it as it goes. */
+/* Finds out which fields there are: the id of each, and the first of each id. For carriers that
+ * have them as a list; HTTP/1's parser does it as it goes. */
 void message_know_fields(struct message *message);
 
-/* Whether the fields of a request are as RFC 9110 wants them on any carrier: none twice that may be there
- * only once, and a Host that is one, which HTTP/1.1 cannot do without. Returns 0 or -400. */
+/* Whether the fields of a request are as RFC 9110 wants them on any carrier: none twice that may be
+ * there only once, and a Host that is one, which HTTP/1.1 cannot do without. Returns 0 or -400. */
 int message_check_fields(const struct message *message);
 
 /* Takes the target of a complete request apart. Returns 0, or -400 as uri_parse_target() does. */

@@ -88,8 +88,8 @@ static inline bool octet_same_word(const char *a, const char *b)
     return x == y;
 }
 
-/* Whether the octets of both are the same. In place and by words, for what is short; the last word may
- * have octets of the one before. */
+/* Whether the octets of both are the same. In place and by words, for what is short; the last word
+ * may have octets of the one before. */
 static inline bool octet_equal(const char *a, const char *b, size_t len)
 {
     enum { WORD = sizeof(uint64_t) };

@@ -19,8 +19,8 @@ struct uri_target {
         high; /* path or query have percent-codes of octets over 0x7f: text that is to be checked */
 };
 
-/* Whether the target of a request is a path that stands for itself, when the method and the target are
- * of such lengths and nothing in the target is odd: '?', '#', '%', or over 0x7f. */
+/* Whether the target of a request is a path that stands for itself, when the method and the target
+ * are of such lengths and nothing in the target is odd: '?', '#', '%', or over 0x7f. */
 static inline bool uri_is_plain_path(size_t method_len, const char *target, bool odd)
 {
     return !odd && target[0] == '/' && method_len != sizeof("CONNECT") - 1;

@@ -34,9 +34,9 @@ struct addr_peer {
 /* The address of a Unix socket. Returns 0 or -ENAMETOOLONG. */
 int addr_from_path(struct addr *addr, const char *path);
 
-/* The addresses of a host (NULL: all of this machine, for listening), each once. May block when host
- * is a name. Returns how many, which the caller frees by mem_free(); or TEPAL_ENONAME, TEPAL_EDNS,
- * -ENOMEM. */
+/* The addresses of a host (NULL: all of this machine, for listening), each once. May block when
+ * host is a name. Returns how many, which the caller frees by mem_free(); or TEPAL_ENONAME,
+ * TEPAL_EDNS, -ENOMEM. */
 int addr_lookup(struct addr **addrs, const char *host, uint16_t port);
 
 /* The address without a look-up. Returns 0, or -EINVAL when host is no address. */

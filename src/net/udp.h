@@ -47,8 +47,8 @@ ssize_t udp_left(struct tepal_udp *udp, ssize_t result);
 /* An address in the form that the socket's family needs. Returns 0 or -EAFNOSUPPORT. */
 int udp_fit(const struct tepal_udp *udp, const tepal_addr *in, struct addr *out);
 
-/* Whether a datagram is from somebody else than the peer. The system lets in none, but those that had
- * come before the socket was connected are still there. */
+/* Whether a datagram is from somebody else than the peer. The system lets in none, but those that
+ * had come before the socket was connected are still there. */
 bool udp_is_foreign(const struct tepal_udp *udp, const struct addr *addr);
 
 /* Where a datagram has come from. */

@@ -1,5 +1,5 @@
-/* Many datagrams in one call of the system. What the system needs to know of each lies in a block of the
- * loop's while the call lasts. */
+/* Many datagrams in one call of the system. What the system needs to know of each lies in a block
+ * of the loop's while the call lasts. */
 #include "async/task/task.h"
 #include "base/room.h"
 #include "net/udp.h"
@@ -122,7 +122,8 @@ ssize_t tepal_udp_receive_all(tepal_udp *udp, tepal_datagram *datagrams, size_t 
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
-/* Describes the first of n datagrams, up to one that has no address for this socket. Returns how many. */
+/* Describes the first of n datagrams, up to one that has no address for this socket. Returns how
+ * many. */
 static size_t describe_batch(struct tepal_udp *udp, struct batch *batch,
                              const tepal_datagram *datagrams, size_t n)
 {
@@ -138,8 +139,8 @@ static size_t describe_batch(struct tepal_udp *udp, struct batch *batch,
     return i;
 }
 
-/* Sends some of n datagrams: returns how many of them that was; or how it went with the first one, an
- * error. *again: nothing has happened yet. */
+/* Sends some of n datagrams: returns how many of them that was; or how it went with the first one,
+ * an error. *again: nothing has happened yet. */
 static ssize_t send_batch(struct tepal_udp *udp, struct batch *batch,
                           const tepal_datagram *datagrams, size_t n, bool *again)
 {
@@ -156,8 +157,8 @@ struct progress {
     size_t n_tried, n_sent;
 };
 
-/* Sends all that can be sent, and sets the error of each that was tried. Returns 0, or what ended it
- * before all were. */
+/* Sends all that can be sent, and sets the error of each that was tried. Returns 0, or what ended
+ * it before all were. */
 static int send_each(struct tepal_udp *udp, tepal_datagram *datagrams, size_t n,
                      struct progress *progress)
 {

@@ -1,5 +1,5 @@
-/* Fuzzes what stands around the JSON parser: what it will take is never thought too little, and what
- * is written of a value reads back as the same. */
+/* Fuzzes what stands around the JSON parser: what it will take is never thought too little, and
+ * what is written of a value reads back as the same. */
 #include "fuzz.h"
 
 #include "../unit/web/counting.h"

@@ -2,7 +2,8 @@
  * given to it as a made one. What the handlers see, and what they are answered with, must be the
  * same.
  *
- * The input is lines: the method, the target, fields as "name: value", an empty line, and the body. */
+ * The input is lines: the method, the target, fields as "name: value", an empty line, and the
+ * body. */
 #include "fuzz.h"
 
 #include <strings.h>
@@ -11,7 +12,7 @@
 
 enum { MAX_FIELDS = 12, MAX_INPUT = 8192 };
 
-/* --- The application: what a handler sees, as text --------------------------------------------- */
+/* --- The application: what a handler sees, as text -------------------------------------------- */
 
 static tepal_res *show(tepal_req *req)
 {

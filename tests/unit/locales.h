@@ -1,5 +1,5 @@
-/* For tests: a locale of other people, made for the test. Its decimal point is a comma, and a small i
- * has no capital I, as in Turkish. */
+/* For tests: a locale of other people, made for the test. Its decimal point is a comma, and a small
+ * i has no capital I, as in Turkish. */
 #ifndef TEPAL_TESTS_UNIT_LOCALES_H
 #define TEPAL_TESTS_UNIT_LOCALES_H
 

@@ -1,5 +1,5 @@
-/* Reading a folder: a thread fills a block with as many entries as it has room for, and the task takes
- * one after the other. The functions named dir_ run in the thread. */
+/* Reading a folder: a thread fills a block with as many entries as it has room for, and the task
+ * takes one after the other. The functions named dir_ run in the thread. */
 #include "async/thread/offload.h"
 #include "async/task/task.h"
 #include "base/fd.h"
@@ -15,8 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* An entry in the block: an octet of its type, then its name with a NUL. 255 octets are the most that a
- * name has on most file systems, but not on all; the kernel lets none pass that is longer than a path. */
+/* An entry in the block: an octet of its type, then its name with a NUL. 255 octets are the most
+ * that a name has on most file systems, but not on all; the kernel lets none pass that is longer
+ * than a path. */
 enum { BLOCK_SIZE = 32 * 1024, LONGEST_ENTRY = 1 + PATH_MAX };
 
 struct tepal_dir {

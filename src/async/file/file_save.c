@@ -1,7 +1,8 @@
-/* Writing a whole file, so that there is always a whole one: the new content goes into a file that has
- * no name yet (O_TMPFILE), which gets one beside the old file, and then the old one's. A process that
- * dies meanwhile leaves nothing behind, or, between the last two steps, one file whose name follows
- * from that of the file that was to be replaced: the next one that saves it removes it.
+/* Writing a whole file, so that there is always a whole one: the new content goes into a file that
+ * has no name yet (O_TMPFILE), which gets one beside the old file, and then the old one's. A
+ * process that dies meanwhile leaves nothing behind, or, between the last two steps, one file whose
+ * name follows from that of the file that was to be replaced: the next one that saves it removes
+ * it.
  *
  * Where the file system has no files without names, the new one has such a name from the beginning,
  * and a lock as long as its process lives. The functions named do_ run in the thread. */
@@ -51,8 +52,8 @@ static void name_temporary(struct saving *s, uint8_t slot)
              (unsigned long long)hash, slot);
 }
 
-/* Opens the folder of the file, or a file without a name in it. Returns the descriptor or a negative
- * errno. */
+/* Opens the folder of the file, or a file without a name in it. Returns the descriptor or a
+ * negative errno. */
 static int open_folder(struct saving *s, int flags, unsigned mode)
 {
     s->temporary[s->folder_len] = '\0';
@@ -108,8 +109,8 @@ static bool has_name(const struct saving *s, int fd)
 }
 
 /* Removes the file with the temporary name, unless it is locked: then a process that lives has it.
- * Where there are no locks nothing is removed. Returns -EAGAIN when the name may be free now, -EEXIST
- * when it cannot be had. */
+ * Where there are no locks nothing is removed. Returns -EAGAIN when the name may be free now,
+ * -EEXIST when it cannot be had. */
 static int remove_left_over(const struct saving *s)
 {
     enum { FLAGS = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK };

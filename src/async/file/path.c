@@ -1,5 +1,5 @@
-/* Operations on names of files, in the threads of the library. What one needs is in one struct on the
- * stack of the task. The functions named path_ run in the thread. */
+/* Operations on names of files, in the threads of the library. What one needs is in one struct on
+ * the stack of the task. The functions named path_ run in the thread. */
 #include "async/thread/offload.h"
 #include "async/task/task.h"
 #include "base/log.h"

@@ -1,5 +1,5 @@
-/* A loop that does not run by itself: it is a guest of another one, which waits for both. The host asks
- * it before each wait until when it may sleep, and gives it a turn after each. */
+/* A loop that does not run by itself: it is a guest of another one, which waits for both. The host
+ * asks it before each wait until when it may sleep, and gives it a turn after each. */
 #include "async/loop/call.h"
 #include "async/task/group.h"
 #include "base/log.h"

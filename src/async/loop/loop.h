@@ -33,8 +33,8 @@ struct loop_part {
     void (*close)(struct loop_part *part); /* frees it; no task is left then */
 };
 
-/* Something that the running task has begun, and that is finished when it leaves: when it waits, gives
- * way or ends. fn may not suspend. */
+/* Something that the running task has begun, and that is finished when it leaves: when it waits,
+ * gives way or ends. fn may not suspend. */
 struct leaving {
     struct list node; /* in the loop's list */
     void (*fn)(struct leaving *leaving);
@@ -99,15 +99,16 @@ void loop_close(struct loop *loop);
  * the latter if nothing is ready, but not with wait false. Returns false when nothing was done. */
 bool loop_turn(struct loop *loop, bool wait);
 
-/* Whether this is a child of fork(), in which no task runs any more. What it has inherited it may close:
- * nobody waits for it there, and nothing of it may reach others, as it is the parent's, too. */
+/* Whether this is a child of fork(), in which no task runs any more. What it has inherited it
+ * may close: nobody waits for it there, and nothing of it may reach others, as it is the
+ * parent's, too. */
 static inline bool loop_is_forked(void)
 {
     return loop_current && loop_current->forked;
 }
 
-/* Has the function called once when the running task leaves. leaving is zeroed before the first use,
- * and stays until then. */
+/* Has the function called once when the running task leaves. leaving is zeroed before the first
+ * use, and stays until then. */
 static inline void loop_at_leaving(struct loop *loop, struct leaving *leaving)
 {
     if (!leaving->node.next || !list_is_linked(&leaving->node))

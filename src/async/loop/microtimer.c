@@ -1,6 +1,7 @@
 /* The wheel of microseconds, and the timerfd that wakes the poller for it. Nobody reads the
  * descriptor: each time that it expires is an event of its own to a poller that is edge-triggered.
- * With a fake clock the loop looks at the wheel by itself, and what the descriptor tells is ignored. */
+ * With a fake clock the loop looks at the wheel by itself, and what the descriptor tells is
+ * ignored. */
 #include "async/loop/microtimer.h"
 
 #include "async/loop/loop.h"

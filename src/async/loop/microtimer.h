@@ -12,9 +12,9 @@
 struct loop;
 struct microtimers;
 
-/* Sets the timer, whose unit is the microsecond, on the loop's clock. It may fire too early when the
- * time is weeks away: whoever sets it looks at the clock. timer_cancel() cancels it. Returns 0, or a
- * negative errno when there is no memory or no descriptor. */
+/* Sets the timer, whose unit is the microsecond, on the loop's clock. It may fire too early when
+ * the time is weeks away: whoever sets it looks at the clock. timer_cancel() cancels it. Returns 0,
+ * or a negative errno when there is no memory or no descriptor. */
 int microtimer_set(struct loop *loop, struct timer *timer, int64_t at_us);
 
 /* As timers_next() and timers_advance(). NULL is allowed. */

@@ -62,8 +62,8 @@ int poller_resume(struct poller *poller, struct io *io);
  * poller_dispatch() must follow if there are any. */
 int poller_wait(struct poller *poller, int timeout_ms);
 
-/* Whether the last batch was as large as one can be, so that there may be more to tell; and how many
- * such batches tell all that there was at the first of them. */
+/* Whether the last batch was as large as one can be, so that there may be more to tell; and how
+ * many such batches tell all that there was at the first of them. */
 bool poller_is_full(const struct poller *poller);
 size_t poller_max_batches(const struct poller *poller);
 
@@ -71,8 +71,8 @@ size_t poller_max_batches(const struct poller *poller);
 void poller_dispatch(struct poller *poller);
 
 /* For a function that poller_dispatch() has called: the io that would be next, if its function is
- * this one, too. It is not called then: what it would do is the caller's to do. NULL: another one is
- * next, or none, or this is not within poller_dispatch(). */
+ * this one, too. It is not called then: what it would do is the caller's to do. NULL: another one
+ * is next, or none, or this is not within poller_dispatch(). */
 struct io *poller_take_next(struct poller *poller, void (*fn)(struct io *));
 
 #endif

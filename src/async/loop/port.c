@@ -1,5 +1,5 @@
-/* The list of the tasks that other threads want to wake, behind a mutex, and the wake-up that says that
- * it is not empty. */
+/* The list of the tasks that other threads want to wake, behind a mutex, and the wake-up that says
+ * that it is not empty. */
 #include "async/loop/port.h"
 
 #include "async/task/task.h"

@@ -1,6 +1,6 @@
-/* Waiting for a descriptor that somebody else owns. It is watched for as long as a task waits for it
- * and no longer, so that its owner may close it at any other time. Whether it is ready is what poll()
- * says: the poller only tells when to ask again. */
+/* Waiting for a descriptor that somebody else owns. It is watched for as long as a task waits for
+ * it and no longer, so that its owner may close it at any other time. Whether it is ready is what
+ * poll() says: the poller only tells when to ask again. */
 #include "async/task/task.h"
 #include "base/fd.h"
 
@@ -41,8 +41,8 @@ static void wake_for_fd(struct io *io)
     task_wake(io->reader, 0);
 }
 
-/* Watches it; by a copy of the descriptor when it is watched already, for another task or as a socket
- * of the library's. Returns 0 or a negative errno. */
+/* Watches it; by a copy of the descriptor when it is watched already, for another task or as a
+ * socket of the library's. Returns 0 or a negative errno. */
 static int watch(struct poller *poller, struct io *io)
 {
     int rc = poller_add(poller, io);

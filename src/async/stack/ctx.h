@@ -36,7 +36,8 @@ void ctx_switch(struct ctx *from, struct ctx *to);
 /* As ctx_switch(), never to come back to from. */
 _Noreturn void ctx_leave(struct ctx *from, struct ctx *to);
 
-/* Nobody will go on on this stack, but what lies there, and what that points to, is still in use. */
+/* Nobody will go on on this stack, but what lies there, and what that points to, is still in
+ * use. */
 void ctx_keep_stack(const void *low, const void *end);
 
 /* To be called first on a fresh stack. */

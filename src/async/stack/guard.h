@@ -1,9 +1,10 @@
 /* The guards below stacks, on which the program faults, and how many mappings of the process they
  * may use up.
  *
- * A guard is MADV_GUARD_INSTALL where the kernel has it (6.13), which costs no mapping. Elsewhere it
- * is mprotect(), which costs two: vm.max_map_count bounds those of the whole process, the program's
- * own and those of all loops together, so guards are made only while half of them are free.
+ * A guard is MADV_GUARD_INSTALL where the kernel has it (6.13), which costs no mapping. Elsewhere
+ * it is mprotect(), which costs two: vm.max_map_count bounds those of the whole process, the
+ * program's own and those of all loops together, so guards are made only while half of them are
+ * free.
  */
 #ifndef TEPAL_ASYNC_STACK_GUARD_H
 #define TEPAL_ASYNC_STACK_GUARD_H

@@ -237,8 +237,8 @@ void stack_give(struct stack_pool *pool, struct stack *stack)
         cool(idle_cool(&home->idle));
 }
 
-/* Frees a slab of whose stacks none is used, or all of them. Else it is left as it is, and the number of
- * its stacks that have their guard from the budget is returned. */
+/* Frees a slab of whose stacks none is used, or all of them. Else it is left as it is, and the
+ * number of its stacks that have their guard from the budget is returned. */
 static size_t free_slab(struct stack_slab *slab, bool all, bool *left)
 {
     size_t n_used = 0, n_mprotected = 0;

@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a guard has at least, and what it has below the pool's first stacks and below those of a size
- * of their own: a frame of a megabyte that is written at its low end only must not reach over it.
- * The larger one costs two more KiB of page tables for each stack: too much for a million of them,
- * little for as many as most programs ever have. */
+/* What a guard has at least, and what it has below the pool's first stacks and below those of a
+ * size of their own: a frame of a megabyte that is written at its low end only must not reach over
+ * it. The larger one costs two more KiB of page tables for each stack: too much for a million of
+ * them, little for as many as most programs ever have. */
 enum {
     STACK_GUARD_SIZE = 64 * 1024,
     STACK_LARGE_GUARD_SIZE = 1024 * 1024,
@@ -69,8 +69,8 @@ struct stack_pool {
 /* size 0 is the default. */
 void stack_pool_init(struct stack_pool *pool, size_t size);
 
-/* Unmaps everything, also stacks that are in use; or, with all false, all but what has such a stack, in
- * use for ever: that of a task that was abandoned. */
+/* Unmaps everything, also stacks that are in use; or, with all false, all but what has such a
+ * stack, in use for ever: that of a task that was abandoned. */
 void stack_pool_clear(struct stack_pool *pool, bool all);
 
 /* The size of what stack_take() returns. */

@@ -1,12 +1,13 @@
-/* Queues between threads: a ring of items behind a mutex, and those who wait for an item or for room,
- * be they tasks or threads. Whoever brings an item or makes room serves the first that waits at once,
- * under the mutex; so while a receiver waits the queue is empty, and while a sender waits it is full.
+/* Queues between threads: a ring of items behind a mutex, and those who wait for an item or for
+ * room, be they tasks or threads. Whoever brings an item or makes room serves the first that waits
+ * at once, under the mutex; so while a receiver waits the queue is empty, and while a sender waits
+ * it is full.
  *
- * Who has been served may not have left yet when another one, who knows of it, closes the queue: the
- * last to leave frees it.
+ * Who has been served may not have left yet when another one, who knows of it, closes the queue:
+ * the last to leave frees it.
  *
- * A task that has been cancelled, or is out of time, takes itself out of the queue when it runs. It may
- * have been served by then, and then it has sent or received, whatever its wait has told. */
+ * A task that has been cancelled, or is out of time, takes itself out of the queue when it runs. It
+ * may have been served by then, and then it has sent or received, whatever its wait has told. */
 #include "async/loop/port.h"
 #include "async/task/task.h"
 #include "base/log.h"

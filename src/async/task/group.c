@@ -170,7 +170,8 @@ void group_report_all(struct loop *loop)
 
 void group_cancel_all(struct loop *loop)
 {
-    /* New groups come behind those that are cancelled already, into which nothing can be spawned. */
+    /* New groups come behind those that are cancelled already, into which nothing can be
+     * spawned. */
     for (struct list *node = loop->groups.prev; node != &loop->groups; node = node->prev) {
         tepal_group *group = CONTAINER_OF(node, struct tepal_group, node);
         if (group->ends_with_loop)
@@ -209,8 +210,8 @@ void group_abandon(tepal_group *group)
         task_abandon(loop_current, CONTAINER_OF(group->tasks.next, struct tepal_task, in_group));
 }
 
-/* Who shields himself may take as long as he likes, and whoever wonders why nothing goes on wants to
- * know who that is. */
+/* Who shields himself may take as long as he likes, and whoever wonders why nothing goes on wants
+ * to know who that is. */
 static void name_the_first(const tepal_group *group)
 {
     char name[512];

@@ -106,9 +106,9 @@ static inline int task_wait_shielded(struct loop *loop, const char *what)
  * task goes on and on in spite of it, others run meanwhile: see refusal.c. */
 int task_check(struct loop *loop, struct tepal_task *task);
 
-/* To be called by a call that waits in a place of its own (as the one that reads, or writes), before it
- * takes it. A task that is refused again and again is given up here, if it is to be: the next refusal
- * does not, so that nobody waits for the place for ever. */
+/* To be called by a call that waits in a place of its own (as the one that reads, or writes),
+ * before it takes it. A task that is refused again and again is given up here, if it is to be: the
+ * next refusal does not, so that nobody waits for the place for ever. */
 void task_look_before_place(struct loop *loop, struct tepal_task *task); /* part of refusal.c */
 static inline void task_takes_place(struct loop *loop, struct tepal_task *task)
 {
@@ -120,9 +120,9 @@ static inline void task_takes_place(struct loop *loop, struct tepal_task *task)
  * does not heed it is no harm to the others. Part of refusal.c. */
 int task_refuse(struct loop *loop, struct tepal_task *task, int error);
 
-/* Holds the running task back, of which the n-th call in a row (from 1) is refused for a reason that is
- * not the task's own: by a pause of most_ms at most, TASK_MOST_PAUSE_MS or less. why: for the log, as in
- * "it goes on though its time is over". */
+/* Holds the running task back, of which the n-th call in a row (from 1) is refused for a reason
+ * that is not the task's own: by a pause of most_ms at most, TASK_MOST_PAUSE_MS or less. why: for
+ * the log, as in "it goes on though its time is over". */
 enum { TASK_MOST_PAUSE_MS = 100 };
 void task_hold_back(struct loop *loop, struct tepal_task *task, unsigned n, int64_t most_ms,
                     const char *why);
@@ -139,8 +139,8 @@ void task_abandon(struct loop *loop, struct tepal_task *task);
 /* The same for the running task. */
 _Noreturn void task_give_up(struct loop *loop, struct tepal_task *task);
 
-/* Whether the result of a wait is none of the doing of what was waited for: the task was cancelled or is
- * out of time, or another one waits already. It can be begun again. */
+/* Whether the result of a wait is none of the doing of what was waited for: the task was cancelled
+ * or is out of time, or another one waits already. It can be begun again. */
 bool task_was_interrupted(int rc);
 
 /* For a task that could have waited and did not have to: every so often lets the others run, so
@@ -167,10 +167,10 @@ void task_wake(struct tepal_task *task, int result);
  * within. */
 void task_cancel(struct tepal_task *task);
 
-/* Sets aside that the running task has been cancelled, for what it has to do all the same: its calls
- * wait again, and only a further cancellation ends them. Returns what task_restore_cancel() is to
- * be given, which comes in any case. Within a shield nothing is there to set aside, and both are
- * harmless. Pairs nest. */
+/* Sets aside that the running task has been cancelled, for what it has to do all the same: its
+ * calls wait again, and only a further cancellation ends them. Returns what task_restore_cancel()
+ * is to be given, which comes in any case. Within a shield nothing is there to set aside, and both
+ * are harmless. Pairs nest. */
 static inline bool task_set_aside_cancel(struct tepal_task *task)
 {
     bool cancelled = task->cancelled;
@@ -217,8 +217,8 @@ void group_task_ended(tepal_group *group, struct tepal_task *task, int result);
  * group.c. */
 void group_report_all(struct loop *loop);
 
-/* Cancels the tasks of all groups that have not been closed; called again, only those of groups that
- * are new. Part of group.c. */
+/* Cancels the tasks of all groups that have not been closed; called again, only those of groups
+ * that are new. Part of group.c. */
 void group_cancel_all(struct loop *loop);
 
 /* Cancels the tasks in groups that the task has made, and abandons them. The former returns whether

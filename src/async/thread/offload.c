@@ -1,8 +1,8 @@
 /* Blocking calls in threads. The loop's thread and the pool's threads meet only in the lists behind
  * the mutex, and in the wake-up that says that the list of done calls is not empty.
  *
- * The program's calls and the library's own (files) have a lane each, with threads and a queue of its
- * own: the program's may take long, or wait for what a task will do after it has closed a file.
+ * The program's calls and the library's own (files) have a lane each, with threads and a queue of
+ * its own: the program's may take long, or wait for what a task will do after it has closed a file.
  *
  * A job that has begun is let go only by its thread, through the list of done calls: a task that
  * abandons one takes its own name off it, and the loop frees it when it comes back. What the public
@@ -453,8 +453,8 @@ static bool uncount_thread(struct lane *lane)
     return any;
 }
 
-/* Queues the job and sees that a thread will take it. The job comes first: so no thread that has been
- * idle for long can end in between. */
+/* Queues the job and sees that a thread will take it. The job comes first: so no thread that has
+ * been idle for long can end in between. */
 static int submit(struct lane *lane, struct job *job)
 {
     if (lane->n_jobs >= lane->pool->max_jobs)

@@ -15,8 +15,8 @@ struct lane;
 struct loop;
 struct tepal_task;
 
-/* Of the loop's own pool: the program's calls and the library's have threads and a queue each. A pool
- * of the program's has the former only. */
+/* Of the loop's own pool: the program's calls and the library's have threads and a queue each. A
+ * pool of the program's has the former only. */
 enum { LANE_PROGRAM, LANE_LIBRARY, N_LANES };
 
 /* One call. It lies on the stack of the task that waits for it, or in memory of its own when it can
@@ -36,8 +36,8 @@ struct job {
     void (*release)(void *); /* of arg, when it is abandoned */
 };
 
-/* Makes a pool for the loop, that has nothing to do yet. calls: what its calls are, and limits: where
- * their bounds are set, for the log. Returns 0 or a negative errno. */
+/* Makes a pool for the loop, that has nothing to do yet. calls: what its calls are, and limits:
+ * where their bounds are set, for the log. Returns 0 or a negative errno. */
 int offload_new(struct loop *loop, const char *calls, const char *limits, tepal_pool **pool);
 
 /* That of tepal_offload(), which is made at first use. */
@@ -72,13 +72,13 @@ int offload_run(tepal_pool *pool, struct job *job, int lane, const char *call);
 bool offload_pool_is_busy(const tepal_pool *pool);
 bool offload_is_busy(const struct loop *loop);
 
-/* Waits until the threads have nothing left to do, which are abandoned calls, and ends the pool. In a
- * task; nothing interrupts it. */
+/* Waits until the threads have nothing left to do, which are abandoned calls, and ends the pool. In
+ * a task; nothing interrupts it. */
 void offload_end(tepal_pool *pool);
 
 /* At the end of the loop: joins the threads of all pools, which may take as long as the abandoned
- * calls do, and frees the pools. Threads that are still at work at the time until (TEPAL_NEVER: none)
- * are left alone, with all that they use. What has not begun never will. */
+ * calls do, and frees the pools. Threads that are still at work at the time until (TEPAL_NEVER:
+ * none) are left alone, with all that they use. What has not begun never will. */
 void offload_close_all(struct loop *loop, int64_t until);
 
 /* As tepal_offload(), in threads that the library keeps for itself: no call of the program's is in

@@ -1,5 +1,5 @@
-/* What a connection holds for its user: octets that have come and were not asked for yet (reader.c),
- * and octets that were put and have not gone yet (writer.c).
+/* What a connection holds for its user: octets that have come and were not asked for yet
+ * (reader.c), and octets that were put and have not gone yet (writer.c).
  *
  * Made at first use. Memory for octets is held only while there are some, so that a connection that
  * waits for its peer costs this struct and no more.

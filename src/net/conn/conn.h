@@ -87,8 +87,8 @@ static inline bool conn_is_holding(const struct tepal_conn *conn)
 int conn_flush(struct tepal_conn *conn, int64_t timeout_ms);
 
 /* Whether what is below the connection may be exchanged now, so that nothing that was put before is
- * mixed with what comes after: 0; -EBUSY when a task waits, or what was put has not gone; -ENOMEM when
- * octets that had come were lost. */
+ * mixed with what comes after: 0; -EBUSY when a task waits, or what was put has not gone; -ENOMEM
+ * when octets that had come were lost. */
 int conn_may_upgrade(const struct tepal_conn *conn);
 
 /* What each public call must do at its end when it may have waited: a connection that was closed

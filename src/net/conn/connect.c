@@ -1,6 +1,7 @@
-/* Connecting: a race between the addresses of a host, after RFC 8305 (Happy Eyeballs). All attempts
- * belong to the one task that calls: it starts them, waits for any, and closes those that lost. It
- * begins with the addresses that are there, and others join when the name servers have told them. */
+/* Connecting: a race between the addresses of a host, after RFC 8305 (Happy Eyeballs). All
+ * attempts belong to the one task that calls: it starts them, waits for any, and closes those
+ * that lost. It begins with the addresses that are there, and others join when the name servers
+ * have told them. */
 #include "net/conn/connect.h"
 
 #include "async/task/task.h"
@@ -365,8 +366,8 @@ int tepal_conn_open_unix(tepal_conn **conn, const char *path)
         rc = addr_from_path(&addr, path);
     if (rc < 0)
         return rc;
-    /* With a full backlog an attempt that does not block fails, and nothing tells when there is room
-     * again: it has to be tried, less and less often. */
+    /* With a full backlog an attempt that does not block fails, and nothing tells when there is
+     * room again: it has to be tried, less and less often. */
     for (int64_t pause_ms = 1; rc == 0;
          pause_ms = pause_ms * 2 < MAX_PAUSE_MS ? pause_ms * 2 : MAX_PAUSE_MS) {
         struct race race = { .addrs = &addr, .n = 1 };

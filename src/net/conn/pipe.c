@@ -75,8 +75,8 @@ static int pipe_shutdown(struct tepal_conn *conn)
 {
     struct poller *poller = &loop_current->poller;
     poller_remove(poller, &conn->io);
-    /* Closes the pipe, but keeps the number taken, by a descriptor that is always there: the connection
-     * lives until it is closed, and must not name somebody else's descriptor. */
+    /* Closes the pipe, but keeps the number taken, by a descriptor that is always there: the
+     * connection lives until it is closed, and must not name somebody else's descriptor. */
     if (dup3(poller->fd, conn->io.fd, O_CLOEXEC) < 0)
         return -errno;
     conn->ops = &ended_ops;

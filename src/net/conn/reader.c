@@ -72,8 +72,8 @@ ssize_t tepal_conn_read(tepal_conn *conn, void *buffer, size_t size)
 
 /* --- Looking ---------------------------------------------------------------------------------- */
 
-/* Fills the buffer until it has n octets, or fewer at the end of the peer's side, and room for a NUL.
- * Returns 0 or an error. Suspends. */
+/* Fills the buffer until it has n octets, or fewer at the end of the peer's side, and room for a
+ * NUL. Returns 0 or an error. Suspends. */
 static int fill_up_to(struct tepal_conn *conn, size_t n)
 {
     struct octets *in = &conn->buffers->in;

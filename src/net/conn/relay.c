@@ -1,9 +1,9 @@
-/* tepal_conn_relay(): what comes from either of two connections goes to the other. One task does it, in
- * rounds that only try; it waits for both connections at once.
+/* tepal_conn_relay(): what comes from either of two connections goes to the other. One task does
+ * it, in rounds that only try; it waits for both connections at once.
  *
- * Octets on their way are in the input buffer of the connection that they came from, or in a pipe when
- * they need not leave the kernel. Whatever ends the relay, those that have not gone are put back into
- * that buffer: nothing is lost that nobody has got.
+ * Octets on their way are in the input buffer of the connection that they came from, or in a pipe
+ * when they need not leave the kernel. Whatever ends the relay, those that have not gone are put
+ * back into that buffer: nothing is lost that nobody has got.
  */
 #include "async/task/task.h"
 #include "net/conn/buffers.h"
@@ -56,8 +56,8 @@ static ssize_t pass_on(struct flow *f)
     return n;
 }
 
-/* Writes what the other end takes: what was put into the connection, what is on its way, and what the
- * connection has taken and holds. Returns whether anything has gone, or an error. */
+/* Writes what the other end takes: what was put into the connection, what is on its way, and what
+ * the connection has taken and holds. Returns whether anything has gone, or an error. */
 static int flow_write(struct flow *f)
 {
     struct tepal_conn *to = f->to;
@@ -139,8 +139,8 @@ static int flow_end(struct flow *f)
     return f->done;
 }
 
-/* One round. Returns whether anything has moved, or an error of the side that is read. One of the other
- * side ends this direction only: what that one has sent before may still be there. */
+/* One round. Returns whether anything has moved, or an error of the side that is read. One of the
+ * other side ends this direction only: what that one has sent before may still be there. */
 static int flow_step(struct flow *f)
 {
     if (f->done)
@@ -182,7 +182,8 @@ static void flow_close(struct flow *f)
 
 /* --- Both ------------------------------------------------------------------------------------- */
 
-/* Whether the connection was closed, or a task in a call on it interrupted, while this one waited. */
+/* Whether the connection was closed, or a task in a call on it interrupted, while this one
+ * waited. */
 static int look_for_interruption(struct tepal_conn *conn, int rc)
 {
     int interrupted = IO_READER_INTERRUPTED | IO_WRITER_INTERRUPTED;

@@ -1,8 +1,9 @@
 /* Taking turns at a socket: who comes while another task is in the middle of what must not be cut
  * in two waits in a queue, in order, and has its turn when all before it have ended theirs.
  *
- * Also how tasks are made to leave a socket, because another one interrupts them or closes it. A task
- * may have been woken then without having run since: it must not go on as if nothing had happened.
+ * Also how tasks are made to leave a socket, because another one interrupts them or closes it. A
+ * task may have been woken then without having run since: it must not go on as if nothing had
+ * happened.
  */
 #ifndef TEPAL_NET_CONN_TURNS_H
 #define TEPAL_NET_CONN_TURNS_H
@@ -62,8 +63,8 @@ static inline bool turns_refuse(struct turns *turns, int error)
 
 /* --- Leaving ---------------------------------------------------------------------------------- */
 
-/* Lets the call of the task that waits on io, or was woken there and has not run since, return -EINTR:
- * see io_waited(). Returns whether there is one. */
+/* Lets the call of the task that waits on io, or was woken there and has not run since, return
+ * -EINTR: see io_waited(). Returns whether there is one. */
 static inline bool io_interrupt_reader(struct io *io)
 {
     if (!io->reader)
@@ -82,8 +83,8 @@ static inline bool io_interrupt_writer(struct io *io)
     return true;
 }
 
-/* The same at its close: they return -ECANCELED, and must find io->fd -1. In a child of fork() they do
- * not run. */
+/* The same at its close: they return -ECANCELED, and must find io->fd -1. In a child of fork() they
+ * do not run. */
 static inline void io_dismiss(struct io *io)
 {
     if (loop_is_forked())
@@ -103,10 +104,10 @@ static inline int io_waited(struct io *io, uint32_t interrupted, int rc)
     return rc < 0 ? rc : io->fd < 0 ? -ECANCELED : -EINTR;
 }
 
-/* Whether a task that is in a call that waits (NULL: none is) returns from it without waiting again,
- * since it has been cancelled or its time is over, and only has not run since; or never, in a child of
- * fork(). What it waits for may
- * be closed then, as a channel may; it is freed when the task has left. */
+/* Whether a task that is in a call that waits (NULL: none is) returns from it without waiting
+ * again, since it has been cancelled or its time is over, and only has not run since; or never, in
+ * a child of fork(). What it waits for may be closed then, as a channel may; it is freed when the
+ * task has left. */
 static inline bool turns_is_leaving(const struct tepal_task *task)
 {
     return !task || task->cancelled || (!task->waiting && task->result < 0) || loop_is_forked();

@@ -110,9 +110,9 @@ static bool refuses(const struct addr *addr, int type)
     return refused;
 }
 
-/* Two servers that start at once must not both find the file that is left, and the slower one remove
- * the new file of the other: a lock on the folder, for the moment of the check. Returns it, or -1
- * when it cannot be had; a program that holds it for long must not hold up this one. */
+/* Two servers that start at once must not both find the file that is left, and the slower one
+ * remove the new file of the other: a lock on the folder, for the moment of the check. Returns it,
+ * or -1 when it cannot be had; a program that holds it for long must not hold up this one. */
 static int lock_folder(const char *path)
 {
     enum { ATTEMPTS = 20, PAUSE_MS = 5 };

@@ -16,13 +16,12 @@ struct unix_file {
     ino_t inode;
 };
 
-/* Binds fd, a Unix socket of this type, to the address, and replaces the file of a socket that a dead
- * process has left there: one that nobody is bound to. Returns 0 or a negative errno. */
+/* Binds fd, a Unix socket of this type, to the address, and replaces the file of a socket that a
+ * dead process has left there: one that nobody is bound to. Returns 0 or a negative errno. */
 int unix_file_bind(struct unix_file *file, int fd, const struct addr *addr, int type);
 
-/* Removes the file, if the name still leads to it, and this is the process that made it, no child of it.
- * Before fd is closed: until then no other file can
- * get its inode. */
+/* Removes the file, if the name still leads to it, and this is the process that made it, no child
+ * of it. Before fd is closed: until then no other file can get its inode. */
 void unix_file_remove(struct unix_file *file);
 
 #endif

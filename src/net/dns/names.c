@@ -6,10 +6,10 @@
  * whether a task waits or not), or it is known (until it is forgotten).
  *
  * Who is asked, and for what, are its steps: /etc/hosts, and the name behind each search domain. In
- * a step of DNS each family is a question of its own: so a name server that is silent about one does
- * not hold the other one up. A step ends when its questions are answered, or one answer says that
- * there is no such name at all; what is answered later is of no interest. The first step that finds
- * an address is the last. */
+ * a step of DNS each family is a question of its own: so a name server that is silent about one
+ * does not hold the other one up. A step ends when its questions are answered, or one answer says
+ * that there is no such name at all; what is answered later is of no interest. The first step that
+ * finds an address is the last. */
 #include "net/dns/names.h"
 
 #include "async/task/task.h"
@@ -337,8 +337,8 @@ static int add_addrs(struct name *name, const struct ares_addrinfo_node *nodes)
     return 0;
 }
 
-/* The smallest TTL of all records, in milliseconds. RFC 2181, section 8: one with the highest bit set
- * is 0; old versions of c-ares make a negative number of it, new ones the largest. */
+/* The smallest TTL of all records, in milliseconds. RFC 2181, section 8: one with the highest bit
+ * set is 0; old versions of c-ares make a negative number of it, new ones the largest. */
 static int64_t smallest_ttl(const struct ares_addrinfo *found)
 {
     int ttl = INT32_MAX;
@@ -349,8 +349,8 @@ static int64_t smallest_ttl(const struct ares_addrinfo *found)
     return ttl > 0 && ttl < INT32_MAX ? (int64_t)ttl * 1000 : 0;
 }
 
-/* Whether the failure of this step came at once: the servers have answered, though not with what was
- * asked for, or there are none (older versions of c-ares say the latter for both). Then another
+/* Whether the failure of this step came at once: the servers have answered, though not with what
+ * was asked for, or there are none (older versions of c-ares say the latter for both). Then another
  * search domain may do better; where they are silent each further one would only take as long
  * again. */
 static bool was_quick(int status)

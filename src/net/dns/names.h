@@ -1,5 +1,5 @@
-/* The names of a loop, known ones and those that are asked for. Part of dns.c, which has the options
- * and the public calls. */
+/* The names of a loop, known ones and those that are asked for. Part of dns.c, which has the
+ * options and the public calls. */
 #ifndef TEPAL_NET_DNS_NAMES_H
 #define TEPAL_NET_DNS_NAMES_H
 
@@ -33,8 +33,8 @@ void dns_names_forget(struct dns_names *names, size_t max_left);
 /* Asks for the names that wait for their turn, as far as it is theirs. */
 void dns_names_ask_queued(struct dns_names *names);
 
-/* Lets what is asked for be asked again, of a channel that is to come. To be called before the old one
- * is closed. */
+/* Lets what is asked for be asked again, of a channel that is to come. To be called before the old
+ * one is closed. */
 void dns_names_restart(struct dns_names *names);
 
 /* What is asked for. */

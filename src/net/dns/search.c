@@ -91,7 +91,8 @@ static int read_resolv_conf(struct dns_search *search, const char *path)
     char line[MAX_LINE];
     FILE *file = fopen(path, "re");
     const char *text;
-    /* A file that there is not says nothing; of one that only cannot be read now that is not known. */
+    /* A file that there is not says nothing; of one that only cannot be read now that is not
+     * known. */
     int rc = file || (errno != EMFILE && errno != ENFILE && errno != ENOMEM) ? 0 : -errno;
     while (file && rc == 0 && fgets(line, sizeof(line), file)) {
         if ((text = behind(line, "search")))

@@ -1,6 +1,6 @@
 /* Accepting: for a function that is called with each connection, and for tasks that wait for the
- * next one. The sockets of a listener take turns, so that a busy one does not starve the others, and
- * what fails for ever rests. */
+ * next one. The sockets of a listener take turns, so that a busy one does not starve the others,
+ * and what fails for ever rests. */
 #include "async/task/task.h"
 #include "base/fd.h"
 #include "base/log.h"

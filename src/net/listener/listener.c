@@ -36,7 +36,8 @@ static int bind_socket(struct tepal_listener *listener, int fd, const struct add
     return bind(fd, &addr->sa, addr->len) < 0 ? -errno : 0;
 }
 
-/* Watches a listening socket, which is the listener's then. There must be room for it in sockets. */
+/* Watches a listening socket, which is the listener's then. There must be room for it in
+ * sockets. */
 static int watch_socket(struct tepal_listener *listener, int fd)
 {
     struct listener_socket *s = &listener->sockets[listener->n_sockets];

@@ -26,15 +26,16 @@ struct tepal_listener {
     struct listener_socket *sockets;
     int n_sockets;
     int next; /* the socket that is the first in its turn */
-    /* Called with each connection; the descriptor is its own from then on. NULL: tepal_listener_open_conn()
-     * is used. */
+    /* Called with each connection; the descriptor is its own from then on. NULL:
+     * tepal_listener_open_conn() is used. */
     void (*on_accept)(struct tepal_listener *listener, int fd, const struct addr *peer);
     /* Asked before each: false lets all wait for a while. NULL: always. */
     bool (*has_room)(struct tepal_listener *listener);
-    /* Called when there was no descriptor or no memory for a connection that waits: closes others, and
-     * returns whether it did. NULL: nothing can be closed. */
+    /* Called when there was no descriptor or no memory for a connection that waits: closes others,
+     * and returns whether it did. NULL: nothing can be closed. */
     bool (*on_shortage)(struct tepal_listener *listener, int error);
-    /* Called when the task that serves is to end, or the listener closes under it. NULL: none serves. */
+    /* Called when the task that serves is to end, or the listener closes under it. NULL: none
+     * serves. */
     void (*stop)(struct tepal_listener *listener);
     void *arg;
     struct unix_file file;
@@ -45,7 +46,8 @@ struct tepal_listener {
     bool closed;        /* under a task that leaves tepal_listener_open_conn(), and frees it */
 };
 
-/* Stops accepting; connections wait in the backlog. Resuming also ends a rest: something is free. */
+/* Stops accepting; connections wait in the backlog. Resuming also ends a rest: something is
+ * free. */
 void listener_pause(struct tepal_listener *listener);
 void listener_resume(struct tepal_listener *listener);
 

@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
-/* Such as "all addresses, port 8080", "::1, port 80", "/run/x.sock" or "descriptor 3"; port: the one
- * that it is, or that is wanted. */
+/* Such as "all addresses, port 8080", "::1, port 80", "/run/x.sock" or "descriptor 3"; port: the
+ * one that it is, or that is wanted. */
 void place_write(char *out, size_t size, const tepal_listener_options *where, int port);
 
 /* Logs that tepal_listener_open() has failed by rc. */

@@ -5,7 +5,8 @@
  * of a group of its own is kept as a zombie until it is closed: as long as it is there no other
  * group can get its number, and the number is all that the rest of the group is known by.
  *
- * Where there is no pidfd (before Linux 5.3, in some sandboxes) a timer looks whether it has ended. */
+ * Where there is no pidfd (before Linux 5.3, in some sandboxes) a timer looks whether it has
+ * ended. */
 #include "async/task/task.h"
 #include "base/fd.h"
 #include "base/log.h"

@@ -3,8 +3,8 @@
  * the signal at our end.
  *
  * Until it becomes the program the child runs in our memory, on a stack of its own, while this
- * thread stands still. It makes system calls only, and those without the C library's wrappers, which
- * a sanitizer would take for calls of this process. */
+ * thread stands still. It makes system calls only, and those without the C library's wrappers,
+ * which a sanitizer would take for calls of this process. */
 #include "net/process/spawn.h"
 
 #include "base/fd_limit.h"

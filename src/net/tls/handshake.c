@@ -195,7 +195,8 @@ static int check(struct tepal_conn *conn, tepal_tls *tls, const char *host, char
     return rc;
 }
 
-/* Whether the peer went before it had said anything: what looks whether a port is open does that. */
+/* Whether the peer went before it had said anything: what looks whether a port is open does
+ * that. */
 static bool was_a_knock(const struct tls_conn *t, int error)
 {
     return (error == TEPAL_ECLOSED || error == -ECONNRESET) &&

@@ -1,10 +1,10 @@
 /* What is left to do for an encrypted connection after its close.
  *
  * The system answers a close(2) with a reset when octets have come that nobody has read, and drops
- * what it has not sent yet. With TLS these may be tickets or the peer's farewell, of which the program
- * knows nothing. So the socket lives on for a while, without the connection: what is still to be said is
- * sent, this side is ended, and what comes is dropped until the peer ends, too. The time for that,
- * the octets and the number of such sockets have their limits. */
+ * what it has not sent yet. With TLS these may be tickets or the peer's farewell, of which the
+ * program knows nothing. So the socket lives on for a while, without the connection: what is still
+ * to be said is sent, this side is ended, and what comes is dropped until the peer ends, too. The
+ * time for that, the octets and the number of such sockets have their limits. */
 #include "async/loop/loop.h"
 #include "base/mem.h"
 #include "net/tls/tls.h"

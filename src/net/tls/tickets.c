@@ -1,10 +1,10 @@
-/* The tickets by which a server lets clients resume their sessions: the keys that they are encrypted
- * with, and until when one is good.
+/* The tickets by which a server lets clients resume their sessions: the keys that they are
+ * encrypted with, and until when one is good.
  *
- * Each key is derived from a secret, and the secret of the next key from that of the present one, by
- * a one-way function: so processes that were forked from one change their keys alike without a word
- * between them, and who gets hold of a key cannot open what was sealed by earlier ones. When what
- * the context trusts changes, the secret does, too, and no former ticket can be opened. */
+ * Each key is derived from a secret, and the secret of the next key from that of the present one,
+ * by a one-way function: so processes that were forked from one change their keys alike without a
+ * word between them, and who gets hold of a key cannot open what was sealed by earlier ones. When
+ * what the context trusts changes, the secret does, too, and no former ticket can be opened. */
 #include "async/loop/loop.h"
 #include "net/tls/tls.h"
 
@@ -110,8 +110,8 @@ static bool set_mac(EVP_MAC_CTX *mac, const struct tls_ticket_key *key)
     return done;
 }
 
-/* A connection that is older than what is trusted now must not get a ticket that outlives it; it gets
- * one that nobody can open. */
+/* A connection that is older than what is trusted now must not get a ticket that outlives it; it
+ * gets one that nobody can open. */
 static int seal(const struct tls_conn *t, unsigned char *name, unsigned char *iv,
                 EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {

@@ -247,8 +247,8 @@ struct tls_conn {
 /* The connection operations through TLS. */
 extern const struct conn_ops conn_tls_ops;
 
-/* Puts TLS between conn and socket; reads and writes return -EBUSY until the handshake is done. What
- * was read ahead is what the peer has begun with. Returns 0 or -ENOMEM. */
+/* Puts TLS between conn and socket; reads and writes return -EBUSY until the handshake is done.
+ * What was read ahead is what the peer has begun with. Returns 0 or -ENOMEM. */
 int tls_attach(struct tepal_conn *conn, tepal_tls *tls);
 
 /* Frees what tls_attach() made. The connection can only be closed then. */

@@ -86,7 +86,8 @@ struct tepal_next {
 /* What the key has in the list, or NULL. */
 void *state_get(const struct state_entry *list, const tepal_key *key);
 
-/* Closes the application, which was given to a call that closes it, if it is there and not served. */
+/* Closes the application, which was given to a call that closes it, if it is there and not
+ * served. */
 void app_close_given(tepal_app *app);
 
 /* Makes the calls that were deferred to the application's end, and frees its memory. */
@@ -97,8 +98,8 @@ int app_start(tepal_app *app);
 void app_shutdown(tepal_app *app);
 void app_cleanup(tepal_app *app);
 
-/* Starts the background tasks in the application's group (background.c). Returns 0 or a negative error,
- * which is logged. */
+/* Starts the background tasks in the application's group (background.c). Returns 0 or a negative
+ * error, which is logged. */
 int background_start_all(tepal_app *app);
 
 #endif

@@ -28,7 +28,8 @@ static void need_living(const tepal_app *app, const char *call)
         misuse(call, registration_closed);
 }
 
-/* Memory for size octets, or NULL, with which an application that is not served yet does not start. */
+/* Memory for size octets, or NULL, with which an application that is not served yet does not
+ * start. */
 static void *alloc(tepal_app *app, size_t size)
 {
     void *memory = size <= PTRDIFF_MAX ? mem_zalloc(size) : NULL;

@@ -70,8 +70,8 @@ static void end(tepal_app *app)
     leave_contexts(app);
 }
 
-/* The start has failed. What is closed is closed properly, also when it was cancelled. What the first
- * startup hooks have opened, too, though a later one has failed. */
+/* The start has failed. What is closed is closed properly, also when it was cancelled. What the
+ * first startup hooks have opened, too, though a later one has failed. */
 static void undo(tepal_app *app, bool begun)
 {
     int64_t deadline = tepal_shield_begin_ms(TEPAL_NEVER);

@@ -1,5 +1,5 @@
-/* A list behind a mutex: there are few applications, and they are asked about at the start and at the
- * end. */
+/* A list behind a mutex: there are few applications, and they are asked about at the start and at
+ * the end. */
 #include "web/app/living.h"
 
 #include "web/app/application.h"

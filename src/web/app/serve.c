@@ -1,5 +1,5 @@
-/* An exchange from above: the request of its message, the response of the application, and whom it is
- * told of. */
+/* An exchange from above: the request of its message, the response of the application, and whom it
+ * is told of. */
 #include "async/loop/loop.h"
 #include "async/task/task.h"
 #include "web/app/done.h"

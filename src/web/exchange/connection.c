@@ -53,8 +53,9 @@ static void set_deadline(struct connection *c, int64_t timeout_ms)
         timer_set(&c->server->loop->timers, &c->timer, c->deadline);
 }
 
-/* Idle is who has no task, and no part of a head that would be lost: such a connection can be closed to
- * make room for another one. The list of the server has them in the order in which they became so. */
+/* Idle is who has no task, and no part of a head that would be lost: such a connection can be
+ * closed to make room for another one. The list of the server has them in the order in which they
+ * became so. */
 static void become_idle(struct connection *c)
 {
     struct server *server = c->server;
@@ -128,8 +129,8 @@ static bool has_input(const struct connection *c)
     return http->in_start < http->in_end || (http->conn.io.state & IO_READ) || c->partial;
 }
 
-/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. One whose time was
- * over when the poller was last asked is late: all that had come by then is in. */
+/* Puts aside what has come of a head (NULL: nothing), and begins to count its time. One whose time
+ * was over when the poller was last asked is late: all that had come by then is in. */
 static enum outcome wait_for_head(struct connection *c, const struct h1_head *head)
 {
     struct h1_conn *http = &c->http;
@@ -151,8 +152,8 @@ static enum outcome wait_for_head(struct connection *c, const struct h1_head *he
     return http->conn.io.state & IO_READ ? OUTCOME_NEXT : OUTCOME_WAIT;
 }
 
-/* The end of the connection behind a response. A close while octets of the client are unread, or about
- * to come, would be a reset, and could take the response with it (RFC 9112 section 9.6). */
+/* The end of the connection behind a response. A close while octets of the client are unread, or
+ * about to come, would be a reset, and could take the response with it (RFC 9112 section 9.6). */
 static NO_INLINE enum outcome close_behind(struct connection *c, const struct h1_exchange *x)
 {
     struct h1_conn *http = &c->http;
@@ -163,8 +164,8 @@ static NO_INLINE enum outcome close_behind(struct connection *c, const struct h1
     return unread || h1_conn_is_untaken(http) ? OUTCOME_LINGER : OUTCOME_CLOSE;
 }
 
-/* After the response, which exchange_serve() has returned rc for: whether, and how, the connection goes
- * on. */
+/* After the response, which exchange_serve() has returned rc for: whether, and how, the connection
+ * goes on. */
 static inline enum outcome after_response(struct connection *c, struct h1_exchange *x, int rc)
 {
     static const struct fate_facts broken = { .broken = true };
@@ -218,7 +219,7 @@ static enum outcome serve_one(struct connection *c)
     return outcome;
 }
 
-/* --- The end of the client ---------------------------------------------------------------------- */
+/* --- The end of the client -------------------------------------------------------------------- */
 
 /* A client that has gone for good ends all that its request does. */
 static void cancel_work(struct connection *c)
@@ -229,8 +230,8 @@ static void cancel_work(struct connection *c)
     if (work)
         work->peer_ended = false;
     task_cancel(c->task);
-    /* A task of the request's group goes on writing to a client that has ended its side, although it
-     * has been cancelled. */
+    /* A task of the request's group goes on writing to a client that has ended its side, although
+     * it has been cancelled. */
     if (ended && writer && writer != c->task)
         task_wake(writer, -ECANCELED);
 }
@@ -270,8 +271,8 @@ static NO_INLINE bool go_on_after_end(struct connection *c)
 
 /* --- The states of a connection --------------------------------------------------------------- */
 
-/* While the server ends, a client that has taken its answer and says nothing more, or has never said
- * anything, is not waited for any longer than this. */
+/* While the server ends, a client that has taken its answer and says nothing more, or has never
+ * said anything, is not waited for any longer than this. */
 enum { QUIET_MS = 1000 };
 
 /* Closing with an unread client: what it sends is dropped until it ends or the time is over. */
@@ -345,8 +346,8 @@ static void close_idle(struct connection *c)
         destroy(c);
 }
 
-/* Nothing is under way, and the server ends. The first request of a connection may be: who was accepted
- * must not be turned away without an answer. */
+/* Nothing is under way, and the server ends. The first request of a connection may be: who was
+ * accepted must not be turned away without an answer. */
 static void end_idle(struct connection *c)
 {
     if (c->n_requests > 0)
@@ -355,8 +356,8 @@ static void end_idle(struct connection *c)
         set_deadline(c, QUIET_MS);
 }
 
-/* A task is at work: whoever waits on the stream goes on, and when the client has gone that is the end
- * of the work. */
+/* A task is at work: whoever waits on the stream goes on, and when the client has gone that is the
+ * end of the work. */
 static void on_working(struct io *io)
 {
     struct connection *c = CONTAINER_OF(io, struct connection, http.conn.io);
@@ -429,8 +430,8 @@ static void serve(struct connection *c, struct tepal_task *task)
         end_work(c, outcome);
 }
 
-/* Sets a task to work on the connection: this one, which is done with another connection, or a new one
- * (NULL). Returns it; NULL: the connection has been refused. */
+/* Sets a task to work on the connection: this one, which is done with another connection, or a new
+ * one (NULL). Returns it; NULL: the connection has been refused. */
 static struct tepal_task *begin_work(struct connection *c, struct tepal_task *task)
 {
     struct server *server = c->server;
@@ -449,8 +450,8 @@ static struct tepal_task *begin_work(struct connection *c, struct tepal_task *ta
     return task;
 }
 
-/* The connection that the poller would tell of next, if that has something to read and no task: this
- * one, which is done with another connection, is its task now. NULL if not. */
+/* The connection that the poller would tell of next, if that has something to read and no task:
+ * this one, which is done with another connection, is its task now. NULL if not. */
 static struct connection *take_next(struct tepal_task *task)
 {
     struct loop *loop = loop_current;
@@ -464,8 +465,8 @@ static struct connection *take_next(struct tepal_task *task)
     return NULL;
 }
 
-/* The task of a connection that has something to read, and of those that are next: to end a task and to
- * begin another one costs a tenth of a small request. */
+/* The task of a connection that has something to read, and of those that are next: to end a task
+ * and to begin another one costs a tenth of a small request. */
 static int work(void *arg)
 {
     struct connection *c = arg;
@@ -485,8 +486,8 @@ static void on_waiting(struct io *io)
         task_run(c->server->loop, task);
 }
 
-/* Before a connection that waits is given up: whether something has come that the loop has not seen yet.
- * Then there is a task for it. */
+/* Before a connection that waits is given up: whether something has come that the loop has not seen
+ * yet. Then there is a task for it. */
 static bool has_arrived(struct connection *c)
 {
     char octet;

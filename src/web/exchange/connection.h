@@ -37,16 +37,16 @@ static inline int connection_fd(const struct connection *connection)
  * caller's. */
 int connection_open(struct server *server, int fd, const struct addr *peer);
 
-/* While a request is under way: sees whether its client has gone, and ends the work if it has. A reset
- * ends all; the end of the client's side, once the request has come whole, what the handler waits for:
- * see app.h. */
+/* While a request is under way: sees whether its client has gone, and ends the work if it has. A
+ * reset ends all; the end of the client's side, once the request has come whole, what the handler
+ * waits for: see app.h. */
 void connection_look_for_end(struct connection *connection);
 
 /* Whether it has come only just now, so that its first request may be on its way. */
 bool connection_is_young(const struct connection *connection);
 
-/* Closes the connection for the sake of another one if it is idle; one whose next request has come is
- * served instead. Returns whether it was closed. */
+/* Closes the connection for the sake of another one if it is idle; one whose next request has come
+ * is served instead. Returns whether it was closed. */
 bool connection_make_room(struct connection *connection);
 
 /* Ends the connection as soon as it has answered what it is at, and what has come already. */

@@ -1,8 +1,9 @@
 /* One request and its response on some carrier: all that a request and a response know of the world
- * below them. A carrier is HTTP/1 on a connection (h1.c), or memory (made.c); what is above is written
- * against this header alone.
+ * below them. A carrier is HTTP/1 on a connection (h1.c), or memory (made.c); what is above is
+ * written against this header alone.
  *
- * A carrier's own struct begins with a struct exchange. It lies in the memory of the request: see user.h.
+ * A carrier's own struct begins with a struct exchange. It lies in the memory of the request: see
+ * user.h.
  */
 #ifndef TEPAL_WEB_EXCHANGE_EXCHANGE_H
 #define TEPAL_WEB_EXCHANGE_EXCHANGE_H
@@ -20,12 +21,13 @@ struct tepal_task;
 struct exchange_ops {
     /* The next piece of the request's content, valid until the next call. A client that waits to be
      * asked for it (100, Continue) is asked when this is about to wait, and no response has begun.
-     * Suspends. Returns 1, 0 at the end, or an error; those that are for good are in body_error, too. */
+     * Suspends. Returns 1, 0 at the end, or an error; those that are for good are in body_error,
+     * too. */
     int (*read)(struct exchange *exchange, tepal_bytes *piece);
 
-    /* A whole response; or the head of one whose content follows. reading: the handler may still read
-     * the request's. Suspend. When they were interrupted before anything of it was written, begun is
-     * false, and this or another response may be sent. */
+    /* A whole response; or the head of one whose content follows. reading: the handler may still
+     * read the request's. Suspend. When they were interrupted before anything of it was written,
+     * begun is false, and this or another response may be sent. */
     int (*send)(struct exchange *exchange, const struct response_head *head, tepal_bytes content);
     int (*begin)(struct exchange *exchange, const struct response_head *head, bool reading);
 
@@ -34,8 +36,8 @@ struct exchange_ops {
     int (*write)(struct exchange *exchange, const void *data, size_t len);
     int (*end)(struct exchange *exchange);
 
-    /* A response that has gone wrong is ended such that it does not look whole. Returns how many octets
-     * of its content have gone. Suspends. */
+    /* A response that has gone wrong is ended such that it does not look whole. Returns how many
+     * octets of its content have gone. Suspends. */
     uint64_t (*break_off)(struct exchange *exchange);
 
     /* Why nothing can be written any more; 0: it can. */
@@ -49,13 +51,13 @@ struct exchange_ops {
     int (*may_wait)(struct exchange *exchange);
     int (*check)(struct exchange *exchange);
 
-    /* Looks whether the client has gone, and cancels the task if so, unless shielded. Whether it has
-     * ended its side, but takes what is written. */
+    /* Looks whether the client has gone, and cancels the task if so, unless shielded. Whether it
+     * has ended its side, but takes what is written. */
     void (*look)(struct exchange *exchange);
     bool (*is_half_closed)(const struct exchange *exchange);
 
-    /* The task that waits for the client to send content, for a second at least, and how many octets
-     * of it came in a millisecond so far; NULL: there is none. */
+    /* The task that waits for the client to send content, for a second at least, and how many
+     * octets of it came in a millisecond so far; NULL: there is none. */
     struct tepal_task *(*slow_reader)(const struct exchange *exchange, double *rate);
 
     /* Octets of the request, as they came; the address of this side; whether text lies in what was

@@ -1,6 +1,6 @@
-/* What becomes of an HTTP/1 connection behind a response (RFC 9112 sections 9.3 and 9.6): asked before
- * the head is written, as the head says whether the connection goes on, and again when the content has
- * gone. A function of facts, without effects. */
+/* What becomes of an HTTP/1 connection behind a response (RFC 9112 sections 9.3 and 9.6): asked
+ * before the head is written, as the head says whether the connection goes on, and again when the
+ * content has gone. A function of facts, without effects. */
 #ifndef TEPAL_WEB_EXCHANGE_FATE_H
 #define TEPAL_WEB_EXCHANGE_FATE_H
 

@@ -1,4 +1,5 @@
-/* The request's side: taking its head, reading its content, seeing whether its client is still there. */
+/* The request's side: taking its head, reading its content, seeing whether its client is still
+ * there. */
 #include "web/exchange/h1.h"
 
 #include "async/task/task.h"
@@ -45,8 +46,8 @@ NO_INLINE enum fate h1_exchange_fate_unread(struct h1_exchange *x, bool last, bo
 
 /* --- The content ------------------------------------------------------------------------------ */
 
-/* Waits for more of it. This is the one place where a client is told to send it: when that is what it
- * waits for, and no response has begun, into which the 100 would be mixed. */
+/* Waits for more of it. This is the one place where a client is told to send it: when that is what
+ * it waits for, and no response has begun, into which the 100 would be mixed. */
 static int wait_for_content(struct h1_exchange *x)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -212,7 +213,8 @@ int h1_exchange_begin(struct h1_exchange *x, uint32_t len)
     h1_conn_pin_head(http, len);
     body_reader_init(&x->body, http, head);
     int rc = message_take_target(&head->message, head->odd_target);
-    /* CONNECT: who hopes for a tunnel may send its octets before the answer; they are no requests. */
+    /* CONNECT: who hopes for a tunnel may send its octets before the answer; they are no
+     * requests. */
     if (UNLIKELY(head->message.uri.path_len == 0))
         head->keep_alive = false;
     return -rc;

@@ -1,5 +1,5 @@
-/* HTTP/1 as a carrier of exchanges: one request that has come on a connection, and its response. Reading
- * and the state of both is h1.c, writing is h1_response.c; what comes before and behind is
+/* HTTP/1 as a carrier of exchanges: one request that has come on a connection, and its response.
+ * Reading and the state of both is h1.c, writing is h1_response.c; what comes before and behind is
  * connection.c's. */
 #ifndef TEPAL_WEB_EXCHANGE_H1_H
 #define TEPAL_WEB_EXCHANGE_H1_H
@@ -27,18 +27,18 @@ struct h1_exchange *h1_exchange_new(struct connection *connection);
  * Returns 0, or the status that its target is refused with. */
 int h1_exchange_begin(struct h1_exchange *x, uint32_t len);
 
-/* Makes the request one that could not be read, and is refused with this status, which it returns. What the parser knows of it stays: the method, the
- * target, the version and the fields before the fault; UNKNOWN / HTTP/1.0 in place of what is
- * not known. It has no content. */
+/* Makes the request one that could not be read, and is refused with this status, which it returns.
+ * What the parser knows of it stays: the method, the target, the version and the fields before the
+ * fault; UNKNOWN / HTTP/1.0 in place of what is not known. It has no content. */
 int h1_exchange_refuse(struct h1_exchange *x, int status);
 
-/* Whether the client keeps the content back until it is asked for it by 100 (Continue), as far as can be
- * told: nothing of it has come (RFC 9110 section 10.1.1). */
+/* Whether the client keeps the content back until it is asked for it by 100 (Continue), as far as
+ * can be told: nothing of it has come (RFC 9110 section 10.1.1). */
 bool h1_exchange_is_kept_back(const struct h1_exchange *x);
 
-/* What becomes of the connection. last: it ends with the response; reading: the handler may still read
- * the content. The first is for one that has not all been read: unless it may be, what has come of it is
- * dropped. */
+/* What becomes of the connection. last: it ends with the response; reading: the handler may still
+ * read the content. The first is for one that has not all been read: unless it may be, what has
+ * come of it is dropped. */
 enum fate h1_exchange_fate_unread(struct h1_exchange *x, bool last, bool reading);
 static inline enum fate h1_exchange_fate(struct h1_exchange *x, bool last, bool reading)
 {
@@ -48,8 +48,8 @@ static inline enum fate h1_exchange_fate(struct h1_exchange *x, bool last, bool 
     return fate_of(&facts);
 }
 
-/* Reads and drops what is left of the request's content, for the sake of the next one. Suspends. Returns
- * whether that was all. */
+/* Reads and drops what is left of the request's content, for the sake of the next one. Suspends.
+ * Returns whether that was all. */
 bool h1_exchange_drain(struct h1_exchange *x);
 
 /* Of h1_response.c: see struct exchange_ops. */

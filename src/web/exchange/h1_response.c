@@ -1,5 +1,5 @@
-/* The response's side: the octets of its head, how its content is framed (RFC 9112 section 6), and its
- * end. */
+/* The response's side: the octets of its head, how its content is framed (RFC 9112 section 6), and
+ * its end. */
 #include "async/task/task.h"
 #include "base/log.h"
 #include "base/put.h"
@@ -132,8 +132,8 @@ static inline bool is_last(const struct h1_exchange *x, const struct response_he
            x->connection->n_requests >= server->options.limits.max_requests;
 }
 
-/* How content is delimited whose length is not known (RFC 9112 section 6.3). HTTP/1.0 knows no chunks: there
- * it ends with the connection. */
+/* How content is delimited whose length is not known (RFC 9112 section 6.3). HTTP/1.0 knows no
+ * chunks: there it ends with the connection. */
 static NO_INLINE void settle_framing(struct h1_exchange *x, const struct response_head *head)
 {
     x->chunked = x->head.message.version >= 11;
@@ -223,8 +223,8 @@ int h1_response_send(struct exchange *exchange, const struct response_head *head
     return see_it_gone(x, rc < 0 ? rc : 0);
 }
 
-/* What was written goes out when the task that has written it next suspends: that of the connection does
- * so by itself. */
+/* What was written goes out when the task that has written it next suspends: that of the connection
+ * does so by itself. */
 static void see_off(struct h1_exchange *x)
 {
     if (loop_current->current != x->base.task)
@@ -283,8 +283,8 @@ uint64_t h1_response_break_off(struct exchange *exchange)
     h1_conn_flush(http); /* what is whole of it still goes out, or is known not to */
     if (!exchange->begun)
         return 0;
-    /* Where the end of the connection is the end of the content, only a reset tells the client that it
-     * has not got all of it. */
+    /* Where the end of the connection is the end of the content, only a reset tells the client that
+     * it has not got all of it. */
     if (x->until_close)
         conn_reset_at_close(&http->conn);
     uint64_t sent = h1_conn_message_sent(http);

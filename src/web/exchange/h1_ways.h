@@ -1,5 +1,5 @@
-/* What the HTTP/1 connections of a server share: their limits, and the octets that all responses of a
- * second have in common. */
+/* What the HTTP/1 connections of a server share: their limits, and the octets that all responses of
+ * a second have in common. */
 #ifndef TEPAL_WEB_EXCHANGE_H1_WAYS_H
 #define TEPAL_WEB_EXCHANGE_H1_WAYS_H
 
@@ -15,8 +15,8 @@ struct h1_ways {
     struct h1_limits head_limits;
     struct h1_known_host known_host;
     struct h1_conn_limits conn_limits;
-    /* The Date and Server fields of responses, the heads that begin with them, and until when (in the
-     * loop's ms) they hold. */
+    /* The Date and Server fields of responses, the heads that begin with them, and until when (in
+     * the loop's ms) they hold. */
     struct usual_head usual_heads[N_USUAL];
     char *common_fields;
     size_t common_len;

@@ -1,4 +1,5 @@
-/* The carrier's side: a message out of parts, and what passes between the request and the client. */
+/* The carrier's side: a message out of parts, and what passes between the request and the
+ * client. */
 #include "web/exchange/made.h"
 
 #include "async/task/local.h"

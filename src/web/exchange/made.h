@@ -19,7 +19,8 @@ struct made_request {
     int version;              /* 10, 11 */
     const char *scheme;       /* "http", "https"; constant */
     struct addr_peer peer;
-    /* Octets of the content; TEPAL_UNKNOWN: its end will tell. A Content-Length must say the same. */
+    /* Octets of the content; TEPAL_UNKNOWN: its end will tell. A Content-Length must say the
+     * same. */
     uint64_t content_length;
 };
 
@@ -50,11 +51,12 @@ int made_serve(struct server *server, const struct made_request *request,
  * not being served. */
 void made_client_leave(struct made_client *client);
 
-/* --- A client in memory ------------------------------------------------------------------------ */
+/* --- A client in memory ----------------------------------------------------------------------- */
 
 enum { MADE_MAX_FIELDS = 255 }; /* of a response, with those that servers add */
 
-/* It has the whole content, and takes the whole response at once, with the fields that servers add. */
+/* It has the whole content, and takes the whole response at once, with the fields that servers
+ * add. */
 struct made_memory {
     struct made_client client;
     tepal_bytes content; /* of the request */

@@ -1,4 +1,5 @@
-/* The head of a response in no syntax: what a handler has set, and what carriers write in theirs. */
+/* The head of a response in no syntax: what a handler has set, and what carriers write in
+ * theirs. */
 #ifndef TEPAL_WEB_EXCHANGE_RESPONSE_HEAD_H
 #define TEPAL_WEB_EXCHANGE_RESPONSE_HEAD_H
 
@@ -6,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The media types that the library's own calls set. What has one of these has it by its address: nobody
- * else's text is compared. */
+/* The media types that the library's own calls set. What has one of these has it by its address:
+ * nobody else's text is compared. */
 enum { USUAL_TEXT, USUAL_HTML, USUAL_JSON, N_USUAL };
 struct usual_type {
     const char *text;

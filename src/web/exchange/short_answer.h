@@ -5,8 +5,8 @@
 
 struct connection;
 
-/* Writes a response without a body that says that the connection ends, as far as the socket takes it
- * at once. Each answer that is made without a request passes here. Does not suspend; the caller
+/* Writes a response without a body that says that the connection ends, as far as the socket takes
+ * it at once. Each answer that is made without a request passes here. Does not suspend; the caller
  * closes the connection. */
 void short_answer(struct connection *connection, int status);
 

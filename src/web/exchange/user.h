@@ -37,7 +37,8 @@ int exchange_call(struct exchange *exchange, int refused, const struct exchange_
 /* The cause of a failure that its request has recorded last; 0: none. */
 int exchange_error(const struct exchange *exchange);
 
-/* The request ends, and its memory with it. Suspends if something that was deferred made a group. */
+/* The request ends, and its memory with it. Suspends if something that was deferred made a
+ * group. */
 void exchange_close(struct exchange *exchange);
 
 /* What the task of an exchange is at, for reports, of its req: "GET /todos/7 from 10.0.0.1". */

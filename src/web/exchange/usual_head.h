@@ -1,6 +1,7 @@
-/* The heads of most responses, as far as they are the same: "200 OK", the fields of the server, and
- * Content-Type where it is one of those that the library's own calls set, up to the value of
- * Content-Length. They are made together with the Date field, once a second, and copied as a whole. */
+/* The heads of most responses, as far as they are the same: "200 OK", the fields of the server,
+ * and Content-Type where it is one of those that the library's own calls set, up to the value of
+ * Content-Length. They are made together with the Date field, once a second, and copied as a
+ * whole. */
 #ifndef TEPAL_WEB_EXCHANGE_USUAL_HEAD_H
 #define TEPAL_WEB_EXCHANGE_USUAL_HEAD_H
 

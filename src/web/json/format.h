@@ -13,10 +13,10 @@ struct json_format_fault {
     size_t at;    /* octets of the format that were read */
 };
 
-/* Writes the JSON to the request's arena. Returns 0; -EILSEQ for a string that is no UTF-8 text; -EDOM for a
- * real that is no number; -EINVAL for a bad format, or a value that cannot be written; with *fault
- * filled in; or -ENOMEM when the arena had no out->len octets. Values that the format takes over are
- * released in any case, but for those behind the place where the format is bad. */
+/* Writes the JSON to the request's arena. Returns 0; -EILSEQ for a string that is no UTF-8 text;
+ * -EDOM for a real that is no number; -EINVAL for a bad format, or a value that cannot be written;
+ * with *fault filled in; or -ENOMEM when the arena had no out->len octets. Values that the format
+ * takes over are released in any case, but for those behind the place where the format is bad. */
 int json_format(tepal_req *req, tepal_bytes *out, const char *format, va_list args,
                 struct json_format_fault *fault);
 

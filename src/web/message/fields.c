@@ -292,8 +292,8 @@ bool tepal_res_each_header(const tepal_res *res, size_t *at, tepal_pair *pair)
     return true;
 }
 
-/* Takes the next element off a list (RFC 9110 section 5.6.1), in whose quoted strings commas are none
- * of its own. Returns false at its end; empty elements are left out. */
+/* Takes the next element off a list (RFC 9110 section 5.6.1), in whose quoted strings commas are
+ * none of its own. Returns false at its end; empty elements are left out. */
 static bool next_element(const char **rest, const char **element, size_t *len)
 {
     while (**rest) {

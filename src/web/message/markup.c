@@ -1,5 +1,5 @@
-/* Escaping for HTML. A format is printed conversion by conversion, each with a copy of the arguments that
- * are left, and what it has printed is escaped where it stands. */
+/* Escaping for HTML. A format is printed conversion by conversion, each with a copy of the
+ * arguments that are left, and what it has printed is escaped where it stands. */
 #include "web/message/markup.h"
 
 #include "base/print.h"
@@ -151,8 +151,8 @@ static size_t conversion_length(const char *format)
     return len + (format[len] != '\0');
 }
 
-/* Copies the conversion at this place of the format. Returns its length; 0 when it is none that can be
- * printed by itself. */
+/* Copies the conversion at this place of the format. Returns its length; 0 when it is none that can
+ * be printed by itself. */
 static size_t copy_conversion(struct markup *m, const char *format, char *conversion)
 {
     size_t len = conversion_length(format);
@@ -172,8 +172,8 @@ static size_t copy_conversion(struct markup *m, const char *format, char *conver
     return 0;
 }
 
-/* Prints the conversion at this place of the format, and takes its arguments off. Returns its length, or
- * 0 when it cannot be printed. */
+/* Prints the conversion at this place of the format, and takes its arguments off. Returns its
+ * length, or 0 when it cannot be printed. */
 static size_t __attribute__((format(printf, 2, 0)))
 print_conversion(struct markup *m, const char *format, va_list *args)
 {

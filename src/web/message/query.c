@@ -1,6 +1,6 @@
-/* The query of a request. It is taken apart once, when it is first asked for, and its lists are made when
- * the first of them is; after that no call takes memory, and finding a name does not go through them
- * all. */
+/* The query of a request. It is taken apart once, when it is first asked for, and its lists are
+ * made when the first of them is; after that no call takes memory, and finding a name does not go
+ * through them all. */
 #include "http/uri.h"
 #include "web/message/mistake.h"
 

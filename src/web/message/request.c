@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is zero at first, one by one and in order: compilers make fewer stores of it than of a memset(). */
+/* What is zero at first, one by one and in order: compilers make fewer stores of it than of a
+ * memset(). */
 static inline void zero(tepal_req *req)
 {
     req->refused = req->error = req->told = req->body_error = 0;

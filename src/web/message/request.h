@@ -1,5 +1,5 @@
-/* The inside of a request: the message and the exchange that carry it, and all that lives with it in its
- * arena.
+/* The inside of a request: the message and the exchange that carry it, and all that lives with it
+ * in its arena.
  */
 #ifndef TEPAL_WEB_MESSAGE_REQUEST_H
 #define TEPAL_WEB_MESSAGE_REQUEST_H
@@ -71,12 +71,12 @@ static inline void request_close_group(tepal_req *req)
         request_end_group(req);
 }
 
-/* Looks at the target of a request that has come whole, or that is refused with this status (0: it is
- * not). Sets refused. */
+/* Looks at the target of a request that has come whole, or that is refused with this status (0: it
+ * is not). Sets refused. */
 void request_look(tepal_req *req, int status);
 
-/* Records the cause of a failure, in place of an earlier one: what follows a failure is tried on purpose.
- * -ECANCELED replaces none, as one failure may cancel what else goes on. Returns error. */
+/* Records the cause of a failure, in place of an earlier one: what follows a failure is tried on
+ * purpose. -ECANCELED replaces none, as one failure may cancel what else goes on. Returns error. */
 int request_fail(tepal_req *req, int error);
 
 /* The arena's calls, with failure recorded. */
@@ -97,12 +97,12 @@ int response_check_put(tepal_res *res, const struct caller *caller, const char *
 int response_put_value(tepal_res *res, const struct caller *caller, const char *value, size_t len,
                        bool add);
 
-/* Whether the format is text of the request, so that its client would choose what is printed: that is
- * said, of this call, and the cause of a failure. */
+/* Whether the format is text of the request, so that its client would choose what is printed: that
+ * is said, of this call, and the cause of a failure. */
 bool request_refuses_format(tepal_req *req, const char *call, const char *format);
 
-/* Text for this call. NULL, and the cause recorded, when memory is short or the format or one of its
- * texts is wrong. */
+/* Text for this call. NULL, and the cause recorded, when memory is short or the format or one of
+ * its texts is wrong. */
 char *request_vprintf(tepal_req *req, const struct caller *caller, size_t *len, const char *format,
                       va_list args) __attribute__((format(printf, 4, 0)));
 

@@ -22,13 +22,13 @@ static void note_read_failed(tepal_req *req, int error)
         req->read_failed = req->exchange->body_error == 0 ? error : 0;
 }
 
-/* Reads on. Errors of the connection are said in the request's terms. What was recorded of a read that
- * was interrupted is taken back when one goes well. */
+/* Reads on. Errors of the connection are said in the request's terms. What was recorded of a read
+ * that was interrupted is taken back when one goes well. */
 static int read_piece(tepal_req *req, tepal_bytes *piece)
 {
     struct exchange *exchange = req->exchange;
-    /* A client that was silent for too long has been given up: who polls by deadlines of its own is to
-     * see that it is over. */
+    /* A client that was silent for too long has been given up: who polls by deadlines of its own is
+     * to see that it is over. */
     bool given_up = exchange->body_error == -ETIMEDOUT;
     int rc = exchange->ops->read(exchange, piece);
     if (rc == -ECONNRESET || rc == -EPIPE || given_up)
@@ -132,8 +132,8 @@ static int read_whole(tepal_req *req)
     raise_memory(req, max);
     if (announced != TEPAL_UNKNOWN && announced > max)
         return request_fail(req, TEPAL_EBODY_SIZE);
-    /* Room for what is announced: so much is counted, but the system gives it only as it comes. Bodies
-     * that each had a part and waited for the rest would wait for one another. */
+    /* Room for what is announced: so much is counted, but the system gives it only as it comes.
+     * Bodies that each had a part and waited for the rest would wait for one another. */
     size_t room = announced == TEPAL_UNKNOWN ? FIRST_ROOM : (size_t)announced + 1;
     int rc = room > MEMORY_SMALL ? wait_for_memory(req, room) : 0;
     if (rc < 0)
@@ -170,8 +170,8 @@ const tepal_bytes *tepal_req_body(tepal_req *req)
     return req->body_error == 0 ? &req->whole_body : NULL;
 }
 
-/* Whether it is UTF-8, looked at in steps: others want their turn, too. Suspends where there is more
- * than one. */
+/* Whether it is UTF-8, looked at in steps: others want their turn, too. Suspends where there is
+ * more than one. */
 static int check_text(const char *text, size_t len)
 {
     while (len > TEXT_STEP) {

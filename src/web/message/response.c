@@ -36,8 +36,8 @@ static inline void init(tepal_res *res, tepal_req *req, int status)
     res->written = 0;
 }
 
-/* The memory for a response. Each beyond the first takes as much of the request's, which is bounded;
- * it is not used. */
+/* The memory for a response. Each beyond the first takes as much of the request's, which is
+ * bounded; it is not used. */
 static inline tepal_res *take_memory(tepal_req *req)
 {
     if (UNLIKELY(req->responses != NULL) && !request_alloc(req, sizeof(tepal_res)))

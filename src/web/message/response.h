@@ -32,8 +32,8 @@ struct tepal_res {
     bool broken;               /* it was broken off: not all of it has been sent */
     struct tepal_task *waiter; /* for the task in tepal_write() to leave it; or NULL */
     uint64_t written;          /* octets of the body so far */
-    /* 0. A program that gives the next response to free() is told so by the C library, which takes the
-     * word in front of it for a size. */
+    /* 0. A program that gives the next response to free() is told so by the C library, which takes
+     * the word in front of it for a size. */
     size_t no_size;
 };
 

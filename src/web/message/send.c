@@ -1,4 +1,5 @@
-/* Responses onto their exchange: what of a body there is, when the head goes, pieces, and the end. */
+/* Responses onto their exchange: what of a body there is, when the head goes, pieces, and the
+ * end. */
 #include "async/task/task.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -56,8 +57,8 @@ static inline void settle(tepal_res *res)
     }
     if (no_content)
         head->content_type = NULL;
-    /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it is that of
-     * the representation, if that is known. */
+    /* RFC 9110 section 8.6: no Content-Length with 204, nor with 2xx to CONNECT; with 304 it is
+     * that of the representation, if that is known. */
     if (head->unframed)
         head->has_length &= head->status == 304;
 }
@@ -93,8 +94,9 @@ static int send_whole(tepal_res *res)
     return rc;
 }
 
-/* What was cancelled in the middle must not look complete: the server ends, the client has reset the
- * connection; or it has ended its side, and the handler has been told so in a wait of its own. */
+/* What was cancelled in the middle must not look complete: the server ends, the client has reset
+ * the connection; or it has ended its side, and the handler has been told so in a wait of its
+ * own. */
 static bool was_cut(const tepal_res *res)
 {
     const struct tepal_task *task = res->req->exchange->task;
@@ -125,8 +127,8 @@ static int finish_stream(tepal_res *res)
     return exchange->ops->end(exchange);
 }
 
-/* Ends what has begun instead of the response that was returned: it cannot be taken back, and must not
- * look complete. Where there is no body its head was all there is. */
+/* Ends what has begun instead of the response that was returned: it cannot be taken back, and must
+ * not look complete. Where there is no body its head was all there is. */
 static int end_other(tepal_res *begun)
 {
     if (begun->head.bodiless)
@@ -146,9 +148,9 @@ static void break_off(tepal_res *res)
         res->written = sent;
 }
 
-/* What a task is in the midst of writing when the handler has returned is a part of the body, and waited
- * for; where the request has been cancelled it is cut short. Only behind it can the response end, and
- * the connection go: the task uses both. */
+/* What a task is in the midst of writing when the handler has returned is a part of the body, and
+ * waited for; where the request has been cancelled it is cut short. Only behind it can the response
+ * end, and the connection go: the task uses both. */
 static NO_INLINE void wait_for_writer(tepal_res *res)
 {
     enum { LOOK_AGAIN_MS = 10 }; /* at a writer that did not wait for the client just then */
@@ -196,9 +198,9 @@ int response_send(tepal_res *res)
     return req->exchange->keep_alive & !res->head.close; /* asked for after the head, maybe */
 }
 
-/* What a write must return before it does anything. A loop around it lets others run, and learns that
- * it is over, also when there is nothing to write. Small pieces are collected: to let others run
- * after each would send each by itself. */
+/* What a write must return before it does anything. A loop around it lets others run, and learns
+ * that it is over, also when there is nothing to write. Small pieces are collected: to let others
+ * run after each would send each by itself. */
 static int may_write(tepal_res *res, size_t len)
 {
     enum { PIECES_AT_ONCE = 64 };
@@ -227,8 +229,8 @@ static int write_piece(tepal_res *res, const void *data, size_t len)
     return rc;
 }
 
-/* A body in which a piece is missing must not be ended as if it were whole. A piece of which nothing
- * was written can still be, by another call. */
+/* A body in which a piece is missing must not be ended as if it were whole. A piece of which
+ * nothing was written can still be, by another call. */
 static void note_result(tepal_res *res, int rc)
 {
     if (rc == TEPAL_ELENGTH || rc == TEPAL_ENOBODY)
@@ -254,9 +256,9 @@ static bool is_written_to(tepal_res *res, const char *call)
     return usable;
 }
 
-/* A piece is not written, and the next one will not be either. Who does not heed that is held back, and
- * does not hold up the others: without a body only a little, as a program may go on to its end there
- * without a look at the results. The response may have ended when this returns. */
+/* A piece is not written, and the next one will not be either. Who does not heed that is held back,
+ * and does not hold up the others: without a body only a little, as a program may go on to its end
+ * there without a look at the results. The response may have ended when this returns. */
 static NO_INLINE int refuse_piece(tepal_res *res, int error)
 {
     enum { FREE_WITHOUT_BODY = 1000 };
@@ -321,8 +323,8 @@ struct printed {
     size_t len;
 };
 
-/* Returns 0, or an error: memory is short, the format cannot be printed, or a text is NULL, which is
- * said. */
+/* Returns 0, or an error: memory is short, the format cannot be printed, or a text is NULL, which
+ * is said. */
 static int __attribute__((format(printf, 3, 0)))
 print_piece(tepal_req *req, struct printed *text, const char *format, va_list args)
 {

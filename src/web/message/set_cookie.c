@@ -43,8 +43,8 @@ static enum cookie_same_site same_site_of(tepal_same_site same_site)
     }
 }
 
-/* Secure by the request's scheme; and where the cookie would be dropped without, as the client may have
- * come by HTTPS to a proxy that does not say so. */
+/* Secure by the request's scheme; and where the cookie would be dropped without, as the client may
+ * have come by HTTPS to a proxy that does not say so. */
 static struct cookie_attributes attributes_of(tepal_req *req, const char *name,
                                               const tepal_cookie_options *options)
 {

@@ -1,6 +1,6 @@
 /* The expressions that may match one segment of a path, found by the text that they begin with:
- * "/report-7-{x}.csv" does not cost more because there are a thousand of its kind. They are tried in
- * the order in which they were added.
+ * "/report-7-{x}.csv" does not cost more because there are a thousand of its kind. They are tried
+ * in the order in which they were added.
  */
 #ifndef TEPAL_WEB_ROUTING_REGEX_INDEX_H
 #define TEPAL_WEB_ROUTING_REGEX_INDEX_H

@@ -68,8 +68,8 @@ int router_add(struct router *router, const tepal_route *route, const char **why
 int router_match(const struct router *router, struct arena *arena, tepal_bytes method,
                  tepal_bytes path, struct router_match *match);
 
-/* Writes the methods that the path has, and OPTIONS, sorted and separated by ", ", to a new text in the
- * arena; NULL when memory is short. */
+/* Writes the methods that the path has, and OPTIONS, sorted and separated by ", ", to a new text in
+ * the arena; NULL when memory is short. */
 const char *router_allow(const struct router *router, struct arena *arena, const char *path,
                          size_t len);
 

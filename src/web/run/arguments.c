@@ -219,8 +219,8 @@ struct reader {
     char **argv;
 };
 
-/* The option that the word names: one that every program has, or one of its own, or neither. Returns
- * whether there is one. */
+/* The option that the word names: one that every program has, or one of its own, or neither.
+ * Returns whether there is one. */
 static bool find(const struct reader *r, const char *word, const struct option **option,
                  const tepal_argument **argument)
 {
@@ -386,8 +386,8 @@ static int check_names(const tepal_argument *arguments, char *why, size_t size)
     return 0;
 }
 
-/* Reads the command line into all, which begins as the options are. Returns -1 to go on, or the exit
- * status. */
+/* Reads the command line into all, which begins as the options are. Returns -1 to go on, or the
+ * exit status. */
 static int read_into(tepal_run_options *all, int argc, char **argv,
                      const tepal_run_options *options)
 {

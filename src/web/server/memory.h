@@ -1,6 +1,6 @@
-/* The memory of all requests of a server that are under way: each of their limits is single, and this
- * bounds the sum. A request counts for what it needs at least, and for the chunks of its arena, in
- * which whole bodies lie.
+/* The memory of all requests of a server that are under way: each of their limits is single, and
+ * this bounds the sum. A request counts for what it needs at least, and for the chunks of its
+ * arena, in which whole bodies lie.
  */
 #ifndef TEPAL_WEB_SERVER_MEMORY_H
 #define TEPAL_WEB_SERVER_MEMORY_H
@@ -45,9 +45,9 @@ static inline void memory_end_work(struct memory *memory)
     memory->budget.used -= MEMORY_OF_WORK;
 }
 
-/* Waits until a body of size octets may have memory. A client that is slower than all others is given
- * up for one that waits. Suspends. Returns 0, -ENOBUFS when there was none in time, or -ECANCELED or
- * -ETIMEDOUT of the task. */
+/* Waits until a body of size octets may have memory. A client that is slower than all others is
+ * given up for one that waits. Suspends. Returns 0, -ENOBUFS when there was none in time, or
+ * -ECANCELED or -ETIMEDOUT of the task. */
 int memory_wait(tepal_req *req, size_t size);
 
 /* The request has a chunk for a large body, and reads it from now on until it is freed. */

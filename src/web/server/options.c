@@ -1,5 +1,5 @@
-/* The options of a server: their defaults, and whether they fit each other, the loop's stacks and the
- * routes. */
+/* The options of a server: their defaults, and whether they fit each other, the loop's stacks and
+ * the routes. */
 #include "async/loop/loop.h"
 #include "http/field.h"
 #include "web/server/access_log.h"
@@ -46,8 +46,8 @@ enum {
     MIN_MEMORY = 1024 * 1024,
     MIN_UNSENT = 4096,
     DEFAULT_JSON_DEPTH = 128,
-    /* Octets of a task's stack that are not for nested JSON, but for what all requests need; and for
-     * each level of it. */
+    /* Octets of a task's stack that are not for nested JSON, but for what all requests need; and
+     * for each level of it. */
     PLAIN_STACK = 12 * 1024,
     LEVEL_STACK = 128,
 };

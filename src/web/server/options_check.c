@@ -1,5 +1,5 @@
-/* A struct on the stack that was not initialised has what others have left there. Most of it could be
- * meant, but no bool is anything but 0 or 1, and the room for members to come is zero. */
+/* A struct on the stack that was not initialised has what others have left there. Most of it could
+ * be meant, but no bool is anything but 0 or 1, and the room for members to come is zero. */
 #include "web/server/options_check.h"
 
 #include "base/room.h"

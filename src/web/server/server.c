@@ -68,9 +68,9 @@ static bool may_say(const struct server *server, int64_t *said_at)
     return true;
 }
 
-/* The connection that has been idle for longest and may be closed for another one; NULL: there is none
- * now. Those at work that are found before it go to the end of the list, where they belong: each will
- * be idle later than all that are. */
+/* The connection that has been idle for longest and may be closed for another one; NULL: there is
+ * none now. Those at work that are found before it go to the end of the list, where they belong:
+ * each will be idle later than all that are. */
 static struct connection *longest_idle(struct server *server)
 {
     enum { MOST_YOUNG = 64 };
@@ -112,8 +112,8 @@ static void on_accept(struct tepal_listener *listener, int fd, const struct addr
     server_attach(listener->arg, fd, peer);
 }
 
-/* There is no descriptor for a connection that waits, so there is none for a file either: some more are
- * made free. */
+/* There is no descriptor for a connection that waits, so there is none for a file either: some more
+ * are made free. */
 static bool on_shortage(struct tepal_listener *listener, int error)
 {
     struct server *server = listener->arg;

@@ -49,8 +49,8 @@ struct server {
 /* Room for why options are refused. */
 enum { SERVER_WHY_SIZE = 200 };
 
-/* Fills in the defaults. Returns 0, or -EINVAL when they do not fit each other, the loop's stacks, or
- * the routes of the application; why names the option and its value. */
+/* Fills in the defaults. Returns 0, or -EINVAL when they do not fit each other, the loop's stacks,
+ * or the routes of the application; why names the option and its value. */
 int server_options(const tepal_app *app, tepal_run_options *out, const tepal_run_options *in,
                    char why[SERVER_WHY_SIZE]);
 

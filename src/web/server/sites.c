@@ -16,9 +16,9 @@
 
 enum { DEFAULT_PORT = 8080 };
 
-/* The sockets of connections have from their listener what is set there: it costs no call for each. All
- * are a help only, and none for a Unix socket. Who has vanished without a word is found within two
- * minutes. */
+/* The sockets of connections have from their listener what is set there: it costs no call for each.
+ * All are a help only, and none for a Unix socket. Who has vanished without a word is found within
+ * two minutes. */
 static void set_socket_options(const struct tepal_listener *listener, size_t max_unsent)
 {
     enum { IDLE_S = 60, INTERVAL_S = 15, COUNT = 4 };

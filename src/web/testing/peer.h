@@ -18,7 +18,8 @@ struct closed_peer {
     struct closed_peer *next;
 };
 
-/* A connection from this address; NULL: from 127.0.0.1. Returns the client's end or a negative errno. */
+/* A connection from this address; NULL: from 127.0.0.1. Returns the client's end or a negative
+ * errno. */
 int testpeer_open(struct server *server, const struct addr *remote);
 
 /* Closes the client's end. */

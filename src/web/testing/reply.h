@@ -27,8 +27,8 @@ struct kept_reply {
 struct kept_reply *testreply_new(struct kept_reply **list);
 void testreply_free_all(struct kept_reply **list);
 
-/* Tries to make a reply to a request with this method of what has been received; its decoded body goes
- * to body. Returns its length, 0 when more is needed, or -1 when it is malformed. */
+/* Tries to make a reply to a request with this method of what has been received; its decoded body
+ * goes to body. Returns its length, 0 when more is needed, or -1 when it is malformed. */
 long testreply_parse(struct kept_reply *kept, const char *method, tepal_bytes received, bool at_end,
                      struct buf *body);
 

@@ -30,11 +30,12 @@ struct tepal_test {
     struct kept_reply *replies;
 };
 
-/* Ends a test that gave NULL as the test to the call, or that called it in a task: that task would run
- * the loop that runs it. */
+/* Ends a test that gave NULL as the test to the call, or that called it in a task: that task would
+ * run the loop that runs it. */
 void test_need(const char *call, const tepal_test *test);
 
-/* Lets everything happen that takes no time. A task that never waits is left at it after a while. */
+/* Lets everything happen that takes no time. A task that never waits is left at it after a
+ * while. */
 void test_let_happen(tepal_test *test);
 
 /* Lets the next thing happen; on the fake clock that is the next timer. Returns 0, or -EDEADLK when

@@ -1,5 +1,5 @@
-/* Tests of applications: the real server on one end of a connection, and on the other a client that runs
- * the loop until it has what it waits for. */
+/* Tests of applications: the real server on one end of a connection, and on the other a client that
+ * runs the loop until it has what it waits for. */
 #include "async/thread/offload.h"
 #include "async/task/task.h"
 #include "base/buf.h"

@@ -10,8 +10,8 @@
  * finds is settled by printing_has_null(). */
 bool printing_looks_null(const char *text, size_t len);
 
-/* Takes the arguments of a format off them, up to one whose type is not known. Returns 1 when one is a
- * text, and NULL; else -1 when one is not known, or 0. */
+/* Takes the arguments of a format off them, up to one whose type is not known. Returns 1 when one
+ * is a text, and NULL; else -1 when one is not known, or 0. */
 int printing_skip(const char *format, va_list *args);
 
 /* Whether one of the arguments is a text, and NULL. */

@@ -49,7 +49,8 @@ static inline int run_fake(tepal_task_fn *fn, void *arg)
     return run(fake_run_main, &(struct fake_run){ .fn = fn, .arg = arg });
 }
 
-/* Lets all other tasks run until they wait, and the loop ask the poller after each round of them. */
+/* Lets all other tasks run until they wait, and the loop ask the poller after each round of
+ * them. */
 static inline void settle(void)
 {
     for (int i = 0; i < 10; i++) {

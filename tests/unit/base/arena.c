@@ -315,8 +315,8 @@ static void out_of_memory(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-/* An allocation that has grown over all of a chunk is not alone in it: a short text may lie behind it,
- * or what comes next. So it does not move with its chunk. */
+/* An allocation that has grown over all of a chunk is not alone in it: a short text may lie behind
+ * it, or what comes next. So it does not move with its chunk. */
 static void grown_over_a_chunk(void **state)
 {
     (void)state;

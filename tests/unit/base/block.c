@@ -34,7 +34,8 @@ static void last_in_first_out(void **state)
     assert_int_equal(pool.n, 0);
 }
 
-/* Where a checker watches, each block is one of the heap, and none is made before it is asked for. */
+/* Where a checker watches, each block is one of the heap, and none is made before it is asked
+ * for. */
 static bool is_checked(void)
 {
 #ifdef TEPAL_ASAN

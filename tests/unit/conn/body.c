@@ -1,5 +1,5 @@
-/* Tests of the body reader: framings that are cut anywhere, their ends and errors, and interruptions. Heads
- * are parsed, as they are in earnest. */
+/* Tests of the body reader: framings that are cut anywhere, their ends and errors, and
+ * interruptions. Heads are parsed, as they are in earnest. */
 #include "body_check.h"
 
 /* --- Framings --------------------------------------------------------------------------------- */
@@ -317,7 +317,8 @@ static void a_shortage_of_memory_passes(void **state)
     assert_int_equal(run_fake(run_short, NULL), 0);
 }
 
-/* What was answered before goes out first; and when it cannot, that is the end of the reading, too. */
+/* What was answered before goes out first; and when it cannot, that is the end of the reading,
+ * too. */
 static int answer_first(void *family)
 {
     char text[10] = "";

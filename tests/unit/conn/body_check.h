@@ -1,4 +1,5 @@
-/* What the tests of the body reader share: a connection on which a head has been taken, and its body. */
+/* What the tests of the body reader share: a connection on which a head has been taken, and its
+ * body. */
 #ifndef TEPAL_TESTS_UNIT_CONN_BODY_CHECK_H
 #define TEPAL_TESTS_UNIT_CONN_BODY_CHECK_H
 
@@ -31,8 +32,8 @@ static inline size_t make_head(char *out, size_t size, enum kind kind, size_t co
     return (size_t)n;
 }
 
-/* Opens a connection on which a head has been taken, and of the body behind it as much as the peer has
- * sent with it. */
+/* Opens a connection on which a head has been taken, and of the body behind it as much as the peer
+ * has sent with it. */
 static inline void open_body(int family, enum kind kind, size_t content_length, const char *with,
                              size_t len)
 {

@@ -1,5 +1,5 @@
-/* Tests of the body reader: what is left of a body when nobody wants it any more, and the times of those
- * that send one. */
+/* Tests of the body reader: what is left of a body when nobody wants it any more, and the times of
+ * those that send one. */
 #include "body_check.h"
 
 #include <linux/sockios.h>
@@ -57,8 +57,8 @@ static void what_has_come_is_dropped(void **state)
     each_family(drop_received);
 }
 
-/* A body of len octets, of which max at most are read and dropped. Each read takes all that there is, so
- * that it is known only then that there was more. */
+/* A body of len octets, of which max at most are read and dropped. Each read takes all that there
+ * is, so that it is known only then that there was more. */
 static void assert_drop(enum kind kind, size_t len, uint64_t max, int rc)
 {
     char text[200];
@@ -134,9 +134,10 @@ static void dropping_in_parts(void **state)
     each_family(drop_in_parts);
 }
 
-/* --- Whether it is over ------------------------------------------------------------------------ */
+/* --- Whether it is over ----------------------------------------------------------------------- */
 
-/* The peer has ended its side behind so many octets of a body, of which so many came with the head. */
+/* The peer has ended its side behind so many octets of a body, of which so many came with the
+ * head. */
 static int end_anywhere(void *family)
 {
     for (size_t i = 0; i < FRAMINGS; i++)
@@ -218,7 +219,8 @@ static void not_over_while_much_is_unread(void **state)
     assert_int_equal(run_fake(end_behind_much, NULL), 0);
 }
 
-/* Whether all of it is here does not depend on what is behind it, nor on how much of it has been taken. */
+/* Whether all of it is here does not depend on what is behind it, nor on how much of it has been
+ * taken. */
 static int end_before_more(void *family)
 {
     for (size_t i = 0; i < FRAMINGS - 1; i++)
@@ -243,8 +245,8 @@ static void over_whatever_is_behind(void **state)
     each_family(end_before_more);
 }
 
-/* A task that waits will read what there is: the body is not over for it. What has been taken last is not
- * disturbed by the look. */
+/* A task that waits will read what there is: the body is not over for it. What has been taken last
+ * is not disturbed by the look. */
 static int look_beside_a_reader(void *family)
 {
     struct beside task;

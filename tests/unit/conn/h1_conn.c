@@ -1,4 +1,5 @@
-/* Tests of the life of a connection: what it has while it is open, and that nothing of it is left. */
+/* Tests of the life of a connection: what it has while it is open, and that nothing of it is
+ * left. */
 #include "http_pair.h"
 
 static int open_fds(void *family)

@@ -1,5 +1,5 @@
-/* What the tests of src/conn share: an HTTP/1 connection on a real socket, and the plain socket that is
- * its peer. */
+/* What the tests of src/conn share: an HTTP/1 connection on a real socket, and the plain socket
+ * that is its peer. */
 #ifndef TEPAL_TESTS_UNIT_CONN_HTTP_PAIR_H
 #define TEPAL_TESTS_UNIT_CONN_HTTP_PAIR_H
 
@@ -112,7 +112,8 @@ static inline void see_input(void)
         settle();
 }
 
-/* The process is held for a while: the time of waits goes by, and the loop has not asked what came. */
+/* The process is held for a while: the time of waits goes by, and the loop has not asked what
+ * came. */
 static inline void hold(int64_t ms)
 {
     loop_current->now += ms;

@@ -55,7 +55,8 @@ static void a_buffer_while_it_is_needed(void **state)
     each_family(take_a_buffer);
 }
 
-/* Fills a buffer that may have max octets. It takes max or, when that is less, what each buffer has. */
+/* Fills a buffer that may have max octets. It takes max or, when that is less, what each buffer
+ * has. */
 static int fill_up(void *arg)
 {
     uint32_t max = *(uint32_t *)arg,
@@ -206,7 +207,7 @@ static void a_reset_is_an_error(void **state)
     assert_int_equal(run_fake(see_a_reset, NULL), 0);
 }
 
-/* --- A head that stays where it is ------------------------------------------------------------- */
+/* --- A head that stays where it is ------------------------------------------------------------ */
 
 /* Takes a head of that length, and whatever is behind it as used. */
 static char *take_head(uint32_t len)
@@ -276,7 +277,8 @@ static int unpin(void *arg)
     assert_int_equal(http.in_end, 15);
     assert_pattern(http.in + 10, 5, 10);
     close_http();
-    /* A connection that is closed in the middle gives both buffers back, as one without a task does. */
+    /* A connection that is closed in the middle gives both buffers back, as one without a task
+     * does. */
     for (int working = 0; working < 2; working++) {
         open_http(AF_UNIX);
         take_head(LOOP_BUFFER_SIZE);

@@ -1,6 +1,6 @@
-/* A socket whose room is for the test to say: where the system stops taking octets cannot be asked for,
- * and a test of every place must. All else is the real one's: the octets go through it, and it is full,
- * and has room again, as it says so itself. */
+/* A socket whose room is for the test to say: where the system stops taking octets cannot be asked
+ * for, and a test of every place must. All else is the real one's: the octets go through it, and it
+ * is full, and has room again, as it says so itself. */
 #ifndef TEPAL_TESTS_UNIT_CONN_NARROW_H
 #define TEPAL_TESTS_UNIT_CONN_NARROW_H
 

@@ -1,5 +1,5 @@
-/* Tests of the output buffer of a connection: what is collected and what is not, what is left after an
- * interruption, and output that is lost. Its times are in output_pace.c. */
+/* Tests of the output buffer of a connection: what is collected and what is not, what is left after
+ * an interruption, and output that is lost. Its times are in output_pace.c. */
 #include "narrow.h"
 
 #include <sys/mman.h>
@@ -229,8 +229,8 @@ static int write_large(void *deadline_ms)
     return h1_conn_writev(&http, pieces, 3);
 }
 
-/* The task is interrupted when so many octets have gone: by a cancellation, or by its time. What was
- * collected before is not lost by that, and the piece is gone with it or not at all. */
+/* The task is interrupted when so many octets have gone: by a cancellation, or by its time. What
+ * was collected before is not lost by that, and the piece is gone with it or not at all. */
 static void interrupt_at(size_t at, int64_t deadline_ms)
 {
     struct beside writer;
@@ -307,8 +307,8 @@ static void interrupted_flushes_lose_nothing(void **state)
     each_family(interrupt_flushes);
 }
 
-/* The same where the sockets say what they take: large pieces and small ones, a writer that is interrupted
- * now and then, and a peer that takes what it likes. */
+/* The same where the sockets say what they take: large pieces and small ones, a writer that is
+ * interrupted now and then, and a peer that takes what it likes. */
 struct stream {
     size_t written;
     bool done;

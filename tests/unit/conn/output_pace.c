@@ -1,5 +1,5 @@
-/* Tests of the times of output: how long a peer may take nothing, how slow it may be, and the turns of
- * those that write much. */
+/* Tests of the times of output: how long a peer may take nothing, how slow it may be, and the turns
+ * of those that write much. */
 #include "narrow.h"
 
 #include <linux/sockios.h>
@@ -293,7 +293,8 @@ static int write_much(void *arg)
     ops.writev = take_at_once;
     http.conn.ops = &ops;
     begin_beside(&other, count_turns, NULL);
-    /* Each 64 KiB of all that goes over the connection: 3 times in 200000, once in the next 65536. */
+    /* Each 64 KiB of all that goes over the connection: 3 times in 200000, once in the next
+     * 65536. */
     turns_of_others = 0;
     loop_current->current->n_unwaited = 0; /* every 16 attempts have their turns, too */
     assert_int_equal(write_large(NULL), 0);
@@ -327,7 +328,8 @@ static int write_len(void *arg)
     return h1_conn_write(&http, large, *(size_t *)arg);
 }
 
-/* Cancelled where it gives way: a piece of which there is more is cut; one that has gone is whole. */
+/* Cancelled where it gives way: a piece of which there is more is cut; one that has gone is
+ * whole. */
 static int interrupt_turns(void *arg)
 {
     static struct conn_ops ops;
@@ -358,7 +360,7 @@ static void interrupted_in_its_turn(void **state)
     assert_int_equal(run_fake(interrupt_turns, NULL), 0);
 }
 
-/* --- What the peer has not taken --------------------------------------------------------------- */
+/* --- What the peer has not taken -------------------------------------------------------------- */
 
 static int fill_the_peer(void *family)
 {

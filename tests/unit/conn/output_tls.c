@@ -1,4 +1,5 @@
-/* Tests of output over a connection that is encrypted: it holds records that the socket does not take. */
+/* Tests of output over a connection that is encrypted: it holds records that the socket does not
+ * take. */
 #include "../net/tls_check.h"
 #include "http_pair.h"
 

@@ -1,4 +1,5 @@
-/* Tests of waiting for the peer of a connection: times, and cancellations that are not for the wait. */
+/* Tests of waiting for the peer of a connection: times, and cancellations that are not for the
+ * wait. */
 #include "http_pair.h"
 
 struct wait {
@@ -139,7 +140,8 @@ static void rates(void **state)
             cases[i].left);
     assert_int_equal(h1_conn_time_left(never, 1, 0, INT64_MAX - 1), never);
     assert_int_equal(h1_conn_time_left(never, 0, UINT64_MAX, 0), never);
-    /* Transfers that are as large as can be, with rates that are as small, and the other way round. */
+    /* Transfers that are as large as can be, with rates that are as small, and the other way
+     * round. */
     assert_int_equal(h1_conn_time_left(100, 1, (uint64_t)most, most * 1000 + 99), 1);
     assert_int_equal(h1_conn_time_left(100, 1, (uint64_t)most, 0), 100);
     assert_int_equal(h1_conn_time_left(100, 1, (uint64_t)most, INT64_MAX - 1), 0);
@@ -280,7 +282,7 @@ static void a_writer_that_is_cut(void **state)
     each_family(cut_a_writer);
 }
 
-/* --- Calls that need not wait ------------------------------------------------------------------ */
+/* --- Calls that need not wait ----------------------------------------------------------------- */
 
 static int turns;
 

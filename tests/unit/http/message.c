@@ -71,7 +71,7 @@ static void fields_are_checked(void **state)
     }
 }
 
-/* --- Targets: the short way for plain paths and the long one agree ----------------------------- */
+/* --- Targets: the short way for plain paths and the long one agree ---------------------------- */
 
 static char data[200];
 

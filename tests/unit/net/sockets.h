@@ -1,4 +1,5 @@
-/* What the tests of the net layer share: pairs of connections, and plain blocking sockets as peers. */
+/* What the tests of the net layer share: pairs of connections, and plain blocking sockets as
+ * peers. */
 #ifndef TEPAL_TESTS_UNIT_NET_SOCKETS_H
 #define TEPAL_TESTS_UNIT_NET_SOCKETS_H
 

@@ -1,5 +1,5 @@
-/* Tests of many datagrams in one call: all that have come, at most so many; errors of single ones; who
- * waits, and what cuts it short. */
+/* Tests of many datagrams in one call: all that have come, at most so many; errors of single ones;
+ * who waits, and what cuts it short. */
 #include "sockets.h"
 
 #include <tepal/udp.h>

@@ -832,7 +832,7 @@ static void out_of_memory_and_descriptors(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-/* --- Processes that die in the middle of it ------------------------------------------------------ */
+/* --- Processes that die in the middle of it --------------------------------------------------- */
 
 static int count_files(void)
 {
@@ -899,8 +899,8 @@ static void killed_savers_leave_nothing(void **state)
     file_save_named = false;
 }
 
-/* Where files have names from the beginning: what is locked is another process' own, and a name that
- * cannot be had is passed over. */
+/* Where files have names from the beginning: what is locked is another process' own, and a name
+ * that cannot be had is passed over. */
 static void others_are_left_alone(void **state)
 {
     (void)state;

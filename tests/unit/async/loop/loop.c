@@ -384,8 +384,8 @@ static void turn_by_turn(void **state)
     assert_null(loop_current);
 }
 
-/* Tasks that are always ready, one or two that give way to one another, do not keep others from what
- * the poller and the timers bring. */
+/* Tasks that are always ready, one or two that give way to one another, do not keep others from
+ * what the poller and the timers bring. */
 static bool stop;
 
 static int busy(void *arg)

@@ -225,7 +225,8 @@ static void budget_comes_back(void **state)
     stack_give(&pool, own);
 }
 
-/* The first stacks have large guards, and all of them where those cost nothing but address space. */
+/* The first stacks have large guards, and all of them where those cost nothing but address
+ * space. */
 static void large_guards_for_the_first(void **state)
 {
     (void)state;
@@ -494,8 +495,8 @@ static void out_of_memory(void **state)
         stack_give(&pool, stacks[--n]);
 }
 
-/* Where the system counts what is mapped, no large guards are; and when it gives no slab any more, it
- * may still give a stack. */
+/* Where the system counts what is mapped, no large guards are; and when it gives no slab any more,
+ * it may still give a stack. */
 static void mappings_are_limited(void **state)
 {
     (void)state;

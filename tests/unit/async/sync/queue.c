@@ -372,7 +372,8 @@ static void cancelled_and_late(void **state)
     tepal_queue_close(queue);
 }
 
-/* Served, and cancelled before it runs: it has the item, and is told of the rest by its next call. */
+/* Served, and cancelled before it runs: it has the item, and is told of the rest by its next
+ * call. */
 static int serve_and_cancel(void *arg)
 {
     int item = -1;

@@ -1,5 +1,5 @@
-/* Tests of tasks that go on though they are cancelled or out of time: whatever they call, others run
- * meanwhile, the log names them once, and nobody waits for them for ever. */
+/* Tests of tasks that go on though they are cancelled or out of time: whatever they call, others
+ * run meanwhile, the log names them once, and nobody waits for them for ever. */
 #include "../misuse.h"
 
 #include "async/task/group.h"

@@ -739,7 +739,7 @@ static void shielded_calls(void **state)
 
 /* --- Failures --------------------------------------------------------------------------------- */
 
-/* --- Threads that have nothing to do, calls that have no thread --------------------------------- */
+/* --- Threads that have nothing to do, calls that have no thread ------------------------------- */
 
 /* Time flies for threads that wait for work. */
 static bool time_flies;

@@ -88,7 +88,7 @@ static void hold_for_a_while(void)
     }
 }
 
-/* --- Operations: each returns the result of its call ------------------------------------------- */
+/* --- Operations: each returns the result of its call ------------------------------------------ */
 
 static int use_mutex(void)
 {
@@ -313,7 +313,7 @@ static int work(void *arg)
     return 0;
 }
 
-/* --- What must hold ---------------------------------------------------------------------------- */
+/* --- What must hold --------------------------------------------------------------------------- */
 
 static bool is_awaited(const struct tepal_waiters *waiters)
 {

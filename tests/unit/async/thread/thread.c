@@ -39,7 +39,7 @@ static void faults_are_not_blocked(void **state)
         assert_int_equal(sigismember(&before, signal), sigismember(&after, signal));
 }
 
-/* --- Threads of the pool ------------------------------------------------------------------------ */
+/* --- Threads of the pool ---------------------------------------------------------------------- */
 
 static const int blocked_by_program[] = { SIGUSR2, SIGQUIT, SIGSEGV };
 
@@ -131,7 +131,7 @@ static void calls_have_the_callers_mask(void **state)
         assert_int_equal(sigismember(&after, signal) == 1, sigismember(&blocked, signal) == 1);
 }
 
-/* --- Faults there ------------------------------------------------------------------------------ */
+/* --- Faults there ----------------------------------------------------------------------------- */
 
 static void exit_with_seven(int signal)
 {

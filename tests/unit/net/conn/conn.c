@@ -398,10 +398,10 @@ static void waits_have_limits(void **state)
     assert_int_equal(run_fake(wait_limits, NULL), 0);
 }
 
-/* --- Two tasks on one connection ------------------------------------------------------------------ */
+/* --- Two tasks on one connection -------------------------------------------------------------- */
 
-/* A reader and a writer may use a connection at once; closing other connections in the same turn does not
- * disturb them. */
+/* A reader and a writer may use a connection at once; closing other connections in the same turn
+ * does not disturb them. */
 static int chat(void *arg)
 {
     tepal_conn **ends = arg;

@@ -198,7 +198,7 @@ static void can_be_interrupted(void **state)
     assert_int_equal(run_fake(refuse_unix, NULL), 0);
 }
 
-/* --- The race ------------------------------------------------------------------------------------ */
+/* --- The race --------------------------------------------------------------------------------- */
 
 /* Addresses that are silent, that refuse, and that listen; port is 0 where there is no IPv6. */
 struct course {

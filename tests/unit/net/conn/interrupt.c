@@ -1,5 +1,5 @@
-/* Tests of calls that another task interrupts: they return -EINTR, nothing is lost, and the socket is
- * used as before. */
+/* Tests of calls that another task interrupts: they return -EINTR, nothing is lost, and the socket
+ * is used as before. */
 #include "../tls_check.h"
 
 #include "net/conn/buffers.h"

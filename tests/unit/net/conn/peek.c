@@ -1,5 +1,5 @@
-/* Tests of looking at what has come without taking it: at every length, at the end, in front of the other
- * calls that read, and in front of a handshake. */
+/* Tests of looking at what has come without taking it: at every length, at the end, in front of the
+ * other calls that read, and in front of a handshake. */
 #include "../tls_check.h"
 
 #include "net/conn/buffers.h"
@@ -194,7 +194,8 @@ static void a_look_can_be_cut_short(void **state)
 
 /* --- TLS -------------------------------------------------------------------------------------- */
 
-/* A server that looks at what a client begins with, in plain text, then begins TLS, and looks again. */
+/* A server that looks at what a client begins with, in plain text, then begins TLS, and looks
+ * again. */
 struct server {
     tepal_tls *tls;
     size_t n;     /* to look at */

@@ -1,5 +1,5 @@
-/* Tests of passing octets on from one connection to another: between sockets, through pipes and copied,
- * encrypted, half-closed, idle, cut short; and that nothing is lost. */
+/* Tests of passing octets on from one connection to another: between sockets, through pipes and
+ * copied, encrypted, half-closed, idle, cut short; and that nothing is lost. */
 #include "../tls_check.h"
 
 #include "net/conn/buffers.h"
@@ -326,8 +326,8 @@ static void nothing_is_lost_when_it_ends_early(void **state)
     each_pair_of_families(relay_on);
 }
 
-/* No memory to put back what is in a pipe: it is lost, and nothing is read behind the hole. Returns false
- * when there was nothing in a pipe this time: then nothing is lost. */
+/* No memory to put back what is in a pipe: it is lost, and nothing is read behind the hole. Returns
+ * false when there was nothing in a pipe this time: then nothing is lost. */
 static bool relay_into_a_hole(const int *family)
 {
     char buffer[10];
@@ -432,7 +432,8 @@ static void it_can_be_cut_short(void **state)
 
 /* --- Idle ------------------------------------------------------------------------------------- */
 
-/* Time begins anew with whatever moves, in either direction; also for what waits for a slow peer. */
+/* Time begins anew with whatever moves, in either direction; also for what waits for a slow
+ * peer. */
 static int fall_idle(void *arg)
 {
     open_all(AF_UNIX, AF_UNIX); /* where what is written has come at once */
@@ -504,8 +505,8 @@ static int reset_one(void *arg)
     return 0;
 }
 
-/* A server that answers early, and reads no more: its answer arrives, though what the client sends does
- * not. */
+/* A server that answers early, and reads no more: its answer arrives, though what the client sends
+ * does not. */
 static int answer_early(void *arg)
 {
     open_all(AF_INET, AF_UNIX);

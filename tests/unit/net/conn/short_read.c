@@ -1,5 +1,5 @@
-/* Tests of descriptors on which a read stops although there is more: urgent data, packets of a pipe,
- * sockets of the program. No octet may lie there while a reader waits. */
+/* Tests of descriptors on which a read stops although there is more: urgent data, packets of a
+ * pipe, sockets of the program. No octet may lie there while a reader waits. */
 #include "../sockets.h"
 
 #include "net/conn/pipe.h"

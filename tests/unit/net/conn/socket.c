@@ -228,7 +228,7 @@ static void embedded_conns(void **state)
     assert_int_equal(run(open_and_close, NULL), 0);
 }
 
-/* --- What a connection says of itself ------------------------------------------------------------- */
+/* --- What a connection says of itself --------------------------------------------------------- */
 
 static int addresses(void *arg)
 {

@@ -1,5 +1,5 @@
-/* Tests of several tasks at one connection: writers take turns, readers are refused, and a connection may be
- * closed under tasks that wait on it, or are about to leave it. */
+/* Tests of several tasks at one connection: writers take turns, readers are refused, and a
+ * connection may be closed under tasks that wait on it, or are about to leave it. */
 #include "../sockets.h"
 
 #include "net/conn/buffers.h"
@@ -267,7 +267,8 @@ static int send_fds(void *arg)
 static tepal_task_fn *const endless[] = { read_some,   read_exactly, read_line, receive_fds,
                                           write_large, put_large,    send_fds };
 
-/* Cancelled, out of time, or neither; after that something may have come that ends the wait as well. */
+/* Cancelled, out of time, or neither; after that something may have come that ends the wait as
+ * well. */
 static int close_under(void *arg)
 {
     enum { CANCELLED, LATE, WAITING };

@@ -1,5 +1,5 @@
-/* Tests of the files of Unix sockets: whose they are, when a server takes a name over, and what goes
- * when one is closed. */
+/* Tests of the files of Unix sockets: whose they are, when a server takes a name over, and what
+ * goes when one is closed. */
 #include "../sockets.h"
 
 #include <linux/netlink.h>

@@ -59,7 +59,8 @@ static const struct {
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\5\0\1\0\2\0", TEPAL_EDNS, NULL),
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x0a\0\1\0\2\0\3\1x\0y", TEPAL_EDNS, NULL), /* more behind */
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x08\0\1\0\2\0\3\1x\0", TEPAL_EDNS, NULL), /* over its end */
-    /* Pointers to themselves, forward, and round in a circle; a label of a kind that there is not. */
+    /* Pointers to themselves, forward, and round in a circle; a label of a kind that there is
+     * not. */
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x08\0\1\0\2\0\3\xc0\x27", TEPAL_EDNS, NULL),
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x0a\0\1\0\2\0\3\xc0\x29\xc0\x27", TEPAL_EDNS, NULL),
     ROW(DNS_SRV, HEAD("\1") SERVICE "\0\x0a\0\1\0\2\0\3\1x\xc0\x27", TEPAL_EDNS, NULL),
@@ -145,7 +146,8 @@ static void long_names(void **state)
         dns_records_release(records);
     }
     for (int n = 128; n <= 129; n++) {
-        /* A TXT record whose data are a chain of pointers, and a PTR record that leads to its end. */
+        /* A TXT record whose data are a chain of pointers, and a PTR record that leads to its
+         * end. */
         char message[600] = "\0\1\x81\x80\0\0\0\2\0\0\0\0"
                             "\0\0\x10\0\1\0\0\0\x09";
         size_t at = 21, begin = 24;

@@ -504,7 +504,7 @@ static void out_of_memory(void **state)
     assert_int_equal(run(fail_allocations, NULL), 0);
 }
 
-/* --- A socket that others have made ------------------------------------------------------------- */
+/* --- A socket that others have made ----------------------------------------------------------- */
 
 static int listen_on_given(void *arg)
 {

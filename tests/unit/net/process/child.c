@@ -136,7 +136,8 @@ static int read_in_parent(void *conn)
     return tepal_conn_read(conn, &octet, 1) == 1 ? 0 : -EIO;
 }
 
-/* What was written and has not gone yet is sent once; and the parent may be in the middle of a read. */
+/* What was written and has not gone yet is sent once; and the parent may be in the middle of a
+ * read. */
 static int write_and_fork(void *arg)
 {
     void (*fn)(void *) = arg ? abort_conn : close_conn;

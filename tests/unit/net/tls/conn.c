@@ -592,8 +592,8 @@ static void the_end_waits_for_a_slow_peer(void **state)
     assert_int_equal(run_fake(slow_end, NULL), 0);
 }
 
-/* A record of which a part has gone cannot be taken back: nothing more is written, and the peer does
- * not take it for an end. */
+/* A record of which a part has gone cannot be taken back: nothing more is written, and the peer
+ * does not take it for an end. */
 static int no_memory_to_hold(void *arg)
 {
     (void)arg;
@@ -622,8 +622,8 @@ static void memory_is_short(void **state)
 
 /* --- Between the data ------------------------------------------------------------------------- */
 
-/* A peer that is OpenSSL alone, so that it can do what ours never does. It moves octets only when it
- * is told to. */
+/* A peer that is OpenSSL alone, so that it can do what ours never does. It moves octets only when
+ * it is told to. */
 struct raw {
     SSL_CTX *ctx;
     SSL *ssl;

@@ -1,5 +1,5 @@
-/* Tests of the handshake: whom a client and a server accept, what they agree on, and everything that
- * can go wrong or come in between. */
+/* Tests of the handshake: whom a client and a server accept, what they agree on, and everything
+ * that can go wrong or come in between. */
 #include "../tls_check.h"
 
 static bool contains(const char *text, const char *part)

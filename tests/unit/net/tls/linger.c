@@ -1,5 +1,5 @@
-/* Tests of the end of encrypted connections over TCP: what was written arrives, whatever has not been
- * read; and what lives on after a close has its limits. */
+/* Tests of the end of encrypted connections over TCP: what was written arrives, whatever has not
+ * been read; and what lives on after a close has its limits. */
 #include "../tls_check.h"
 
 #include <linux/sockios.h>
@@ -30,8 +30,8 @@ static int send_and_close(void *arg)
     return 0;
 }
 
-/* Reads only as much as the sender needs to go on, until that has closed: so there is much under way
- * then. */
+/* Reads only as much as the sender needs to go on, until that has closed: so there is much under
+ * way then. */
 static int receive_slowly(void *arg)
 {
     struct ending *e = arg;

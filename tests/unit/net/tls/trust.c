@@ -1,5 +1,5 @@
-/* Tests of what becomes of trust: read from files, withdrawn by a reload, over with time, or kept in
- * sessions that are resumed. */
+/* Tests of what becomes of trust: read from files, withdrawn by a reload, over with time, or kept
+ * in sessions that are resumed. */
 #include "../tls_check.h"
 
 #include <dirent.h>
@@ -384,8 +384,8 @@ static void the_lifetime_has_bounds(void **state)
     }
 }
 
-/* The keys of tickets change by the clock of the loop: a ticket is good for the present and the next
- * period. */
+/* The keys of tickets change by the clock of the loop: a ticket is good for the present and the
+ * next period. */
 static int rotate(void *version)
 {
     tepal_tls *client = new_client();

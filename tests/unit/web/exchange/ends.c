@@ -1,5 +1,6 @@
-/* Tests of connections that end at an odd moment: the client has gone when the answer is written, memory is
- * short, the server closes, or nobody takes what was sent. On sockets as they are, TCP where that matters. */
+/* Tests of connections that end at an odd moment: the client has gone when the answer is written,
+ * memory is short, the server closes, or nobody takes what was sent. On sockets as they are, TCP
+ * where that matters. */
 #include "../../net/sockets.h"
 #include "../web_check.h"
 
@@ -66,7 +67,7 @@ static size_t connections(void)
 static const char get_and_close[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
                   get_one[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/* --- Clients that have gone -------------------------------------------------------------------- */
+/* --- Clients that have gone ------------------------------------------------------------------- */
 
 static tepal_res *client_goes(tepal_req *req)
 {
@@ -98,8 +99,8 @@ static tepal_res *write_nothing(tepal_req *req)
     return tepal_stream(req, 200, "text/plain");
 }
 
-/* Answers that nobody takes end the connection wherever that is found out: behind the last of them, or with
- * those that no more fit into the buffer. */
+/* Answers that nobody takes end the connection wherever that is found out: behind the last of them,
+ * or with those that no more fit into the buffer. */
 static void gone_when_it_is_answered(void **state)
 {
     (void)state;
@@ -166,7 +167,7 @@ static void gone_when_memory_is_short(void **state)
     turn();
 }
 
-/* --- Clients that do not take what was sent ----------------------------------------------------- */
+/* --- Clients that do not take what was sent --------------------------------------------------- */
 
 enum { LARGE = 400000 };
 
@@ -215,7 +216,8 @@ static void untaken_when_its_time_is_over(void **state)
     assert_int_equal(connections(), 0);
 }
 
-/* The server closes while a client slowly takes its answer. It gets all of it, and no more is waited for. */
+/* The server closes while a client slowly takes its answer. It gets all of it, and no more is
+ * waited for. */
 static void slow_when_the_server_closes(void **state)
 {
     (void)state;
@@ -232,7 +234,7 @@ static void slow_when_the_server_closes(void **state)
     close_client();
 }
 
-/* --- Ends that are no end of the content -------------------------------------------------------- */
+/* --- Ends that are no end of the content ------------------------------------------------------ */
 
 static tepal_res *break_off(tepal_req *req)
 {
@@ -242,7 +244,8 @@ static tepal_res *break_off(tepal_req *req)
     return NULL;
 }
 
-/* HTTP/1.0 has no other end of a stream than that of the connection: one that is not whole is a reset. */
+/* HTTP/1.0 has no other end of a stream than that of the connection: one that is not whole is a
+ * reset. */
 static void broken_off_without_chunks(void **state)
 {
     (void)state;
@@ -255,7 +258,7 @@ static void broken_off_without_chunks(void **state)
     close_client();
 }
 
-/* --- Content that comes by itself --------------------------------------------------------------- */
+/* --- Content that comes by itself ------------------------------------------------------------- */
 
 static tepal_res *read_later(tepal_req *req)
 {
@@ -277,8 +280,8 @@ static void not_asked_for(void **state)
     assert_memory_equal(reply->raw.data, "HTTP/1.1 200 ", 13); /* and none before */
 }
 
-/* Of a request whose content nobody read what has come is dropped, and what comes is, before the next one
- * is served. */
+/* Of a request whose content nobody read what has come is dropped, and what comes is, before the
+ * next one is served. */
 static void unread_behind_an_empty_stream(void **state)
 {
     (void)state;
@@ -299,10 +302,10 @@ static void unread_behind_an_empty_stream(void **state)
     assert_int_equal(connections(), 0);
 }
 
-/* --- Memory and room ---------------------------------------------------------------------------- */
+/* --- Memory and room -------------------------------------------------------------------------- */
 
-/* A head that came in parts, and is larger than a buffer, when the n-th allocation of serving it fails:
- * it is answered, or the client is told to come again. */
+/* A head that came in parts, and is larger than a buffer, when the n-th allocation of serving it
+ * fails: it is answered, or the client is told to come again. */
 static void short_when_a_head_goes_on(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Tests of what becomes of a connection behind a response, for all facts: against a table written from RFC
- * 9112, and against what its sections 9.3 and 9.6 ask for, one by one. */
+/* Tests of what becomes of a connection behind a response, for all facts: against a table written
+ * from RFC 9112, and against what its sections 9.3 and 9.6 ask for, one by one. */
 #include "../../check.h"
 
 #include "web/exchange/fate.h"
@@ -25,8 +25,8 @@ static struct fate_facts facts_of(unsigned flags, uint64_t left, uint64_t max)
     };
 }
 
-/* One column for each flag in their order, and one for "what is left is no more than is dropped": '1' it
- * is so, '0' it is not, '.' either. */
+/* One column for each flag in their order, and one for "what is left is no more than is dropped":
+ * '1' it is so, '0' it is not, '.' either. */
 static const struct rule {
     char facts[N_FLAGS + 2];
     enum fate fate;

@@ -1,5 +1,5 @@
-/* Tests of what the HTTP/1 connections of a server share: its limits, and the fields that hold for a second.
- * The time of day is the test's: see __wrap_clock_gettime(). */
+/* Tests of what the HTTP/1 connections of a server share: its limits, and the fields that hold for
+ * a second. The time of day is the test's: see __wrap_clock_gettime(). */
 #include "../../check.h"
 
 #include "async/loop/loop.h"

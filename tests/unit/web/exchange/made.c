@@ -1,4 +1,5 @@
-/* Tests of exchanges in memory: what passes between a handler and a client that is a few functions. */
+/* Tests of exchanges in memory: what passes between a handler and a client that is a few
+ * functions. */
 #include "../web_check.h"
 
 #include "async/loop/loop.h"

@@ -1,5 +1,5 @@
-/* Tests of clients that are slow, and of those that only seem to be because the process was held: what
- * has arrived is read before a time is judged. */
+/* Tests of clients that are slow, and of those that only seem to be because the process was held:
+ * what has arrived is read before a time is judged. */
 #include "../web_check.h"
 
 #include "async/task/task.h"

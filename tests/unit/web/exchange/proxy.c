@@ -21,7 +21,8 @@ struct offer {
     int result;                       /* the end: 0, or why the response is not whole */
 };
 
-/* A request on its way: the exchange behind is served in a task of its own, whose client this is. */
+/* A request on its way: the exchange behind is served in a task of its own, whose client this
+ * is. */
 struct passing {
     struct made_client client;
     tepal_req *req;

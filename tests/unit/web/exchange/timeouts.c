@@ -89,7 +89,8 @@ static void idle(void **state)
     advance(75000);
     assert_int_equal(app->server->n_connections, 0);
     assert_gone(); /* without a word */
-    /* One that has never asked for anything has the time of a head, and ends without a word, too. */
+    /* One that has never asked for anything has the time of a head, and ends without a word,
+     * too. */
     assert_int_equal(tepal_test_write(client, "", 0), 0);
     advance(9999);
     assert_int_equal(app->server->n_connections, 1);
@@ -415,8 +416,9 @@ static int request_and_cancel(void *arg)
     return rc < 0 ? rc : len > 12 && memcmp(got, "HTTP/1.1 200", 12) == 0 ? 0 : NOT_ANSWERED;
 }
 
-/* A handler that does not even end when it is cancelled is named and left as it is: the server ends,
- * also when its own task is cancelled again and again, and the client sees the connection close. */
+/* A handler that does not even end when it is cancelled is named and left as it is: the server
+ * ends, also when its own task is cancelled again and again, and the client sees the connection
+ * close. */
 static void a_handler_that_does_not_end(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Tests of the heads that are copied as a whole: they are the same, octet for octet, as those that are
- * put together from their parts. */
+/* Tests of the heads that are copied as a whole: they are the same, octet for octet, as those that
+ * are put together from their parts. */
 #include "../web_check.h"
 
 #include "web/exchange/usual_head.h"

@@ -1,5 +1,5 @@
-/* Tests of references to JSON values that were not the handler's: nothing is freed too early, the log
- * says so once, and what is right is freed exactly once. */
+/* Tests of references to JSON values that were not the handler's: nothing is freed too early, the
+ * log says so once, and what is right is freed exactly once. */
 #include "../web_check.h"
 
 static json_t *constant, *seen;

@@ -1,4 +1,5 @@
-/* Tests of the family of response fields: adding lists, elements of lists, taking away, going through. */
+/* Tests of the family of response fields: adding lists, elements of lists, taking away, going
+ * through. */
 #include "../web_check.h"
 
 static tepal_res *(*make)(tepal_req *req);

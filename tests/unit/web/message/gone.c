@@ -1,5 +1,5 @@
-/* Tests of clients that go away, or end their side, while their request is at work. The test client's
- * ends are those of TCP; a Unix socket that is closed is gone for good at once. */
+/* Tests of clients that go away, or end their side, while their request is at work. The test
+ * client's ends are those of TCP; a Unix socket that is closed is gone for good at once. */
 #include "../web_check.h"
 
 #include "async/task/task.h"
@@ -76,8 +76,8 @@ static int hold(tepal_app *a, void *arg)
     return tepal_spawn(tepal_app_group(a), hold_mutex, NULL, NULL);
 }
 
-/* Whatever it waits for, a client that closes ends it, and one that ends its side still gets what the
- * handler answers. */
+/* Whatever it waits for, a client that closes ends it, and one that ends its side still gets what
+ * the handler answers. */
 static void ends_every_wait(void **state)
 {
     (void)state;
@@ -162,8 +162,8 @@ static size_t read_all(int fd, char *got, size_t size)
     return len;
 }
 
-/* A client that has ended its side gets all that is written; what the handler cut short itself, for it
- * was told, does not look complete. */
+/* A client that has ended its side gets all that is written; what the handler cut short itself, for
+ * it was told, does not look complete. */
 static void what_is_written_goes_out(void **state)
 {
     (void)state;
@@ -331,8 +331,8 @@ static tepal_res *reads_then_waits(tepal_req *req)
     return told[1] < 0 ? NULL : ok(req);
 }
 
-/* As long as a body is to be read the end behind it does not count; and a body that ends too early is
- * told as such. */
+/* As long as a body is to be read the end behind it does not count; and a body that ends too early
+ * is told as such. */
 static void behind_a_large_body(void **state)
 {
     (void)state;

@@ -88,7 +88,8 @@ static void end_it(void)
     assert_int_equal(app->server->n_connections, 1);
 }
 
-/* The handler's calls in a minute return this, and they are not many more than one for each pause. */
+/* The handler's calls in a minute return this, and they are not many more than one for each
+ * pause. */
 static void expect_held_back(const char *method, const char *path, int error, int most)
 {
     char request[64], name[160];

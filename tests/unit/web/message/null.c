@@ -1,6 +1,7 @@
-/* Tests of NULL for each pointer that a public call of the web room is given and that has no meaning
- * as NULL: a line that names the call and the argument, in the log where a handler runs, whose answer
- * is a 500 then, and as the last words of the program where none does. Never a crash without a word. */
+/* Tests of NULL for each pointer that a public call of the web room is given and that has no
+ * meaning as NULL: a line that names the call and the argument, in the log where a handler runs,
+ * whose answer is a 500 then, and as the last words of the program where none does. Never a crash
+ * without a word. */
 #include "../web_check.h"
 
 /* As compilers see through a plain NULL. */

@@ -1,5 +1,5 @@
-/* Tests of when the pieces of a stream go out: together, and at the latest when the task that has written
- * them waits for something else. */
+/* Tests of when the pieces of a stream go out: together, and at the latest when the task that has
+ * written them waits for something else. */
 #include "../web_check.h"
 
 #include "web/message/request.h"

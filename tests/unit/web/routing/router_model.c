@@ -1,5 +1,6 @@
-/* The router against a model: random tables of routes, and random paths that nearly match. The model
- * knows no tree: it looks at all routes for each segment, in the order that tepal/app.h promises. */
+/* The router against a model: random tables of routes, and random paths that nearly match. The
+ * model knows no tree: it looks at all routes for each segment, in the order that tepal/app.h
+ * promises. */
 #include "../web_check.h"
 
 #include "web/routing/router.h"

@@ -1,5 +1,5 @@
-/* Tests of the connections of a server that ends: who has never asked has a moment to do so, who has
- * had an answer has none. A shutdown hook is the time between. */
+/* Tests of the connections of a server that ends: who has never asked has a moment to do so, who
+ * has had an answer has none. A shutdown hook is the time between. */
 #include "../web_check.h"
 
 #include "web/app/application.h"
@@ -57,7 +57,8 @@ static int attach(const char *text)
     return fd;
 }
 
-/* Ends the server, with this sent so much later. Returns for how long connections were waited for. */
+/* Ends the server, with this sent so much later. Returns for how long connections were waited
+ * for. */
 static int64_t end_and_send(int fd, const char *text, int64_t after_ms)
 {
     late.fd = fd;

@@ -10,7 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Of bodies of this size three have room in three quarters of the memory; and a socket takes one whole. */
+/* Of bodies of this size three have room in three quarters of the memory; and a socket takes one
+ * whole. */
 enum { MAX = 1024 * 1024, BODY = 150 * 1000 };
 static char *body;
 
@@ -203,7 +204,8 @@ static void at_the_limit(void **state)
     free(body);
 }
 
-/* A request for which there is no stack or other memory is told so, and not often said in the log. */
+/* A request for which there is no stack or other memory is told so, and not often said in the
+ * log. */
 static void a_shortage(void **state)
 {
     (void)state;

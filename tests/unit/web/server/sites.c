@@ -1,4 +1,5 @@
-/* Tests of the places that a server listens at: several at once, and sockets that others have made. */
+/* Tests of the places that a server listens at: several at once, and sockets that others have
+ * made. */
 #include "../web_check.h"
 
 #include "base/mem.h"

@@ -297,7 +297,7 @@ static void microseconds(void **state)
     assert_int_equal(tepal_now_us() - before, 3000);
 }
 
-/* --- Ends as those of TCP ---------------------------------------------------------------------- */
+/* --- Ends as those of TCP --------------------------------------------------------------------- */
 
 static int wrote[2];
 
