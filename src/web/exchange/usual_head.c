@@ -1,5 +1,5 @@
-/* The octets of the heads that most responses have. When they are made anew is the server's
- * business, and which responses have one that of send.c. */
+/* The octets of the heads that most responses have. When they are made anew is h1_ways.c's business,
+ * and which responses have one that of h1_response.c. */
 #include "web/exchange/usual_head.h"
 
 #include "base/mem.h"

@@ -1,5 +1,5 @@
-/* Getters of a request's head: straight from the connection's buffer where they can, made in the
- * arena on the first call where they cannot. */
+/* Getters of a request's head: straight from the message where they can, made in the arena on the
+ * first call where they cannot. */
 #include "http/cookie.h"
 #include "http/field.h"
 #include "net/addr.h"

@@ -1,5 +1,5 @@
-/* The inside of a response. Making one is response.c, its fields are fields.c, writing one to the
- * connection is send.c.
+/* The inside of a response. Making one is response.c, its fields are fields.c, giving one to its
+ * exchange is send.c.
  */
 #ifndef TEPAL_WEB_MESSAGE_RESPONSE_H
 #define TEPAL_WEB_MESSAGE_RESPONSE_H
@@ -44,7 +44,7 @@ static inline void response_set_type(tepal_res *res, const char *type)
     res->head.type_len = strlen(type);
 }
 
-/* The same: one of the types of usual_head.h. */
+/* The same: one of the types of response_head.h. */
 static inline void response_set_usual_type(tepal_res *res, const struct usual_type *type)
 {
     res->head.content_type = type->text;
@@ -83,7 +83,7 @@ tepal_res *response_for_error(tepal_req *req, int error);
 /* The answer when there is no memory to make one: it lies in the request. */
 tepal_res *response_last_resort(tepal_req *req, int status);
 
-/* Sends a response, all of it or what is left of a stream. Suspends. Returns 1 when the connection
+/* Sends a response, all of it or what is left of a stream. Suspends. Returns 1 when the carrier
  * may go on, 0 when this was its last response, or a negative error when the response is not
  * whole. */
 int response_send(tepal_res *res);
