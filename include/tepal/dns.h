@@ -58,9 +58,9 @@ TEPAL_API int tepal_resolve(tepal_addr *addrs, size_t max, const char *host,
 enum { TEPAL_DNS_NAME_SIZE = 256 };
 
 typedef struct tepal_dns_query_options {
-    bool
-        search; /* try the name behind the search domains, too, as tepal_resolve() does. Default: it
-                    is asked for as it is. Of no meaning for tepal_dns_reverse() */
+    /* Try the name behind the search domains, too, as tepal_resolve() does. Default: it is asked for
+     * as it is. Of no meaning for tepal_dns_reverse(). */
+    bool search;
     uint64_t later[4];
 } tepal_dns_query_options;
 

@@ -15,8 +15,8 @@ struct uri_target {
     size_t authority_len;
     const char *scheme; /* of absolute-form; NULL otherwise */
     size_t scheme_len;
-    bool
-        high; /* path or query have percent-codes of octets over 0x7f: text that is to be checked */
+    /* Path or query have percent-codes of octets over 0x7f: text that is to be checked. */
+    bool high;
 };
 
 /* Whether the target of a request is a path that stands for itself, when the method and the target

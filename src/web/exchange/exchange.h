@@ -74,9 +74,9 @@ struct exchange {
     struct tepal_task *task;      /* that serves it; its cancellation is the request's */
     const struct addr_peer *peer; /* who is at the other end */
     const char *scheme;           /* "http", "https" */
-    tepal_bytes
-        unread;     /* what has come of a request whose first line is not whole; data NULL: it is */
-    int body_error; /* that ended the reading of the content for good, or 0 */
+    /* What has come of a request whose first line is not whole; data NULL: it is. */
+    tepal_bytes unread;
+    int body_error;    /* that ended the reading of the content for good, or 0 */
     uint32_t head_len; /* octets of the response's head, as it was written */
     bool begun;        /* the head of a response has gone */
     bool keep_alive;   /* the carrier goes on after this, as far as the head has said */
