@@ -14,18 +14,17 @@ enum { MANY = 64, SIZE = 2048 };
 
 struct echo {
     tepal_udp *udp;
+    tepal_signals *signals;
     bool stop;
 };
 
 static int wait_for_signal(void *arg)
 {
     struct echo *echo = arg;
-    tepal_signals *signals = tepal_signals_open((const int[]){ SIGINT, SIGTERM, 0 });
-    if (signals && tepal_signals_next(signals) > 0) {
+    if (tepal_signals_next(echo->signals) > 0) {
         echo->stop = true; /* if it does not receive just now */
         tepal_udp_interrupt_receiver(echo->udp);
     }
-    tepal_signals_close(signals);
     return 0;
 }
 
@@ -50,11 +49,14 @@ static int serve(void *port)
     int rc = tepal_udp_open(&echo.udp, &(tepal_udp_options){ .port = atoi(port) });
     if (rc < 0)
         return rc;
+    /* Before the first answer: from then on it is asked to end, and not killed. */
+    echo.signals = tepal_signals_open((const int[]){ SIGINT, SIGTERM, 0 });
     tepal_group *group = tepal_group_new();
-    rc = group ? tepal_spawn(group, wait_for_signal, &echo, NULL) : -ENOMEM;
+    rc = echo.signals && group ? tepal_spawn(group, wait_for_signal, &echo, NULL) : -ENOMEM;
     if (rc == 0)
         rc = send_back(&echo);
     tepal_group_close(group);
+    tepal_signals_close(echo.signals);
     tepal_udp_close(echo.udp);
     return rc;
 }
